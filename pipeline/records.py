@@ -1,0 +1,239 @@
+"""The record: one sequence as a `tf.train.Example`, written and read side by side.
+
+Everything padless knows about the bytes of a TFRecord stands in this file. Features of an example:
+
+| name       | kind                   | holds                                                  |
+|------------|------------------------|--------------------------------------------------------|
+| `key`      | bytes, one value       | the sequence's name, UTF-8                             |
+| `length`   | int64, one value       | the number of timesteps                                |
+| `sequence` | float, length*features | the values in raw units, `(timesteps, features)` by row |
+| `label`    | bytes, one value       | the label as it stood in the input, UTF-8; optional    |
+
+Writing needs NumPy only, so that a Beam worker never imports TensorFlow; the functions that build
+TensorFlow operations import it when called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import google_crc32c
+import numpy as np
+from etils import epath
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_LENGTH_BYTES = 8
+_CRC_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordFormat:
+    """Names the features of an example, so that TFRecords written elsewhere can be read too.
+
+    Attributes:
+        num_features: values per timestep.
+        sequence: name of the float feature with `timesteps * num_features` values, row by row.
+        length: name of the int64 feature with the number of timesteps.
+        key: name of the bytes feature that tells sequences apart, or None where there is none.
+        label: name of the bytes feature with the label, or None where there is none.
+
+    Raises:
+        ValueError: if `num_features` is below 1 or a required name is empty.
+    """
+
+    num_features: int
+    sequence: str = "sequence"
+    length: str = "length"
+    key: str | None = "key"
+    label: str | None = None
+
+    def __post_init__(self):
+        if self.num_features < 1:
+            raise ValueError(f"`num_features` must be at least 1, got {self.num_features}.")
+        for field in ("sequence", "length"):
+            if not getattr(self, field):
+                raise ValueError(f"`{field}` must name a feature, got {getattr(self, field)!r}.")
+
+
+def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None) -> bytes:
+    """Serializes one sequence as a `tf.train.Example`, the same bytes for the same arguments.
+
+    The protocol buffer is written directly: for 100 timesteps of 14 features that took 31
+    microseconds where `tf.train.Example` took 123 from a list and 484 from an array.
+
+    Args:
+        key: name of the sequence, UTF-8.
+        sequence: float32 array `(timesteps, features)`.
+        label: label, UTF-8, or None to leave the feature out.
+
+    Returns:
+        The serialized example, its features in the order of their names.
+
+    Raises:
+        ValueError: if `sequence` does not have two dimensions.
+    """
+    if sequence.ndim != 2:
+        raise ValueError(
+            f"`sequence` must have the shape (timesteps, features), got {sequence.shape}."
+        )
+    values = np.ascontiguousarray(sequence, "<f4").tobytes()
+    entries = [
+        _map_entry(b"key", _bytes_feature(key)),
+        *([] if label is None else [_map_entry(b"label", _bytes_feature(label))]),
+        _map_entry(b"length", _field(3, _field(1, _varint(len(sequence))))),
+        _map_entry(b"sequence", _field(2, _field(1, values))),
+    ]
+    return _field(1, b"".join(entries))
+
+
+def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[str, tf.Tensor]:
+    """Parses a batch of serialized examples whose sequences all have one length.
+
+    The values are parsed as a ragged tensor and only reshaped, so there is no step at which
+    anything could be padded: a record that does not fit its batch is an error.
+
+    Args:
+        serialized: string tensor `(batch,)`, not empty.
+        record_format: names of the features.
+
+    Returns:
+        `sequence` `(batch, timesteps, features)` float32 and `length` `(batch,)` int64, and, where
+        the format names them, `key` and `label` `(batch,)` string.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if the lengths differ, or a length is not the
+            number of values divided by the number of features.
+    """
+    import tensorflow as tf
+
+    names = {"sequence": record_format.sequence, "length": record_format.length}
+    names |= {
+        field: name
+        for field in ("key", "label")
+        if (name := getattr(record_format, field)) is not None
+    }
+    parsed = tf.io.parse_example(
+        serialized, {name: _feature_spec(field, name) for field, name in names.items()}
+    )
+    batch = {field: parsed[name] for field, name in names.items()}
+    length = batch["length"]
+    counts = batch["sequence"].row_lengths()
+    checks = [
+        tf.debugging.assert_equal(
+            length,
+            length[0],
+            "Every sequence of a batch must have the same `length`.",
+        ),
+        tf.debugging.assert_equal(
+            counts,
+            length * record_format.num_features,
+            f"`{record_format.sequence}` must hold `{record_format.length}` times "
+            f"{record_format.num_features} values.",
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        batch["sequence"] = tf.reshape(
+            batch["sequence"].values,
+            tf.stack(
+                [tf.size(serialized), tf.cast(length[0], tf.int32), record_format.num_features]
+            ),
+        )
+    return batch
+
+
+def parse_lengths(serialized: tf.Tensor, record_format: RecordFormat) -> tf.Tensor:
+    """Parses the lengths alone of a batch of serialized examples.
+
+    Args:
+        serialized: string tensor `(batch,)`.
+        record_format: names of the features.
+
+    Returns:
+        Number of timesteps, `(batch,)` int64.
+    """
+    import tensorflow as tf
+
+    name = record_format.length
+    return tf.io.parse_example(serialized, {name: _feature_spec("length", name)})[name]
+
+
+def frame_record(data: bytes) -> bytes:
+    """Wraps serialized data as one record of a TFRecord file: size, CRC, data, CRC.
+
+    Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+    """
+    size = struct.pack("<Q", len(data))
+    return b"".join((size, _masked_crc(size), data, _masked_crc(data)))
+
+
+def read_records(path: epath.PathLike) -> Iterator[bytes]:
+    """Yields the data of each record of a TFRecord file, every CRC checked.
+
+    Raises:
+        ValueError: at the first damaged record; names the file, the record's position and its
+            first byte, which TensorFlow's own `DataLossError` does not.
+    """
+    with epath.Path(path).open("rb") as file:
+        start = position = 0
+        while head := file.read(_LENGTH_BYTES + _CRC_BYTES):
+            where = f"{path}: record {position} at byte {start}"
+            (num_bytes,) = struct.unpack("<Q", _checked(head, _LENGTH_BYTES, f"{where}: its size"))
+            yield _checked(file.read(num_bytes + _CRC_BYTES), num_bytes, f"{where}: its data")
+            start += _LENGTH_BYTES + num_bytes + 2 * _CRC_BYTES
+            position += 1
+
+
+def _checked(framed: bytes, num_bytes: int, where: str) -> bytes:
+    """Takes the CRC off the end, if it is there and right."""
+    if len(framed) < num_bytes + _CRC_BYTES:
+        raise ValueError(
+            f"{where} must take {num_bytes + _CRC_BYTES} bytes with its CRC, "
+            f"got {len(framed)}: the file is truncated."
+        )
+    data, written = framed[:num_bytes], framed[num_bytes:]
+    if written != (crc := _masked_crc(data)):
+        raise ValueError(
+            f"{where} must have the CRC {written.hex()} that is written behind it, "
+            f"got {crc.hex()}: the file is damaged."
+        )
+    return data
+
+
+def _feature_spec(field: str, name: str):
+    import tensorflow as tf
+
+    if field == "sequence":
+        return tf.io.RaggedFeature(tf.float32, value_key=name, row_splits_dtype=tf.int64)
+    return tf.io.FixedLenFeature([], tf.int64 if field == "length" else tf.string)
+
+
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _map_entry(name: bytes, feature: bytes) -> bytes:
+    return _field(1, _field(1, name) + _field(2, feature))
+
+
+def _bytes_feature(value: bytes) -> bytes:
+    return _field(1, _field(1, value))
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """Writes a length-delimited protocol buffer field."""
+    return _varint(number << 3 | 2) + _varint(len(payload)) + payload
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
