@@ -1,1 +1,37 @@
-"""The record format, the dataset directory, the batch plan and the tf.data batches."""
+"""The record format, the dataset directory, the batch plan and the tf.data batches.
+
+Names that need TensorFlow are imported when first used, so that planning and Beam workers start
+without it.
+"""
+
+import importlib
+
+from padless.pipeline.directory import SequenceDataset, Split, open_dataset, open_records
+from padless.pipeline.plan import BatchPlan, Budget, plan_batches
+from padless.pipeline.records import RecordFormat
+
+_NEED_TENSORFLOW = {
+    "Shuffle": "padless.pipeline.batches",
+    "equal_length_batches": "padless.pipeline.batches",
+    "replica_batches": "padless.pipeline.batches",
+}
+
+__all__ = [
+    "BatchPlan",
+    "Budget",
+    "RecordFormat",
+    "SequenceDataset",
+    "Shuffle",
+    "Split",
+    "equal_length_batches",
+    "open_dataset",
+    "open_records",
+    "plan_batches",
+    "replica_batches",
+]
+
+
+def __getattr__(name):
+    if name not in _NEED_TENSORFLOW:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_NEED_TENSORFLOW[name]), name)

@@ -22,7 +22,7 @@ import numpy as np
 from etils import epath
 
 from padless.pipeline.moments import Moments, merge_moments
-from padless.pipeline.records import RecordFormat
+from padless.pipeline.records import RecordFormat, read_lengths
 
 LENGTHS_FILE = "lengths.json"
 STATISTICS_FILE = "statistics.json"
@@ -199,6 +199,38 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         splits=splits,
         moments=moments,
         feature_names=names,
+    )
+
+
+def open_records(
+    files: Sequence[epath.PathLike], record_format: RecordFormat, *, split: str = TRAINING_SPLIT
+) -> SequenceDataset:
+    """Opens TFRecords that padless did not write, as a dataset of one split.
+
+    Every record is read once to count the lengths; the CRCs are checked on the way. The dataset has
+    no moments, so that a model trained on it is not given a normalisation.
+
+    Args:
+        files: TFRecord files of `tf.train.Example`, uncompressed.
+        record_format: names of their features; see `RecordFormat`.
+        split: the name that the split gets.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if there is no file or no record, a record is damaged, or one lacks a length.
+    """
+    files = tuple(epath.Path(file) for file in files)
+    lengths = collections.Counter()
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: the TFRecord file does not exist.")
+        lengths.update(read_lengths(file, record_format))
+    if not lengths:
+        raise ValueError(f"`files` must hold at least one record, got none in {list(files)}.")
+    return SequenceDataset(
+        name=split,
+        record_format=record_format,
+        splits={split: Split(split, files, dict(sorted(lengths.items())))},
     )
 
 

@@ -16,6 +16,7 @@ TensorFlow operations import it when called.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -111,11 +112,10 @@ def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[s
     """
     import tensorflow as tf
 
-    names = {"sequence": record_format.sequence, "length": record_format.length}
-    names |= {
-        field: name
-        for field in ("key", "label")
-        if (name := getattr(record_format, field)) is not None
+    names = {
+        field: getattr(record_format, field)
+        for field in ("key", "length", "sequence", "label")
+        if getattr(record_format, field) is not None
     }
     parsed = tf.io.parse_example(
         serialized, {name: _feature_spec(field, name) for field, name in names.items()}
@@ -186,6 +186,26 @@ def read_records(path: epath.PathLike) -> Iterator[bytes]:
             yield _checked(file.read(num_bytes + _CRC_BYTES), num_bytes, f"{where}: its data")
             start += _LENGTH_BYTES + num_bytes + 2 * _CRC_BYTES
             position += 1
+
+
+def read_lengths(path: epath.PathLike, record_format: RecordFormat) -> Iterator[int]:
+    """Yields the length of each record of a TFRecord file.
+
+    Raises:
+        ValueError: if a record is damaged, or has no length under the name that the format gives.
+    """
+    import tensorflow as tf
+
+    records, position = read_records(path), 0
+    while chunk := list(itertools.islice(records, 1024)):
+        try:
+            yield from parse_lengths(tf.constant(chunk), record_format).numpy().tolist()
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                f"{path}: each record must hold one int64 in {record_format.length!r}; "
+                f"in records {position} to {position + len(chunk) - 1}: {error.message}"
+            ) from error
+        position += len(chunk)
 
 
 def _checked(framed: bytes, num_bytes: int, where: str) -> bytes:

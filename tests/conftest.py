@@ -1,11 +1,80 @@
-"""Lets the tests run in a checkout that is not installed: maps the folders into `padless`."""
+"""Runs the tests also in a checkout that is not installed, and writes datasets for them."""
 
+import collections
 import importlib.util
 import pathlib
 import sys
 import types
 
+import numpy as np
+import pytest
+
 if importlib.util.find_spec("padless") is None:
     padless = types.ModuleType("padless")
     padless.__path__ = [str(pathlib.Path(__file__).resolve().parent.parent)]
     sys.modules["padless"] = padless
+
+from padless.pipeline import directory, records
+from padless.pipeline.moments import Moments, merge_moments
+
+
+def draw_sequences(lengths, num_features=2, seed=0):
+    """Draws one float32 sequence `(length, features)` per length: a noisy wave."""
+    rng = np.random.default_rng(seed)
+    waves = [
+        np.sin(np.arange(length)[:, None] / 3 + rng.uniform(0, 6, num_features))
+        for length in lengths
+    ]
+    return [(wave + rng.normal(0, 0.1, wave.shape)).astype(np.float32) for wave in waves]
+
+
+def write_dataset(path, splits, *, num_shards=1, labels=None):
+    """Writes `{split: sequences}` as a dataset directory; the key of sequence i is `split/i`."""
+    summaries = []
+    for split, sequences in splits.items():
+        for shard in range(num_shards):
+            numbers = range(shard, len(sequences), num_shards)
+            examples = [
+                records.encode_example(
+                    f"{split}/{i}".encode(), sequences[i], labels and labels[i].encode()
+                )
+                for i in numbers
+            ]
+            file = path / directory.shard_name(path.name, split, shard, num_shards)
+            file.write_bytes(b"".join(map(records.frame_record, examples)))
+            if examples:
+                summaries.append(
+                    directory.ShardSummary(
+                        split=split,
+                        shard=shard,
+                        num_bytes=file.stat().st_size,
+                        lengths=collections.Counter(len(sequences[i]) for i in numbers),
+                        moments=merge_moments(Moments.of(sequences[i]) for i in numbers),
+                    )
+                )
+    directory.write_metadata(
+        path,
+        summaries,
+        name=path.name,
+        num_shards=dict.fromkeys(splits, num_shards),
+        num_features=next(iter(splits.values()))[0].shape[1],
+        has_label=labels is not None,
+        feature_names=None,
+    )
+    return directory.open_dataset(path)
+
+
+@pytest.fixture(scope="session")
+def make_dataset(tmp_path_factory):
+    """Writes a dataset of one training split from lengths, or of several from a dict of them."""
+
+    def make(lengths, *, num_features=2, num_shards=1, seed=0, labels=None):
+        splits = lengths if isinstance(lengths, dict) else {"train": lengths}
+        sequences = {
+            split: draw_sequences(lengths, num_features, seed + i)
+            for i, (split, lengths) in enumerate(splits.items())
+        }
+        path = tmp_path_factory.mktemp("dataset_")
+        return write_dataset(path, sequences, num_shards=num_shards, labels=labels)
+
+    return make

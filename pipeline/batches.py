@@ -1,0 +1,287 @@
+"""The tf.data batches: every sequence once per epoch, grouped by length, nothing padded.
+
+Stages, each a function from dataset to dataset:
+
+1. `_read_records`   shards in a drawn order, interleaved; records drawn from a buffer
+2. `_assign_buckets` the lengths alone are parsed, a thousand records at a time, and each record
+   gets its bucket of the plan
+3. `_group`          serialized records of one bucket are collected, as by
+   `bucket_by_sequence_length`
+4. `_mix`            batches drawn from a buffer, so that rare lengths do not gather at the end
+5. `_mark_steps`     the batch that fills the budget ends its step
+6. `_fill`           rows of weight 0 up to a multiple of the replicas
+7. `_cut`            for replicas: each batch as equal pieces in a row
+8. `_parse`          one call per batch, not per record: this is what makes the input cheap
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from padless.pipeline.directory import SequenceDataset, Split
+from padless.pipeline.plan import BatchPlan
+from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
+
+_LENGTHS_PARSED_AT_ONCE = 1024
+_SHARDS_READ_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shuffle:
+    """What draws the order of an epoch, and the memory it may use for that.
+
+    Attributes:
+        seed: of the run.
+        epoch: its number; each one draws another order and other batch-mates.
+        record_buffer: serialized records to draw from.
+        batch_buffer: batches of serialized records to draw from.
+
+    Raises:
+        ValueError: if a buffer is below 1 or the seed or epoch is negative.
+    """
+
+    seed: int
+    epoch: int = 0
+    record_buffer: int = 10_000
+    batch_buffer: int = 256
+
+    def __post_init__(self):
+        for name, least in {"seed": 0, "epoch": 0, "record_buffer": 1, "batch_buffer": 1}.items():
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+
+    def seed_of(self, stage: int) -> int:
+        """Draws the seed of one stage in one epoch."""
+        words = np.random.SeedSequence((self.seed, self.epoch, stage)).generate_state(1, np.uint64)
+        return int(words[0] >> np.uint64(1))
+
+
+def equal_length_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str = "train",
+    shuffle: Shuffle | None = None,
+) -> tf.data.Dataset:
+    """Reads one epoch of a split as batches of equal length.
+
+    Every sequence comes exactly once with weight 1. The order is fixed by the data and `shuffle`
+    (and by `tf.random.set_seed`, if the program has called it).
+
+    Args:
+        dataset: an opened dataset.
+        plan: the plan of that split's lengths.
+        split: name of the split.
+        shuffle: what draws the order, or None for the order of the records.
+
+    Returns:
+        A dataset of dicts with
+
+        - `sequence`: `(batch, timesteps, features)` float32, raw units;
+        - `length`: `(batch,)` int64, each equal to `timesteps`;
+        - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
+        - `ends_step`: `()` bool, whether the batch is the last one of its step;
+        - `key` and `label`: `(batch,)` string, where the records have them.
+
+    Raises:
+        ValueError: if there is no such split, or the plan is not for its lengths.
+        tf.errors.OpError: when read, if a record is damaged or the records are not those that the
+            plan counts. `padless.pipeline.damage.explained` names the file.
+    """
+    batches = _planned(dataset.split(split), dataset.record_format, plan, shuffle)
+    return _parse(batches, dataset.record_format)
+
+
+def replica_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str = "train",
+    shuffle: Shuffle | None = None,
+) -> tf.data.Dataset:
+    """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
+
+    This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
+    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
+    """
+    batches = _planned(dataset.split(split), dataset.record_format, plan, shuffle)
+    return _parse(_cut(batches, plan.replicas), dataset.record_format)
+
+
+def _planned(
+    split: Split, record_format: RecordFormat, plan: BatchPlan, shuffle: Shuffle | None
+) -> tf.data.Dataset:
+    """Runs the stages up to `_fill`: dicts of `serialized`, `weight` and `ends_step`."""
+    if dict(plan.lengths) != dict(split.lengths):
+        raise ValueError(
+            f"The plan must be for the lengths of split {split.name!r}: it counts "
+            f"{plan.num_sequences} sequences, the split has {split.num_sequences}"
+            f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
+        )
+    records = _read_records([str(file) for file in split.files], shuffle)
+    records = _assign_buckets(records, record_format, plan, split.name)
+    return _fill(_mark_steps(_mix(_group(records, plan), shuffle), plan), plan.replicas)
+
+
+def _read_records(files: list[str], shuffle: Shuffle | None) -> tf.data.Dataset:
+    if shuffle is None:
+        return tf.data.TFRecordDataset(files)
+    np.random.default_rng(shuffle.seed_of(0)).shuffle(files)
+    return (
+        tf.data.Dataset.from_tensor_slices(files)
+        .interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=min(len(files), _SHARDS_READ_AT_ONCE),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        .shuffle(shuffle.record_buffer, seed=shuffle.seed_of(1))
+    )
+
+
+def _assign_buckets(
+    records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
+) -> tf.data.Dataset:
+    """Pairs each record with its bucket: the first of its length until that is full, then the next.
+
+    Counting here is what guarantees that an epoch is the plan: a record too many is an error at
+    once, a record too few at the end, which an empty chunk marks.
+    """
+    first, capacity, planned = _bucket_tables(plan)
+    longest = len(planned) - 1
+
+    def assign(seen, serialized):
+        lengths = parse_lengths(serialized, record_format)
+        known = tf.clip_by_value(lengths, 0, longest)
+        rank = tf.gather(seen, known) + _rank_among_equals(known)
+        in_plan = tf.where(lengths == known, rank < tf.gather(planned, known), False)
+        at_end = tf.equal(tf.size(serialized), 0)
+        checks = [
+            tf.debugging.Assert(tf.reduce_all(in_plan), [_too_many(split)]),
+            tf.debugging.Assert(~at_end | tf.reduce_all(seen == planned), [_too_few(split)]),
+        ]
+        with tf.control_dependencies(checks):
+            bucket = tf.gather(first, known) + tf.cast(rank >= tf.gather(capacity, known), tf.int64)
+        seen = tf.tensor_scatter_nd_add(seen, known[:, None], tf.ones_like(known))
+        return seen, (bucket, serialized)
+
+    end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
+    return (
+        records.batch(_LENGTHS_PARSED_AT_ONCE)
+        .concatenate(end)
+        .scan(tf.zeros_like(planned), assign)
+        .unbatch()
+    )
+
+
+def _bucket_tables(plan: BatchPlan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tabulates by length: its first bucket, that bucket's capacity, the sequences planned."""
+    first, capacity, planned = np.zeros((3, max(plan.lengths) + 1), np.int64)
+    sizes = plan.bucket_batch_sizes * plan.bucket_num_batches
+    for bucket, length in reversed(list(enumerate(plan.bucket_lengths.tolist()))):
+        first[length] = bucket
+        capacity[length] = sizes[bucket]
+        planned[length] += sizes[bucket]
+    return first, capacity, planned
+
+
+def _rank_among_equals(values: tf.Tensor) -> tf.Tensor:
+    """Counts, for each of `values` `(n,)` int64, the equal ones before it."""
+    order = tf.argsort(values, stable=True)
+    ordered = tf.gather(values, order)
+    positions = tf.range(tf.size(values, out_type=tf.int64))
+    rank = positions - tf.searchsorted(ordered, ordered, out_type=tf.int64)
+    return tf.scatter_nd(order[:, None], rank, tf.shape(values, out_type=tf.int32))
+
+
+def _group(records: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Collects the serialized records of each bucket into `(batch,)`.
+
+    This is `bucket_by_sequence_length`, which is `group_by_window` behind a key function, without
+    that function: it compares each record with every boundary, 41 microseconds of CPU a record
+    where a key that is already there costs 8. A test holds the two to the same batches.
+    """
+    sizes = tf.constant(plan.bucket_batch_sizes)
+    return records.group_by_window(
+        key_func=lambda bucket, serialized: bucket,
+        reduce_func=lambda bucket, window: window.batch(sizes[bucket]),
+        window_size_func=lambda bucket: sizes[bucket],
+    )
+
+
+def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None) -> tf.data.Dataset:
+    if shuffle is None:
+        return batches
+    return batches.shuffle(shuffle.batch_buffer, seed=shuffle.seed_of(2))
+
+
+def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Ends a step where the cost that remains falls to or below a multiple of the budget.
+
+    Counting up would tell as well where the budget is full, but could end an epoch one step early:
+    a last batch that reaches past the last multiple leaves no batch for the step behind it.
+    """
+    costs = tf.constant(plan.bucket_batch_sizes * plan.budget.cost(plan.bucket_lengths))
+    limit = plan.budget.limit
+
+    def mark(before, batch):
+        buckets, serialized = batch
+        after = before - tf.gather(costs, buckets[0])
+        ends_step = (before - 1) // limit > (after - 1) // limit
+        return after, {"serialized": serialized, "ends_step": ends_step}
+
+    return batches.scan(tf.constant(plan.epoch_cost, tf.int64), mark)
+
+
+def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
+    """Repeats rows with weight 0 up to a multiple of the replicas."""
+
+    def fill(batch):
+        rows = tf.size(batch["serialized"])
+        index = tf.range(rows + -rows % replicas)
+        return batch | {
+            "serialized": tf.gather(batch["serialized"], index % rows),
+            "weight": tf.cast(index < rows, tf.float32),
+        }
+
+    return batches.map(fill)
+
+
+def _cut(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
+    """Cuts each batch into equal pieces, one per replica, in a row."""
+
+    def cut(batch):
+        return {
+            "serialized": tf.reshape(batch["serialized"], (replicas, -1)),
+            "weight": tf.reshape(batch["weight"], (replicas, -1)),
+            "ends_step": tf.repeat(batch["ends_step"], replicas),
+        }
+
+    return batches.map(cut).unbatch()
+
+
+def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dataset:
+    def parse(batch):
+        parsed = parse_examples(batch["serialized"], record_format)
+        return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
+
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+        tf.data.AUTOTUNE
+    )
+
+
+def _too_many(split: str) -> str:
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, got one of a "
+        "length that is not counted, or not counted often enough."
+    )
+
+
+def _too_few(split: str) -> str:
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, but its records "
+        "ended before: a shard has lost records."
+    )

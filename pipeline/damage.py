@@ -1,0 +1,39 @@
+"""Says which file is damaged, where tf.data only says that something is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from padless.pipeline.directory import Split
+from padless.pipeline.records import read_records
+
+
+@contextlib.contextmanager
+def explained(split: Split) -> Iterator[None]:
+    """Turns an error of reading the batches of `split` into one that names the file.
+
+    Only after tf.data has failed are the shards read again, record by record, to find the place.
+
+    Raises:
+        ValueError: in place of a `tf.errors.OpError` that the records are to blame for.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for file in split.files:
+            _read_through(file, error)
+        if failed := re.search(r"assertion failed: \[([^]]*)\]", error.message):
+            raise ValueError(f"{split.files[0].parent}: {failed[1]}") from error
+        raise
+
+
+def _read_through(file, error: tf.errors.OpError) -> None:
+    try:
+        for _ in read_records(file):
+            pass
+    except ValueError as damage:
+        raise damage from error

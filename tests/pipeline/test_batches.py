@@ -1,0 +1,243 @@
+"""The contracts of the batches, read from real files."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from padless.pipeline import (
+    RecordFormat,
+    Shuffle,
+    equal_length_batches,
+    open_dataset,
+    open_records,
+    plan_batches,
+    replica_batches,
+)
+from padless.pipeline.batches import _group
+from padless.pipeline.damage import explained
+
+
+def plan_of(dataset, split="train", **options):
+    return plan_batches(dataset.split(split).lengths, **options)
+
+
+def keys_seen(batches):
+    return [
+        key
+        for batch in batches.as_numpy_iterator()
+        for key, weight in zip(batch["key"].tolist(), batch["weight"], strict=True)
+        if weight
+    ]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=80),
+    batch_size=st.integers(1, 20),
+    replicas=st.integers(1, 4),
+    num_shards=st.integers(1, 3),
+    shuffle=st.none() | st.builds(Shuffle, st.integers(0, 9), record_buffer=st.integers(1, 99)),
+)
+def test_batches_hold_every_key_once_and_no_padding(
+    make_dataset, lengths, batch_size, replicas, num_shards, shuffle
+):
+    dataset = make_dataset(lengths, num_shards=num_shards)
+    plan = plan_of(dataset, batch_size=batch_size, replicas=replicas)
+    batches = list(equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator())
+    seen = collections.Counter()
+    for batch in batches:
+        rows, timesteps, _ = batch["sequence"].shape
+        assert rows % replicas == 0
+        assert (batch["length"] == timesteps).all()
+        assert set(batch["weight"].tolist()) <= {0.0, 1.0}
+        seen.update(key for key, w in zip(batch["key"].tolist(), batch["weight"], strict=True) if w)
+    assert seen == {f"train/{i}".encode(): 1 for i in range(len(lengths))}
+    assert len(batches) == plan.num_batches
+    assert sum(batch["ends_step"] for batch in batches) == plan.steps_per_epoch
+    assert batches[-1]["ends_step"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40), replicas=st.integers(1, 4))
+def test_replica_batches_are_the_batches_cut_in_equal_pieces(make_dataset, lengths, replicas):
+    dataset = make_dataset(lengths)
+    plan = plan_of(dataset, batch_size=8, replicas=replicas)
+    options = {"plan": plan, "shuffle": Shuffle(3)}
+    whole = list(equal_length_batches(dataset, **options).as_numpy_iterator())
+    pieces = list(replica_batches(dataset, **options).as_numpy_iterator())
+    assert len(pieces) == len(whole) * replicas
+    for i, batch in enumerate(whole):
+        own = pieces[i * replicas : (i + 1) * replicas]
+        for name in ("sequence", "key", "weight", "length"):
+            np.testing.assert_array_equal(np.concatenate([p[name] for p in own]), batch[name])
+        assert {bool(piece["ends_step"]) for piece in own} == {bool(batch["ends_step"])}
+
+
+def test_batches_give_the_values_of_their_keys(make_dataset):
+    dataset = make_dataset([3, 4, 3, 4, 3])
+    stored = {
+        key: sequence
+        for batch in equal_length_batches(dataset, plan_of(dataset, batch_size=1))
+        for key, sequence in zip(batch["key"].numpy(), batch["sequence"].numpy(), strict=True)
+    }
+    for batch in equal_length_batches(dataset, plan_of(dataset, batch_size=2), shuffle=Shuffle(0)):
+        for key, sequence in zip(batch["key"].numpy(), batch["sequence"].numpy(), strict=True):
+            np.testing.assert_array_equal(sequence, stored[key])
+
+
+def test_batches_come_in_an_order_fixed_by_seed_and_epoch(make_dataset):
+    dataset = make_dataset(list(range(1, 9)) * 20, num_shards=3)
+    plan = plan_of(dataset, batch_size=8)
+
+    def order(seed, epoch):
+        return keys_seen(equal_length_batches(dataset, plan, shuffle=Shuffle(seed, epoch)))
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+
+
+def test_batches_draw_new_mates_each_epoch(make_dataset):
+    dataset = make_dataset([5] * 400)
+    plan = plan_of(dataset, batch_size=8)
+
+    def mates(epoch):
+        batches = equal_length_batches(dataset, plan, shuffle=Shuffle(0, epoch))
+        groups = [batch["key"].tolist() for batch in batches.as_numpy_iterator()]
+        return {frozenset((a, b)) for group in groups for a in group for b in group if a < b}
+
+    # A pair meets again with probability 7 / 399: about 25 of the 1,400 pairs.
+    assert len(mates(0) & mates(1)) < 80
+
+
+def test_batches_mix_lengths(make_dataset):
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(2.5, 0.6, 2000), 1, None).astype(int).tolist()
+    dataset = make_dataset(lengths)
+    plan = plan_of(dataset, batch_size=16)
+    seen = [
+        np.array(
+            [
+                b["sequence"].shape[1]
+                for b in equal_length_batches(
+                    dataset, plan, shuffle=Shuffle(0, epoch)
+                ).as_numpy_iterator()
+            ]
+        )
+        for epoch in range(4)
+    ]
+    correlation = np.mean([np.corrcoef(order[1:], order[:-1])[0, 1] for order in seen])
+    assert abs(correlation) < 0.15
+
+
+def test_group_is_bucket_by_sequence_length(make_dataset):
+    plan = plan_of(make_dataset([2] * 7 + [3] * 5 + [9]), batch_size=3)
+    buckets = np.repeat(
+        np.arange(len(plan.bucket_lengths)), plan.bucket_batch_sizes * plan.bucket_num_batches
+    )
+    np.random.default_rng(0).shuffle(buckets)
+    records = tf.data.Dataset.from_tensor_slices((buckets, np.arange(len(buckets))))
+    reference = records.bucket_by_sequence_length(
+        element_length_func=lambda bucket, record: tf.cast(bucket, tf.int32),
+        bucket_boundaries=range(1, len(plan.bucket_lengths)),
+        bucket_batch_sizes=plan.bucket_batch_sizes.tolist(),
+        no_padding=True,
+    )
+    ours = [record.tolist() for _, record in _group(records, plan).as_numpy_iterator()]
+    assert ours == [record.tolist() for _, record in reference.as_numpy_iterator()]
+
+
+def test_batches_refuse_the_plan_of_another_split(make_dataset):
+    dataset = make_dataset({"train": [3, 4], "validation": [3]})
+    with pytest.raises(ValueError, match="'train': it counts 1 sequences, the split has 2"):
+        equal_length_batches(dataset, plan_of(dataset, "validation"))
+
+
+def test_batches_refuse_an_unknown_split(make_dataset):
+    dataset = make_dataset([3])
+    with pytest.raises(ValueError, match=r"a split 'test', it has \['train'\]"):
+        equal_length_batches(dataset, plan_of(dataset), split="test")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda data: data[:-5],
+            r"-train\.tfrecord-00000-of-00001: record 2 at byte \d+.*truncated",
+        ),
+        (lambda data: data[:40] + b"\x00" + data[41:], "record 0 at byte 0: its data.*damaged"),
+        (lambda data: data[: len(data) * 2 // 3], "a shard has lost records"),
+        (lambda data: data + data[: len(data) // 3], "not counted often enough"),
+    ],
+    ids=["truncated", "flipped", "one record less", "one record more"],
+)
+def test_batches_of_a_damaged_shard_name_it(make_dataset, damage, message):
+    dataset = make_dataset([3, 3, 3])
+    (file,) = dataset.split("train").files
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
+        list(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0)))
+
+
+def write_foreign(path, **features):
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(example.SerializeToString())
+
+
+def test_open_records_reads_what_padless_did_not_write(tmp_path):
+    values = tf.train.Feature(float_list=tf.train.FloatList(value=range(6)))
+    steps = tf.train.Feature(int64_list=tf.train.Int64List(value=[3]))
+    write_foreign(tmp_path / "a", mfcc=values, frames=steps)
+    record_format = RecordFormat(2, sequence="mfcc", length="frames", key=None)
+    dataset = open_records([tmp_path / "a"], record_format)
+    (batch,) = equal_length_batches(dataset, plan_of(dataset)).as_numpy_iterator()
+    assert "key" not in batch
+    np.testing.assert_array_equal(batch["sequence"], [[[0, 1], [2, 3], [4, 5]]])
+
+
+def test_open_records_names_what_is_missing(tmp_path):
+    write_foreign(tmp_path / "a", mfcc=tf.train.Feature())
+    with pytest.raises(FileNotFoundError, match="b: the TFRecord file does not exist"):
+        open_records([tmp_path / "b"], RecordFormat(2))
+    with pytest.raises(ValueError, match="one int64 in 'frames'; in records 0 to 0"):
+        open_records([tmp_path / "a"], RecordFormat(2, length="frames"))
+    with pytest.raises(ValueError, match="at least one record"):
+        open_records([], RecordFormat(2))
+
+
+def test_open_dataset_names_what_is_missing(make_dataset, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: the dataset directory does not exist"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"dataset_info.json is missing.*finished"):
+        open_dataset(tmp_path)
+    (file,) = make_dataset([3]).split("train").files
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"of-00001: this shard of split 'train'"):
+        open_dataset(file.parent)
+
+
+def test_open_dataset_refuses_metadata_of_another_hand(make_dataset):
+    folder = make_dataset([3]).split("train").files[0].parent
+    (folder / "statistics.json").write_text("{}")
+    with pytest.raises(
+        ValueError, match="must be as `padless preprocess` wrote them, got KeyError"
+    ):
+        open_dataset(folder)
+    (folder / "statistics.json").write_text("{")
+    with pytest.raises(ValueError, match=r"statistics.json must hold JSON"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seed": -1}, "`seed`.*got -1"), ({"seed": 0, "batch_buffer": 0}, "`batch_buffer`.*got 0")],
+)
+def test_shuffle_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        Shuffle(**options)
