@@ -34,29 +34,30 @@ class Shuffle:
     """What draws the order of an epoch, and the memory it may use for that.
 
     Attributes:
-        seed: of the run.
-        epoch: its number; each one draws another order and other batch-mates.
+        seed: of the run; with the epoch's number it fixes the order.
         record_buffer: serialized records to draw from.
         batch_buffer: batches of serialized records to draw from.
 
     Raises:
-        ValueError: if a buffer is below 1 or the seed or epoch is negative.
+        ValueError: if a buffer is below 1 or the seed is negative.
     """
 
     seed: int
-    epoch: int = 0
     record_buffer: int = 10_000
     batch_buffer: int = 256
 
     def __post_init__(self):
-        for name, least in {"seed": 0, "epoch": 0, "record_buffer": 1, "batch_buffer": 1}.items():
+        for name, least in {"seed": 0, "record_buffer": 1, "batch_buffer": 1}.items():
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
 
-    def seed_of(self, stage: int) -> int:
-        """Draws the seed of one stage in one epoch."""
-        words = np.random.SeedSequence((self.seed, self.epoch, stage)).generate_state(1, np.uint64)
-        return int(words[0] >> np.uint64(1))
+    def seeds(self, epochs: range) -> np.ndarray:
+        """Draws the seeds of the stages that shuffle, int64 `(epochs, 3)`."""
+        words = [
+            np.random.SeedSequence((self.seed, epoch)).generate_state(3, np.uint64)
+            for epoch in epochs
+        ]
+        return (np.reshape(words, (len(epochs), 3)) >> np.uint64(1)).astype(np.int64)
 
 
 def equal_length_batches(
@@ -65,17 +66,20 @@ def equal_length_batches(
     *,
     split: str = "train",
     shuffle: Shuffle | None = None,
+    epochs: range = range(1),
 ) -> tf.data.Dataset:
-    """Reads one epoch of a split as batches of equal length.
+    """Reads a split as batches of equal length, epoch after epoch.
 
-    Every sequence comes exactly once with weight 1. The order is fixed by the data and `shuffle`
-    (and by `tf.random.set_seed`, if the program has called it).
+    In each epoch every sequence comes exactly once with weight 1. The order is fixed by the data,
+    `shuffle.seed` and the number of the epoch, whatever `tf.random.set_seed` was given; each epoch
+    draws another order and other batch-mates.
 
     Args:
         dataset: an opened dataset.
         plan: the plan of that split's lengths.
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
+        epochs: numbers of the epochs to read; `range(3, 10)` goes on where `range(3)` ended.
 
     Returns:
         A dataset of dicts with
@@ -91,7 +95,7 @@ def equal_length_batches(
         tf.errors.OpError: when read, if a record is damaged or the records are not those that the
             plan counts. `padless.pipeline.damage.explained` names the file.
     """
-    batches = _planned(dataset.split(split), dataset.record_format, plan, shuffle)
+    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
     return _parse(batches, dataset.record_format)
 
 
@@ -101,45 +105,66 @@ def replica_batches(
     *,
     split: str = "train",
     shuffle: Shuffle | None = None,
+    epochs: range = range(1),
 ) -> tf.data.Dataset:
     """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
 
     This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
     machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
     """
-    batches = _planned(dataset.split(split), dataset.record_format, plan, shuffle)
+    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
     return _parse(_cut(batches, plan.replicas), dataset.record_format)
 
 
-def _planned(
-    split: Split, record_format: RecordFormat, plan: BatchPlan, shuffle: Shuffle | None
+def _serialized_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    split: Split,
+    shuffle: Shuffle | None,
+    epochs: range,
 ) -> tf.data.Dataset:
-    """Runs the stages up to `_fill`: dicts of `serialized`, `weight` and `ends_step`."""
+    """Runs the stages up to `_fill`: dicts of `serialized`, `weight` and `ends_step`.
+
+    One dataset spans the epochs, as to take down an iterator under a strategy and make the next
+    one takes longer than an epoch of a small dataset.
+    """
     if dict(plan.lengths) != dict(split.lengths):
         raise ValueError(
             f"The plan must be for the lengths of split {split.name!r}: it counts "
             f"{plan.num_sequences} sequences, the split has {split.num_sequences}"
             f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
         )
-    records = _read_records([str(file) for file in split.files], shuffle)
-    records = _assign_buckets(records, record_format, plan, split.name)
-    return _fill(_mark_steps(_mix(_group(records, plan), shuffle), plan), plan.replicas)
+    files = [str(file) for file in split.files]
+
+    def epoch(seeds):
+        # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
+        tf.compat.v1.get_default_graph().seed = 1
+        records = _read_records(files, shuffle, seeds)
+        records = _assign_buckets(records, dataset.record_format, plan, split.name)
+        batches = _mix(_group(records, plan), shuffle, seeds)
+        return _fill(_mark_steps(batches, plan), plan.replicas)
+
+    seeds = np.zeros((len(epochs), 3), np.int64) if shuffle is None else shuffle.seeds(epochs)
+    return tf.data.Dataset.from_tensor_slices(seeds).flat_map(epoch)
 
 
-def _read_records(files: list[str], shuffle: Shuffle | None) -> tf.data.Dataset:
+def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
     if shuffle is None:
         return tf.data.TFRecordDataset(files)
-    np.random.default_rng(shuffle.seed_of(0)).shuffle(files)
     return (
-        tf.data.Dataset.from_tensor_slices(files)
+        _draw(tf.data.Dataset.from_tensor_slices(files), len(files), seeds[0])
         .interleave(
             tf.data.TFRecordDataset,
             cycle_length=min(len(files), _SHARDS_READ_AT_ONCE),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        .shuffle(shuffle.record_buffer, seed=shuffle.seed_of(1))
+        .apply(lambda records: _draw(records, shuffle.record_buffer, seeds[1]))
     )
+
+
+def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
+    return elements.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=False)
 
 
 def _assign_buckets(
@@ -212,10 +237,8 @@ def _group(records: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     )
 
 
-def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None) -> tf.data.Dataset:
-    if shuffle is None:
-        return batches
-    return batches.shuffle(shuffle.batch_buffer, seed=shuffle.seed_of(2))
+def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
+    return batches if shuffle is None else _draw(batches, shuffle.batch_buffer, seeds[2])
 
 
 def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:

@@ -1,6 +1,7 @@
 """The contracts of the batches, read from real files."""
 
 import collections
+import itertools
 
 import numpy as np
 import pytest
@@ -94,24 +95,45 @@ def test_batches_come_in_an_order_fixed_by_seed_and_epoch(make_dataset):
     plan = plan_of(dataset, batch_size=8)
 
     def order(seed, epoch):
-        return keys_seen(equal_length_batches(dataset, plan, shuffle=Shuffle(seed, epoch)))
+        epochs = range(epoch, epoch + 1)
+        return keys_seen(equal_length_batches(dataset, plan, shuffle=Shuffle(seed), epochs=epochs))
 
     assert order(1, 0) == order(1, 0)
     assert order(1, 0) != order(1, 1)
     assert order(1, 0) != order(2, 0)
 
 
+def test_batches_come_in_an_order_that_no_global_seed_changes(make_dataset):
+    dataset = make_dataset([2, 3, 3, 5] * 6, num_shards=2)
+
+    def order(global_seed):
+        tf.random.set_seed(global_seed)
+        return keys_seen(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0)))
+
+    assert order(0) == order(7)
+
+
+def test_batches_of_several_epochs_are_those_of_each(make_dataset):
+    dataset = make_dataset([2, 3, 3, 5] * 6)
+    plan = plan_of(dataset, batch_size=4)
+    options = {"plan": plan, "shuffle": Shuffle(0)}
+    together = keys_seen(equal_length_batches(dataset, **options, epochs=range(1, 4)))
+    apart = [
+        keys_seen(equal_length_batches(dataset, **options, epochs=range(epoch, epoch + 1)))
+        for epoch in range(1, 4)
+    ]
+    assert together == list(itertools.chain(*apart))
+
+
 def test_batches_draw_new_mates_each_epoch(make_dataset):
     dataset = make_dataset([5] * 400)
     plan = plan_of(dataset, batch_size=8)
-
-    def mates(epoch):
-        batches = equal_length_batches(dataset, plan, shuffle=Shuffle(0, epoch))
-        groups = [batch["key"].tolist() for batch in batches.as_numpy_iterator()]
-        return {frozenset((a, b)) for group in groups for a in group for b in group if a < b}
-
+    batches = equal_length_batches(dataset, plan, shuffle=Shuffle(0), epochs=range(2))
+    groups = [batch["key"].tolist() for batch in batches.as_numpy_iterator()]
+    pairs = [{frozenset((a, b)) for a in group for b in group if a < b} for group in groups]
+    first, second = set().union(*pairs[:50]), set().union(*pairs[50:])
     # A pair meets again with probability 7 / 399: about 25 of the 1,400 pairs.
-    assert len(mates(0) & mates(1)) < 80
+    assert len(first & second) < 80
 
 
 def test_batches_mix_lengths(make_dataset):
@@ -119,19 +141,9 @@ def test_batches_mix_lengths(make_dataset):
     lengths = np.clip(rng.lognormal(2.5, 0.6, 2000), 1, None).astype(int).tolist()
     dataset = make_dataset(lengths)
     plan = plan_of(dataset, batch_size=16)
-    seen = [
-        np.array(
-            [
-                b["sequence"].shape[1]
-                for b in equal_length_batches(
-                    dataset, plan, shuffle=Shuffle(0, epoch)
-                ).as_numpy_iterator()
-            ]
-        )
-        for epoch in range(4)
-    ]
-    correlation = np.mean([np.corrcoef(order[1:], order[:-1])[0, 1] for order in seen])
-    assert abs(correlation) < 0.15
+    batches = equal_length_batches(dataset, plan, shuffle=Shuffle(0), epochs=range(4))
+    timesteps = np.array([batch["sequence"].shape[1] for batch in batches.as_numpy_iterator()])
+    assert abs(np.corrcoef(timesteps[1:], timesteps[:-1])[0, 1]) < 0.15
 
 
 def test_group_is_bucket_by_sequence_length(make_dataset):
