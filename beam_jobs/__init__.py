@@ -1,1 +1,8 @@
-"""."""
+"""Beam jobs: raw sequences to a dataset directory."""
+
+from padless.beam_jobs import _beam  # noqa: F401, first of all: it imports Beam quietly
+from padless.beam_jobs.options import PreprocessOptions
+from padless.beam_jobs.preprocess_job import preprocess
+from padless.beam_jobs.report import PreprocessReport
+
+__all__ = ["PreprocessOptions", "PreprocessReport", "preprocess"]

@@ -1,0 +1,25 @@
+"""Imports Beam without its warning of missing Google Cloud clients, which padless does not use."""
+
+import contextlib
+import logging
+
+
+@contextlib.contextmanager
+def _root_logger_silenced():
+    """Drops what the root logger is told.
+
+    The null handler keeps `logging.warning` from configuring the root logger of a program that has
+    not done so itself.
+    """
+    root, drop, null = logging.getLogger(), lambda record: False, logging.NullHandler()
+    root.addFilter(drop)
+    root.addHandler(null)
+    try:
+        yield
+    finally:
+        root.removeFilter(drop)
+        root.removeHandler(null)
+
+
+with _root_logger_silenced():
+    import apache_beam  # noqa: F401

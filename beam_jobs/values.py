@@ -1,0 +1,192 @@
+"""From the text and the objects of an input to keys, labels, times and float32 values.
+
+Each function returns the value or raises a `RefusalError`; the readers add file and line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from padless.beam_jobs.fragments import RefusalError, Time, shorten
+
+
+def parse_key(key: object) -> bytes:
+    """Encodes a key: a text that is not empty, or an integer."""
+    if key is None or key == "":
+        raise RefusalError("missing_key", f"the key must not be empty, got {key!r}.")
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise RefusalError("bad_key", f"the key must be a text or an integer, got {shorten(key)}.")
+    return _encode("bad_key", "key", str(key))
+
+
+def parse_label(label: object) -> bytes:
+    """Encodes a label: a text that is not empty, a number or a truth value, the latter as JSON."""
+    if label is None or label == "":
+        raise RefusalError("missing_label", f"the label must not be empty, got {label!r}.")
+    if isinstance(label, str):
+        return _encode("bad_label", "label", label)
+    if isinstance(label, bool | int | float):
+        return json.dumps(label).encode()
+    raise RefusalError("bad_label", f"the label must be a text or a number, got {shorten(label)}.")
+
+
+def parse_time(text: str) -> Time:
+    """Reads a time: an integer, exactly; else a finite number; else an ISO 8601 date in UTC.
+
+    Nanoseconds since 1970 do not fit into a float, so integers never pass through one.
+
+    Example:
+        >>> parse_time("1700000000000000001")
+        1700000000000000001
+        >>> parse_time("2024-01-01T01:00:00+01:00")
+        datetime.datetime(2024, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    for parse in (_parse_integer, _parse_finite, _parse_date):
+        try:
+            return parse(text)
+        except (ValueError, OverflowError):
+            pass
+    raise RefusalError(
+        "bad_time",
+        f"the time must be an integer, a finite number or an ISO 8601 date, got {shorten(text)}.",
+    )
+
+
+def parse_numbers(cells: Sequence[str], columns: Sequence[str]) -> list[float]:
+    """Reads one number per cell; `columns` names the cells in the message."""
+    try:
+        # Python itself reads "1_000" as a number.
+        if "_" not in "".join(cells):
+            return list(map(float, cells))
+    except ValueError:
+        pass
+    column, cell = next(pair for pair in zip(columns, cells, strict=True) if not _is_number(*pair))
+    raise RefusalError(
+        "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}."
+    )
+
+
+def parse_nested(sequence: object) -> np.ndarray:
+    """Reads a list of timesteps, each a list of numbers, as float32 `(timesteps, features)`.
+
+    Types are checked before NumPy sees the lists: it would read `"1.5"` and `true` as numbers.
+    """
+    if not isinstance(sequence, list):
+        raise RefusalError(
+            "bad_shape",
+            f"a sequence must be a list of timesteps, each a list of numbers, "
+            f"got {shorten(sequence)}.",
+        )
+    for timestep, values in enumerate(sequence):
+        _check_timestep(timestep, values, sequence[0])
+    width = len(sequence[0]) if sequence else 0
+    try:
+        array = np.array(sequence, np.float64).reshape(len(sequence), width)
+    except OverflowError:
+        raise RefusalError(
+            "not_finite", "every value must be finite as float32, got an integer beyond float64."
+        ) from None
+    return check_sequence(array)
+
+
+def check_sequence(array: np.ndarray) -> np.ndarray:
+    """Checks a whole sequence and returns it as float32 `(timesteps, features)`."""
+    if array.ndim != 2:
+        raise RefusalError(
+            "bad_shape",
+            f"a sequence must have the shape (timesteps, features), got {array.shape}.",
+        )
+    if array.dtype.kind not in "iuf":
+        raise RefusalError(
+            "not_a_number", f"a sequence must hold real numbers, got the type {array.dtype}."
+        )
+    if not array.shape[0]:
+        raise RefusalError("zero_timesteps", f"a sequence must have a timestep, got {array.shape}.")
+    if not array.shape[1]:
+        raise RefusalError(
+            "wrong_num_features", f"a timestep must have a value, got {array.shape}."
+        )
+    values = to_float32(array)
+    if (bad := find_not_finite(values)) is not None:
+        raise RefusalError(
+            "not_finite",
+            f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
+        )
+    return values
+
+
+def to_float32(array: np.ndarray) -> np.ndarray:
+    """Converts to float32; what is beyond its range becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def find_not_finite(values: np.ndarray) -> tuple[int, int] | None:
+    """Finds the first value `(row, column)` that is NaN or infinite, or returns None."""
+    finite = np.isfinite(values)
+    if finite.all():
+        return None
+    row, column = np.argwhere(~finite)[0]
+    return int(row), int(column)
+
+
+def _encode(reason: str, what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise RefusalError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
+
+
+def _parse_integer(text: str) -> int:
+    if "_" in text:
+        raise ValueError
+    return int(text)
+
+
+def _parse_finite(text: str) -> float:
+    if "_" in text or not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
+
+
+def _parse_date(text: str) -> datetime.datetime:
+    text = text.strip()
+    if text[-1:] in ("Z", "z"):  # Python 3.10 does not read it
+        text = f"{text[:-1]}+00:00"
+    date = datetime.datetime.fromisoformat(text)
+    utc = datetime.timezone.utc
+    return date.replace(tzinfo=utc) if date.tzinfo is None else date.astimezone(utc)
+
+
+def _is_number(_column: str, cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
+
+
+def _check_timestep(timestep: int, values: object, first: list) -> None:
+    if not isinstance(values, list):
+        raise RefusalError(
+            "bad_shape",
+            f"timestep {timestep} must be a list of numbers, got {shorten(values)}.",
+        )
+    if len(values) != len(first):
+        raise RefusalError(
+            "ragged_row",
+            f"timestep {timestep} must hold {len(first)} values as timestep 0 does, "
+            f"got {len(values)}.",
+        )
+    if not set(map(type, values)) <= {int, float}:
+        feature = next(i for i, v in enumerate(values) if type(v) not in (int, float))
+        raise RefusalError(
+            "not_a_number",
+            f"timestep {timestep}, feature {feature} must be a number, "
+            f"got {shorten(values[feature])}.",
+        )

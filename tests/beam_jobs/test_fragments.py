@@ -1,0 +1,40 @@
+"""What passes between workers comes out as it went in."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from padless.beam_jobs.fragments import Fault, Reject, Rows, Sequence, Source, Whole, shorten
+
+PLACE = Source(1, "x.csv").place(7)
+VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Rows(PLACE, VALUES, b"up", [7, 8], [1, 2.5]),
+        Rows(PLACE, VALUES[:, ::2], None, [7, 8], [1, 2]),
+        Whole(PLACE, VALUES, None),
+        Sequence(PLACE, VALUES, b"up", b"key"),
+    ],
+)
+def test_parts_survive_pickling(part):
+    copy = pickle.loads(pickle.dumps(part))
+    assert type(copy) is type(part)
+    for name in part.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(copy, name), getattr(part, name))
+    assert copy.values.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "part", [Fault(PLACE, "bad_time", "rule.", True), Reject(PLACE, None, "bad_time", "rule.")]
+)
+def test_refusals_survive_pickling(part):
+    assert pickle.loads(pickle.dumps(part)) == part
+
+
+def test_shorten_cuts_long_values():
+    assert shorten("a") == "'a'"
+    assert shorten("a" * 100) == f"'{'a' * 79}... (102 characters)"

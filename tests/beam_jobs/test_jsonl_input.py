@@ -1,0 +1,65 @@
+"""JSON lines: what is read, and each fault of a line."""
+
+import json
+
+import pytest
+
+from padless.beam_jobs import PreprocessOptions
+from padless.beam_jobs.fragments import Fault, Reject, Source
+from padless.beam_jobs.jsonl_input import read_jsonl
+
+
+def read(*lines, **options):
+    options = PreprocessOptions(inputs=("x.jsonl",), output="out", **options)
+    return list(read_jsonl(lines, Source(0, "x.jsonl"), options))
+
+
+def test_read_jsonl_takes_any_key_and_skips_blank_lines():
+    keys = ["../a\n\"'", 5, "é" * 10_000]
+    lines = [json.dumps({"key": key, "sequence": [[1, 2]]}) + "\r\n" for key in keys]
+    items = read(lines[0], "\n", " \n", *lines[1:])
+    assert [key.decode() for key, _ in items] == [str(key) for key in keys]
+    assert [whole.place.position for _, whole in items] == [1, 4, 5]
+
+
+def test_read_jsonl_reads_the_named_fields():
+    line = '{"id": "a", "steps": [[1], [2]], "class": 3}'
+    ((key, whole),) = read(line, key_column="id", sequence_column="steps", label_column="class")
+    assert (key, whole.values.tolist(), whole.label) == (b"a", [[1.0], [2.0]], b"3")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "rule"),
+    [
+        ("{", "bad_json", "the line must be JSON"),
+        ("[" * 100_000, "bad_json", "the line must be JSON"),
+        ("[1]", "bad_json", "must be a JSON object, got [1]"),
+        ('{"sequence": [[1]]}', "missing_key", "got None"),
+        ('{"key": "", "sequence": [[1]]}', "missing_key", "got ''"),
+        ('{"key": true, "sequence": [[1]]}', "bad_key", "got True"),
+        ('{"key": "\\ud800", "sequence": [[1]]}', "bad_key", "must be UTF-8"),
+    ],
+)
+def test_a_line_without_readable_key_is_one_reject(line, reason, rule):
+    (reject,) = read(line)
+    assert isinstance(reject, Reject)
+    assert (reject.reason, reject.key) == (reason, None)
+    assert rule in reject.rule
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"key": "a"}', "bad_json"),
+        ('{"key": "a", "sequence": [1, 2], "label": 1}', "bad_shape"),
+        ('{"key": "a", "sequence": [["1"]], "label": 1}', "not_a_number"),
+        ('{"key": "a", "sequence": [[NaN]], "label": 1}', "not_finite"),
+        ('{"key": "a", "sequence": [[1]]}', "missing_label"),
+        ('{"key": "a", "sequence": [[1]], "label": null}', "missing_label"),
+        ('{"key": "a", "sequence": [[1]], "label": {}}', "bad_label"),
+    ],
+)
+def test_a_bad_line_is_a_fault_of_its_key(line, reason):
+    ((key, fault),) = read(line, label_column="label")
+    assert isinstance(fault, Fault)
+    assert (key, fault.reason, fault.whole) == (b"a", reason, True)

@@ -1,0 +1,48 @@
+"""The closing summary adds up, and shows as aligned lines."""
+
+import numpy as np
+import pytest
+
+from padless.beam_jobs import PreprocessReport
+from padless.beam_jobs.report import SplitReport
+from padless.beam_jobs.writer import RejectSummary
+from padless.pipeline.directory import ShardSummary
+from padless.pipeline.moments import Moments
+
+MOMENTS = Moments.of(np.ones((1, 1)))
+SHARDS = [
+    ShardSummary("train", 0, 100, {3: 2, 9: 1}, MOMENTS),
+    ShardSummary("train", 1, 50, {2: 1}, MOMENTS),
+    ShardSummary("test", 0, 25, {4: 1}, MOMENTS),
+]
+REJECTS = RejectSummary({"bad_time": 1, "ragged_row": 1}, ("x.csv, line 2: a rule.",))
+
+
+def make():
+    return PreprocessReport.of(SHARDS, REJECTS, read=7, splits=["train", "test"])
+
+
+def test_report_adds_up_the_shards():
+    report = make()
+    assert (report.read, report.accepted, report.num_bytes) == (7, 5, 175)
+    assert report.splits == {"train": SplitReport(4, 2, 9), "test": SplitReport(1, 4, 4)}
+
+
+def test_report_refuses_a_loss():
+    with pytest.raises(RuntimeError, match=r"must be read, got 5 \+ 2 and 8"):
+        PreprocessReport.of(SHARDS, REJECTS, read=8, splits=["train", "test"])
+
+
+def test_report_survives_json():
+    assert PreprocessReport.from_json(make().to_json()) == make()
+
+
+def test_report_shows_aligned_lines():
+    assert str(make()).splitlines() == [
+        "read      7  sequences",
+        "accepted  5  175 bytes in 0.0 s",
+        "rejected  2  bad_time 1, ragged_row 1",
+        "  train   4  2 to 9 timesteps",
+        "  test    1  4 to 4 timesteps",
+        "  x.csv, line 2: a rule.",
+    ]

@@ -1,0 +1,154 @@
+"""Keys, labels, times and numbers: what is read, and the reason where it is not."""
+
+import datetime
+
+import numpy as np
+import pytest
+
+from padless.beam_jobs import values
+from padless.beam_jobs.fragments import RefusalError
+
+UTC = datetime.timezone.utc
+
+
+def refusal(function, *arguments):
+    with pytest.raises(RefusalError) as caught:
+        function(*arguments)
+    return caught.value.reason, caught.value.rule
+
+
+@pytest.mark.parametrize(
+    ("key", "encoded"),
+    [("a", b"a"), (" ", b" "), ("../é\n", "../é\n".encode()), (7, b"7"), (0, b"0")],
+)
+def test_parse_key(key, encoded):
+    assert values.parse_key(key) == encoded
+
+
+@pytest.mark.parametrize(
+    ("key", "reason", "rule"),
+    [
+        ("", "missing_key", "must not be empty, got ''"),
+        (None, "missing_key", "must not be empty, got None"),
+        (True, "bad_key", "a text or an integer, got True"),
+        (1.5, "bad_key", "a text or an integer, got 1.5"),
+        (["a"], "bad_key", r"a text or an integer, got ['a']"),
+        ("a\udcff", "bad_key", "must be UTF-8, got 'a\\udcff'"),
+    ],
+)
+def test_parse_key_refuses(key, reason, rule):
+    got, message = refusal(values.parse_key, key)
+    assert got == reason
+    assert rule in message
+
+
+@pytest.mark.parametrize(
+    ("label", "encoded"), [("é", "é".encode()), (3, b"3"), (1.5, b"1.5"), (False, b"false")]
+)
+def test_parse_label(label, encoded):
+    assert values.parse_label(label) == encoded
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [("", "missing_label"), (None, "missing_label"), ([], "bad_label"), ("\ud800", "bad_label")],
+)
+def test_parse_label_refuses(label, reason):
+    assert refusal(values.parse_label, label)[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("3", 3),
+        (" -3 ", -3),
+        ("1700000000000000001", 1700000000000000001),
+        ("0.5", 0.5),
+        ("1e3", 1000.0),
+        ("2024-01-02", datetime.datetime(2024, 1, 2, tzinfo=UTC)),
+        ("2024-01-02T03:04:05Z", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2024-01-02 03:04:05+03:00", datetime.datetime(2024, 1, 2, 0, 4, 5, tzinfo=UTC)),
+    ],
+)
+def test_parse_time(text, time):
+    parsed = values.parse_time(text)
+    assert parsed == time
+    assert type(parsed) is type(time)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nan", "inf", "1_000", "1_0.5", "noon", "1e999", "2024-13-01"]
+)
+def test_parse_time_refuses(text):
+    reason, rule = refusal(values.parse_time, text)
+    assert reason == "bad_time"
+    assert f"got {text!r}" in rule
+
+
+def test_parse_numbers():
+    assert values.parse_numbers(["1", " 2.5", "-1e3"], "xyz") == [1.0, 2.5, -1000.0]
+
+
+@pytest.mark.parametrize("cell", ["", "foo", "1_000", "1,5", "0x10", "\udcff"])
+def test_parse_numbers_names_the_column(cell):
+    reason, rule = refusal(values.parse_numbers, ["1", cell, "?"], "xyz")
+    assert (reason, rule) == ("not_a_number", f"column 'y' must hold a number, got {cell!r}.")
+
+
+def test_parse_nested():
+    array = values.parse_nested([[1, 2.5], [3, 1e-3]])
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, np.array([[1, 2.5], [3, 1e-3]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "reason", "rule"),
+    [
+        ([], "zero_timesteps", "must have a timestep"),
+        ([[], []], "wrong_num_features", "must have a value, got (2, 0)"),
+        ([1.0, 2.0], "bad_shape", "timestep 0 must be a list of numbers, got 1.0"),
+        ([[1.0], "2"], "bad_shape", "timestep 1 must be a list of numbers, got '2'"),
+        ("[[1]]", "bad_shape", "must be a list of timesteps"),
+        (None, "bad_shape", "must be a list of timesteps, each a list of numbers, got None"),
+        ([[1, 2], [3]], "ragged_row", "timestep 1 must hold 2 values as timestep 0 does, got 1"),
+        ([[1, "1.5"]], "not_a_number", "timestep 0, feature 1 must be a number, got '1.5'"),
+        ([[1], [True]], "not_a_number", "timestep 1, feature 0 must be a number, got True"),
+        ([[None]], "not_a_number", "got None"),
+        ([[[1]]], "not_a_number", "got [1]"),
+        ([[1, float("nan")]], "not_finite", "timestep 0, feature 1 must be finite"),
+        (
+            [[1], [-1e39]],
+            "not_finite",
+            "timestep 1, feature 0 must be finite as float32, got -1e+39",
+        ),
+        ([[10**400]], "not_finite", "an integer beyond float64"),
+    ],
+)
+def test_parse_nested_refuses(sequence, reason, rule):
+    got, message = refusal(values.parse_nested, sequence)
+    assert got == reason
+    assert rule in message
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros(3), "bad_shape"),
+        (np.zeros((1, 2, 3)), "bad_shape"),
+        (np.zeros((2, 2), bool), "not_a_number"),
+        (np.zeros((2, 2), complex), "not_a_number"),
+        (np.array([["1"]]), "not_a_number"),
+        (np.zeros((0, 2)), "zero_timesteps"),
+        (np.zeros((2, 0)), "wrong_num_features"),
+        (np.array([[np.inf]]), "not_finite"),
+    ],
+)
+def test_check_sequence_refuses(array, reason):
+    assert refusal(values.check_sequence, array)[0] == reason
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float16, ">f8"])
+def test_check_sequence_takes_all_real_types(dtype):
+    array = values.check_sequence(np.array([[1, 2]], dtype))
+    assert array.dtype == np.dtype("=f4")
+    assert array.tolist() == [[1.0, 2.0]]
