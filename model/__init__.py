@@ -1,1 +1,23 @@
-"""."""
+"""The dynamic-repeat autoencoder, its trainer and its use on sequences."""
+
+from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.inference import Inference, write_parquet
+from padless.model.layers import DynamicRepeat
+from padless.model.replicas import mirrored_strategy
+from padless.model.run_directory import load_model
+from padless.model.trainer import Trainer
+from padless.model.training import TrainingOptions, TrainingReport, train
+
+__all__ = [
+    "Architecture",
+    "DynamicRepeat",
+    "Inference",
+    "SequenceAutoencoder",
+    "Trainer",
+    "TrainingOptions",
+    "TrainingReport",
+    "load_model",
+    "mirrored_strategy",
+    "train",
+    "write_parquet",
+]

@@ -1,0 +1,185 @@
+"""Embeddings and scores of sequences: in the order they are read, whatever their batch-mates.
+
+1. Records are read in order, a window of some thousands at a time.
+2. Within a window, sequences of one length are run as one batch, nothing padded.
+3. The results go back into the order of the records, and into a Parquet file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from etils import epath
+
+from padless.model.autoencoder import SequenceAutoencoder
+from padless.pipeline.damage import explained
+from padless.pipeline.directory import SequenceDataset, Split
+from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
+
+EMBEDDING = ("embedding",)
+EVERYTHING = ("embedding", "score", "feature_error")
+_WINDOW = 4096
+_MAX_BATCH_TIMESTEPS = 65_536
+
+
+class Inference:
+    """Runs a model over datasets.
+
+    Args:
+        model: the autoencoder.
+        outputs: what to compute, `EMBEDDING` or `EVERYTHING`; the first leaves the decoder out.
+    """
+
+    def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
+        self.model = model
+        self.outputs = outputs
+        signature = [tf.TensorSpec((None, None, model.num_features), tf.float32)]
+        # One trace for all lengths.
+        self._run = tf.function(self._compute, input_signature=signature)
+
+    def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Computes the outputs of a split, window by window, in the order of its records.
+
+        Yields:
+            `length` `(window,)` int64, the outputs (see `SequenceAutoencoder.analyze`), and `key`
+            and `label` `(window,)` bytes, where the records have them.
+
+        Raises:
+            ValueError: if the records are damaged; names the file.
+        """
+        source, seen = dataset.split(split), 0
+        with explained(source):
+            for window in _read_windows(source, dataset.record_format):
+                yield self._in_order(window, dataset.record_format)
+                seen += len(window["length"])
+        if seen != source.num_sequences:
+            raise ValueError(
+                f"{source.files[0].parent}: split {split!r} must hold the {source.num_sequences} "
+                f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
+            )
+
+    def _in_order(self, window, record_format: RecordFormat) -> dict[str, np.ndarray]:
+        results = {}
+        for rows in _group_by_length(window["length"]):
+            batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
+            computed = self._run(batch.pop("sequence"))
+            for name, values in {**batch, **computed}.items():
+                values = values.numpy()
+                whole = results.setdefault(
+                    name, np.empty((len(window["length"]), *values.shape[1:]), values.dtype)
+                )
+                whole[rows] = values
+        return results
+
+    def _compute(self, sequence):
+        if self.outputs == EMBEDDING:
+            return {"embedding": self.model.embed(sequence)}
+        return self.model.analyze(sequence)
+
+
+def write_parquet(
+    inference: Inference,
+    dataset: SequenceDataset,
+    output: epath.PathLike,
+    *,
+    splits: tuple[str, ...] | None = None,
+    name_splits: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
+
+    Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
+    int64; `embedding` fixed-size list of float32; `score` float32; `feature_error` fixed-size list
+    of float32. Rows stand in the order of the splits and of the records in them.
+
+    Args:
+        inference: the model and the outputs.
+        dataset: an opened dataset whose records have keys.
+        output: the file; one that exists is replaced.
+        splits: names of the splits to take; all if None.
+        name_splits: whether to write the column `split`.
+        progress: called with the number of sequences done and to do.
+
+    Returns:
+        The number of sequences.
+
+    Raises:
+        FileNotFoundError: if the folder of `output` is missing.
+        ValueError: if a split is unknown, the records are damaged or have no keys, or a key is not
+            UTF-8.
+    """
+    output = epath.Path(output)
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    if dataset.record_format.key is None:
+        raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
+    chosen = [dataset.split(name) for name in splits or dataset.splits]
+    schema = _schema(inference, dataset, name_splits)
+    total, done = sum(split.num_sequences for split in chosen), 0
+    temporary = output.with_name(f"{output.name}.incomplete")
+    try:
+        with pq.ParquetWriter(str(temporary), schema) as writer:
+            for split in chosen:
+                for window in inference.windows(dataset, split.name):
+                    if name_splits:
+                        window["split"] = np.full(len(window["length"]), split.name.encode())
+                    writer.write_table(_as_table(window, schema))
+                    done += len(window["length"])
+                    progress(done, total)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return done
+
+
+def _read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:
+    def with_lengths(serialized):
+        return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
+
+    records = tf.data.TFRecordDataset([str(file) for file in split.files])
+    return records.batch(_WINDOW).map(with_lengths).prefetch(1).as_numpy_iterator()
+
+
+def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the rows of each batch: of one length, and of bounded size."""
+    order = np.argsort(lengths, kind="stable")
+    for length, rows in itertools.groupby(order.tolist(), key=lambda row: lengths[row]):
+        rows = np.array(list(rows))
+        batches = math.ceil(len(rows) * int(length) / _MAX_BATCH_TIMESTEPS)
+        yield from np.array_split(rows, min(max(batches, 1), len(rows)))
+
+
+def _schema(inference: Inference, dataset: SequenceDataset, name_splits: bool) -> pa.Schema:
+    num_features = inference.model.num_features
+    latent_size = inference.model.architecture.latent_size
+    types = {
+        "key": pa.string(),
+        "split": pa.string() if name_splits else None,
+        "label": dataset.record_format.label and pa.string(),
+        "length": pa.int64(),
+        "embedding": pa.list_(pa.float32(), latent_size),
+        "score": pa.float32(),
+        "feature_error": pa.list_(pa.float32(), num_features),
+    }
+    left_out = set(EVERYTHING) - set(inference.outputs)
+    return pa.schema(
+        [(name, kind) for name, kind in types.items() if kind and name not in left_out]
+    )
+
+
+def _as_table(window: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
+    return pa.table([_as_array(window[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as_array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), kind.list_size)
+    if pa.types.is_string(kind):
+        return pa.array(values.tolist(), pa.binary()).cast(kind)
+    return pa.array(values, kind)
