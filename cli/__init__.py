@@ -1,1 +1,1 @@
-"""."""
+"""The command line: parses options, calls the Python API, prints."""

@@ -149,6 +149,8 @@ def train(
     trainer = Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
     config = _describe(directory, dataset, plans, architecture, options, strategy)
     run = run_directory.create_run(run, config)
+    if options.verbose != 0:
+        print(_introduce(plans[TRAINING_SPLIT], model, strategy))
     best = Best("val_loss" if VALIDATION_SPLIT in plans else "loss", options.patience)
     started = time.monotonic()
     epochs = fit(
@@ -256,6 +258,15 @@ def _distribute(trainer, dataset, plan, split, epochs, shuffle=None) -> Iterator
                 dataset, plan, split=split, shuffle=shuffle, epochs=range(epochs)
             )
         )
+    )
+
+
+def _introduce(plan: BatchPlan, model: SequenceAutoencoder, strategy) -> str:
+    devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
+    return (
+        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} equal-length batches, "
+        f"{plan.padded_timesteps} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
+        f"{model.count_params():,} weights; replicas: {', '.join(devices)}"
     )
 
 

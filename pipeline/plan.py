@@ -129,6 +129,54 @@ class BatchPlan:
         """Rows of weight 0, over an epoch, that fill batches up to a multiple of the replicas."""
         return int(-self.bucket_batch_sizes % self.replicas @ self.bucket_num_batches)
 
+    @property
+    def computed_timesteps(self) -> int:
+        """Timesteps that the batches of an epoch have, those of filler rows among them."""
+        rows = self.bucket_batch_sizes + -self.bucket_batch_sizes % self.replicas
+        return int(self.bucket_lengths * rows @ self.bucket_num_batches)
+
+    def summary(self) -> str:
+        """Shows the plan, and beside it what padding would cost, as aligned lines."""
+        unit = "sequences" if self.budget.batch_size else "timesteps"
+        mixed_size = self.budget.batch_size or max(
+            1, round(self.num_sequences / self.steps_per_epoch)
+        )
+        ways = {
+            "equal lengths (this plan)": self.computed_timesteps,
+            f"padded to the longest of a batch of {mixed_size}": round(
+                expected_timesteps_padded_per_batch(self.lengths, mixed_size)
+            ),
+            "padded to the longest of the split": timesteps_padded_to_longest(self.lengths),
+        }
+        rows = [
+            ("sequences", self.num_sequences, ""),
+            ("lengths", len(self.lengths), f"{min(self.lengths)} to {max(self.lengths)} timesteps"),
+            ("batches", self.num_batches, f"at most {self.budget.limit:,} {unit} each"),
+            ("  of them partial", self.partial_batches, "below that limit"),
+            ("steps per epoch", self.steps_per_epoch, f"about {self.budget.limit:,} {unit} each"),
+            ("padded timesteps", self.padded_timesteps, ""),
+            ("filler rows", self.filler_rows, f"of weight 0, with replicas: {self.replicas}"),
+            ("", None, ""),
+            ("timesteps computed per epoch", None, ""),
+            *(
+                (f"  {way}", count, f"x {count / self.num_timesteps:.2f}")
+                for way, count in ways.items()
+            ),
+        ]
+        width = max(len(name) for name, _, _ in rows)
+        return "\n".join(
+            f"{name:<{width}}  {'' if count is None else f'{count:,}':>13}  {note}".rstrip()
+            for name, count, note in rows
+        )
+
+    def table(self) -> str:
+        """Lists the buckets, one line each."""
+        columns = self.bucket_lengths, self.bucket_batch_sizes, self.bucket_num_batches
+        lines = [f"{'length':>8}  {'sequences per batch':>19}  {'batches':>8}"]
+        for length, size, batches in zip(*(c.tolist() for c in columns), strict=True):
+            lines.append(f"{length:>8,}  {size:>19,}  {batches:>8,}")
+        return "\n".join(lines)
+
 
 def plan_batches(
     lengths: Mapping[int, int],

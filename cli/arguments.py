@@ -1,0 +1,90 @@
+"""Arguments that several subcommands share, and their types."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_budget_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what a batch may hold, in one of two units."""
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="most sequences per batch, and about as many per step (64 if no budget is given)",
+    )
+    budget.add_argument(
+        "--batch-timesteps",
+        type=int,
+        metavar="N",
+        help="most timesteps per batch, and about as many per step",
+    )
+
+
+def add_column_arguments(parser: argparse.ArgumentParser, *, label: bool) -> None:
+    """Adds the names of columns of CSV files and fields of JSON lines."""
+    parser.add_argument(
+        "--key-column", default="key", metavar="K", help="CSV column or JSON field with the key"
+    )
+    parser.add_argument(
+        "--time-column", default="time", metavar="T", help="CSV column that orders the timesteps"
+    )
+    parser.add_argument(
+        "--sequence-column",
+        default="sequence",
+        metavar="S",
+        help="JSON field with the list of timesteps",
+    )
+    if label:
+        parser.add_argument(
+            "--label-column",
+            metavar="L",
+            help="CSV column or JSON field with the label (without it there are no labels)",
+        )
+    parser.add_argument(
+        "--feature-columns",
+        type=comma_separated,
+        metavar="A,B,...",
+        help="CSV columns with the features, in order (by default all but key, time and label)",
+    )
+
+
+def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds a run, its input and the output file."""
+    parser.add_argument("run_directory", metavar="RUN", help="run directory of `padless train`")
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a dataset directory, or raw files: long CSV, JSON lines (.jsonl), .npz",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE.parquet", help="file to write")
+    parser.add_argument(
+        "--split",
+        action="append",
+        metavar="NAME",
+        help="split of the dataset directory, may be repeated (by default all)",
+    )
+    parser.add_argument(
+        "--skip-rejects",
+        action="store_true",
+        help="write the other sequences where raw input holds some that must be refused",
+    )
+    add_column_arguments(parser, label=True)
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """Parses `a,b,c`."""
+    return tuple(text.split(","))
+
+
+def shares(text: str) -> dict[str, float]:
+    """Parses `train=0.8,test=0.2`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise argparse.ArgumentTypeError(f"each split must be named once, got {text!r}")
+    try:
+        return {name: float(share) for name, _, share in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be NAME=SHARE,..., got {text!r}") from None

@@ -1,0 +1,74 @@
+"""The `padless` command.
+
+Exit codes: 0 done, 1 the work failed, 2 bad usage. Each subcommand is a module of this package with
+`add_arguments(parser)` and `run(args)`; what it needs is imported when it runs, so that `--help`
+answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from padless.cli.tensorflow_start import start_tensorflow
+
+COMMANDS = {
+    "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
+    "plan": "show the equal-length batches and steps of an epoch, and what padding would cost",
+    "train": "train an autoencoder on a dataset directory, on one or several replicas",
+    "embed": "write one embedding per sequence into a Parquet file",
+    "score": "write embedding, anomaly score and error per feature into a Parquet file",
+    "report": "check a run against its data, compare its loss with baselines, draw a picture",
+}
+NEED_TENSORFLOW = ("train", "embed", "score", "report")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand and returns the exit code.
+
+    `PADLESS_TRACEBACK=1` in the environment shows where an error came from.
+    """
+    parser = _make_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and args.command != "preprocess":
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.beam_arguments = unknown
+    try:
+        if args.command in NEED_TENSORFLOW:
+            start_tensorflow()
+        args.run(args)
+    except (ValueError, OSError, ArithmeticError, ImportError, RuntimeError) as error:
+        if os.environ.get("PADLESS_TRACEBACK"):
+            raise
+        print(f"padless {args.command}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"padless {args.command}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="padless",
+        description="Variable-length sequences to embeddings and anomaly scores, nothing padded.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"padless.cli.{name}")
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run, parser=subparser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

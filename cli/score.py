@@ -1,0 +1,17 @@
+"""`padless score`: embedding, anomaly score and error per feature of each sequence."""
+
+from __future__ import annotations
+
+import argparse
+
+from padless.cli.arguments import add_inference_arguments as add_arguments
+from padless.cli.inference import infer
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes everything that the model says of a sequence."""
+    from padless.model.inference import EVERYTHING
+
+    infer(args, EVERYTHING)

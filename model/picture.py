@@ -1,0 +1,91 @@
+"""Draws a run's report: lengths with their batches, loss curves, reconstructions."""
+
+from __future__ import annotations
+
+import numpy as np
+from etils import epath
+
+from padless.model.report import Example, RunReport, feature_name
+
+_MAX_BATCHES_DRAWN = 400
+_NUM_FEATURES_DRAWN = 3
+
+
+def draw_report(report: RunReport, path: epath.PathLike) -> None:
+    """Draws a report into an image file.
+
+    Args:
+        report: what `report_run` returned.
+        path: file to write; its extension tells the format.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the extension names no format.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
+        ) from error
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    grid = figure.add_gridspec(2, 6)
+    _draw_lengths(figure.add_subplot(grid[0, :3]), report)
+    _draw_losses(figure.add_subplot(grid[0, 3:]), report)
+    width = 6 // max(len(report.examples), 1)
+    for i, example in enumerate(report.examples):
+        axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
+        _draw_example(axes, report, example, with_legend=i == 0)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_lengths(axes, report: RunReport) -> None:
+    """Draws a bar per length, cut where one batch ends and the next begins."""
+    plan = report.plan
+    edge = "white" if plan.num_batches <= _MAX_BATCHES_DRAWN else "none"
+    bottom = {}
+    columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
+    for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
+        for _ in range(batches):
+            start = bottom.get(length, 0)
+            axes.bar(length, size, bottom=start, width=0.9, color="C0", edgecolor=edge)
+            bottom[length] = start + size
+    axes.set_title(
+        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} equal-length batches,\n"
+        f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps} padded timesteps"
+    )
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("length (timesteps)")
+    axes.set_ylabel("sequences, cut into batches")
+
+
+def _draw_losses(axes, report: RunReport) -> None:
+    names = {"loss": "training", "val_loss": "validation"}
+    for name, values in report.history.items():
+        axes.plot(range(1, len(values) + 1), values, label=names.get(name, name))
+    split = report.example_split
+    losses = report.losses[split]
+    axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
+    axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
+    axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"loss, and on {split} the loss of two baselines")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("squared error / training variance")
+    axes.legend(loc="upper right", ncols=2)
+
+
+def _draw_example(axes, report: RunReport, example: Example, *, with_legend: bool) -> None:
+    """Draws the features that vary most in this sequence: lines, and the model's dashed."""
+    spread = np.ptp(example.original, axis=0)
+    for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
+        name = feature_name(report.dataset, feature)
+        axes.plot(example.original[:, feature], color=f"C{i}", label=name)
+        axes.plot(example.reconstruction[:, feature], color=f"C{i}", linestyle="--")
+    key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
+    # A key is data: it may hold what matplotlib would read as a formula.
+    axes.set_title(f"{key}, score {example.score:.3f}", parse_math=False)
+    axes.set_xlabel("timestep (original solid, reconstruction dashed)")
+    axes.legend()
+    if with_legend:
+        axes.set_ylabel("raw units")

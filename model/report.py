@@ -1,0 +1,261 @@
+"""What a run has come to: the contracts checked on its data, and its loss beside two baselines.
+
+The baselines need no model: to predict each feature's mean over the training split, and each
+sequence's own mean. An autoencoder worth training is below both.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from etils import epath
+
+from padless.model import run_directory
+from padless.model.autoencoder import SequenceAutoencoder
+from padless.model.inference import EVERYTHING, Inference
+from padless.pipeline.batches import Shuffle, equal_length_batches
+from padless.pipeline.damage import explained
+from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, Split, open_dataset
+from padless.pipeline.plan import BatchPlan, plan_batches
+
+NUM_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EpochCount:
+    """What one epoch of batches was counted to hold.
+
+    Attributes:
+        timesteps: timesteps of the sequences.
+        padded_timesteps: timesteps of the batches beyond the end of their sequences.
+        batches: number of batches.
+        seen_once: number of keys that came exactly once.
+        keys: number of keys that came at all.
+    """
+
+    timesteps: int
+    padded_timesteps: int
+    batches: int
+    seen_once: int
+    keys: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Losses:
+    """Mean squared error of a split in three ways, in units of the training variance.
+
+    Attributes:
+        model: of the model's reconstruction.
+        feature_mean: of each feature's mean over the training split.
+        own_mean: of each sequence's own mean.
+        worst_feature: position and error of the feature that the model reconstructs worst.
+    """
+
+    model: float
+    feature_mean: float
+    own_mean: float
+    worst_feature: tuple[int, float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A sequence and its reconstruction, both `(timesteps, features)` in raw units."""
+
+    key: str
+    score: float
+    original: np.ndarray
+    reconstruction: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run's report; `print` shows it, `padless.model.picture.draw_report` draws it.
+
+    Attributes:
+        run: the run directory.
+        dataset: the dataset it was checked on.
+        rejected: number of inputs that were refused when the dataset was made.
+        plan: the plan of the training split.
+        epoch: what one epoch of it was counted to hold.
+        losses: by split.
+        history: metric -> its value in each epoch.
+        examples: sequences of low, median and high score, of the last split that is not training.
+        example_split: that split.
+    """
+
+    run: str
+    dataset: SequenceDataset
+    rejected: int
+    plan: BatchPlan
+    epoch: EpochCount
+    losses: Mapping[str, Losses]
+    history: Mapping[str, list[float]]
+    examples: list[Example]
+    example_split: str
+
+    def __str__(self) -> str:
+        """Shows the report as text."""
+        counts, epoch = self.dataset.splits, self.epoch
+        sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
+        total = sum(split.num_sequences for split in counts.values())
+        return "\n".join(
+            [
+                f"run {self.run} on {self.dataset.name}",
+                "",
+                (
+                    f"nothing padded  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
+                    f"timesteps in {epoch.batches:,} batches, counted over one epoch"
+                ),
+                (
+                    f"nothing lost    {total:,} accepted ({sizes}), {self.rejected:,} rejected; "
+                    f"{epoch.seen_once:,} of {self.plan.num_sequences:,} training keys "
+                    "came exactly once in that epoch"
+                ),
+                "",
+                self._losses_table(),
+            ]
+        )
+
+    def _losses_table(self) -> str:
+        lines = [
+            "mean squared error per sequence, in units of each feature's training variance",
+            f"{'split':<12}{'model':>9}{'mean of each feature':>23}{'own mean':>11}  worst feature",
+        ]
+        for split, losses in self.losses.items():
+            feature, error = losses.worst_feature
+            lines.append(
+                f"{split:<12}{losses.model:>9.4f}{losses.feature_mean:>23.4f}"
+                f"{losses.own_mean:>11.4f}  {feature_name(self.dataset, feature)} {error:.4f}"
+            )
+            if losses.model >= min(losses.feature_mean, losses.own_mean):
+                lines.append(
+                    f"  warning: on {split} the model does not beat a mean; it has learned "
+                    "little more: train longer, or with another learning rate or size."
+                )
+        return "\n".join(lines)
+
+
+def feature_name(dataset: SequenceDataset, feature: int) -> str:
+    """Names a feature as the input did, or by its position."""
+    return dataset.feature_names[feature] if dataset.feature_names else f"feature {feature}"
+
+
+def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
+    """Checks a finished run against a dataset and compares its loss with the baselines.
+
+    Args:
+        run: run directory.
+        directory: dataset directory; the one that the run was trained on if None.
+
+    Raises:
+        FileNotFoundError: if the run or the dataset is missing.
+        ValueError: if the dataset has other features or is damaged.
+    """
+    config, model = run_directory.read_config(run), run_directory.load_model(run)
+    directory = epath.Path(directory or config["dataset"])
+    dataset = open_dataset(directory)
+    run_directory.check_features(run, dataset)
+    training = config["training"]
+    plan = plan_batches(
+        dataset.split(TRAINING_SPLIT).lengths,
+        batch_size=training["batch_size"],
+        batch_timesteps=training["batch_timesteps"],
+        replicas=config["replicas"],
+    )
+    *_, example_split = dataset.splits
+    if example_split == TRAINING_SPLIT:
+        example_split = next(iter(dataset.splits))
+    return RunReport(
+        run=str(run),
+        dataset=dataset,
+        rejected=_count_rejects(directory),
+        plan=plan,
+        epoch=count_epoch(dataset, plan, Shuffle(training["seed"])),
+        losses={name: compare_losses(model, dataset, name) for name in dataset.splits},
+        history=_read_history(epath.Path(run)),
+        examples=_pick_examples(model, dataset, example_split),
+        example_split=example_split,
+    )
+
+
+def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> EpochCount:
+    """Reads one epoch of the training split and counts what its batches hold."""
+    keys = collections.Counter()
+    timesteps = padded = batches = 0
+    with explained(dataset.split(TRAINING_SPLIT)):
+        for batch in equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator():
+            real = batch["weight"] > 0
+            lengths = batch["length"][real]
+            keys.update(batch["key"][real].tolist())
+            timesteps += int(lengths.sum())
+            padded += int((batch["sequence"].shape[1] - lengths).sum())
+            batches += 1
+    return EpochCount(
+        timesteps=timesteps,
+        padded_timesteps=padded,
+        batches=batches,
+        seen_once=sum(count == 1 for count in keys.values()),
+        keys=len(keys),
+    )
+
+
+def compare_losses(model: SequenceAutoencoder, dataset: SequenceDataset, split: str) -> Losses:
+    """Compares the model's mean squared error on a split with those of the two baselines."""
+    feature_error = np.concatenate(
+        [window["feature_error"] for window in Inference(model, EVERYTHING).windows(dataset, split)]
+    ).mean(axis=0, dtype=np.float64)
+    mean, variance = np.array(model.mean), np.array(model.variance)
+    scale = np.where(variance > 0, variance, 1.0)
+    feature_mean, own_mean = [], []
+    for sequence in _sequences(dataset, dataset.split(split)):
+        values = sequence["sequence"].astype(np.float64)
+        feature_mean.append((np.square(values - mean) / scale).mean(axis=1))
+        own_mean.append(values.var(axis=1) / scale)
+    worst = int(feature_error.argmax())
+    return Losses(
+        model=float(feature_error.mean()),
+        feature_mean=float(np.concatenate(feature_mean).mean()),
+        own_mean=float(np.concatenate(own_mean).mean()),
+        worst_feature=(worst, float(feature_error[worst])),
+    )
+
+
+def _sequences(dataset: SequenceDataset, split: Split):
+    plan = plan_batches(split.lengths)
+    with explained(split):
+        batches = equal_length_batches(dataset, plan, split=split.name)
+        yield from batches.as_numpy_iterator()
+
+
+def _pick_examples(
+    model: SequenceAutoencoder, dataset: SequenceDataset, split: str
+) -> list[Example]:
+    """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
+    scored = []
+    for batch in _sequences(dataset, dataset.split(split)):
+        scores = model.analyze(batch["sequence"])["score"].numpy()
+        scored += [
+            (float(score), key, sequence)
+            for score, key, sequence in zip(scores, batch["key"], batch["sequence"], strict=True)
+        ]
+    scored.sort(key=lambda example: example[:2])
+    positions = np.unique(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(scored) - 1)).astype(int)
+    return [
+        Example(key.decode(), score, sequence, model(sequence[None])[0].numpy())
+        for score, key, sequence in (scored[position] for position in positions)
+    ]
+
+
+def _count_rejects(directory: epath.Path) -> int:
+    files = (directory / "rejects").glob("rejects-*.jsonl")
+    return sum(len(file.read_text().splitlines()) for file in files)
+
+
+def _read_history(run: epath.Path) -> dict[str, list[float]]:
+    with (run / run_directory.HISTORY_FILE).open() as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
