@@ -52,7 +52,12 @@ def _opened(args: argparse.Namespace) -> Iterator[tuple[object, bool]]:
 
 def _preprocess(args: argparse.Namespace, output: str) -> str:
     from padless.beam_jobs import PreprocessOptions, preprocess
+    from padless.model.run_directory import read_config
 
+    features = args.feature_columns
+    if features is None and any(path.lower().endswith(".csv") for path in args.inputs):
+        # Columns by the names that the run was trained on, whatever else stands in the file.
+        features = read_config(args.run_directory)["feature_names"]
     options = PreprocessOptions(
         inputs=args.inputs,
         output=output,
@@ -60,7 +65,7 @@ def _preprocess(args: argparse.Namespace, output: str) -> str:
         time_column=args.time_column,
         sequence_column=args.sequence_column,
         label_column=args.label_column,
-        feature_columns=args.feature_columns,
+        feature_columns=features,
         splits={RAW_SPLIT: 1.0},
         order="input",
     )

@@ -1,0 +1,69 @@
+"""One small data set, preprocessed and trained once through the command line."""
+
+import csv
+import types
+
+import numpy as np
+import pytest
+
+from padless.cli.main import main
+
+KEYS = ("../up", "a/b", "new\nline", 'quo"ted', "ünï", " spaced ")
+
+
+def write_csv(path, sequences, labels=None, seed=0):
+    """Writes `{key: (timesteps, 2)}` as long CSV with its rows shuffled."""
+    rows = [
+        [key, t, *values.tolist(), *([] if labels is None else [labels[key]])]
+        for key, sequence in sequences.items()
+        for t, values in enumerate(sequence)
+    ]
+    np.random.default_rng(seed).shuffle(rows)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "time", "x", "y", *([] if labels is None else ["kind"])])
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def vowel_like():
+    """Draws 60 labelled sequences; some keys are not what a file name could be."""
+    rng = np.random.default_rng(0)
+    keys = [*KEYS, *(f"k{i}" for i in range(60 - len(KEYS)))]
+    sequences = {
+        key: np.float32(np.sin(np.arange(rng.integers(3, 9))[:, None] / 2 + rng.normal(size=2)))
+        for key in keys
+    }
+    return sequences, {key: f"kind {i % 3}" for i, key in enumerate(keys)}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, vowel_like):
+    """Runs preprocess and train; gives the paths of `raw`, `data` and `run`."""
+    folder = tmp_path_factory.mktemp("flow")
+    paths = types.SimpleNamespace(
+        raw=write_csv(folder / "raw.csv", *vowel_like), data=folder / "data", run=folder / "run"
+    )
+    preprocess = ["preprocess", paths.raw, "--output", paths.data, "--label-column", "kind"]
+    assert main([*map(str, preprocess), "--splits", "train=0.7,validation=0.3"]) == 0
+    train = ["train", paths.data, "--run", paths.run, "--epochs", 2, "--replicas", 2]
+    sizes = ["--units", 4, "--latent-size", 3, "--batch-size", 8]
+    assert main([str(part) for part in train + sizes]) == 0
+    return paths
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs the command line in this process; gives its exit code, output and errors."""
+
+    def run(*argv):
+        capsys.readouterr()
+        try:
+            code = main([str(part) for part in argv])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return types.SimpleNamespace(code=code, out=captured.out, err=captured.err)
+
+    return run

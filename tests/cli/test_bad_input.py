@@ -1,0 +1,184 @@
+"""Bad input through the command line: exit code 1, one message, nothing left behind."""
+
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+HEADER = "key,time,x,y\n"
+
+
+def rejected(lines):
+    """Adds a good sequence, so that the bad one is a counted reject and not the end of the job."""
+    return f"{HEADER}good,0,1,2\ngood,1,1,2\n{lines}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "raw.csv: the input file does not exist"),
+        ("", "raw.csv: the input must not be empty, it has 0 bytes"),
+        ("key,x,y\na,1,2\n", r"raw.csv: must have a column 'time', it has ['key', 'x', 'y']"),
+        ("key,time\na,1\n", "raw.csv: must have named feature columns"),
+        (f'{HEADER}a,0,1,2\nb,0,"1,2\nc,0,1,2\n', "line 3 must be CSV with every quote closed"),
+        (f"{HEADER}a,0,one,2\n", "No sequence was accepted"),
+        (HEADER, "No sequence was accepted"),
+    ],
+    ids=["missing", "empty", "no column", "no feature", "open quote", "all refused", "no row"],
+)
+def test_preprocess_fails_and_leaves_nothing(call, tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "raw.csv").write_text(content)
+    before = set(tmp_path.iterdir())
+    failed = call("preprocess", tmp_path / "raw.csv", "--output", tmp_path / "data")
+    assert failed.code == 1
+    assert message in failed.err
+    assert "Traceback" not in failed.err
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("bad,0,1\n", "line 4, key 'bad': a row must hold 4 cells as the header does, got 3."),
+        ("bad,0,1,one\n", "line 4, key 'bad': column 'y' must hold a number, got 'one'."),
+        ("bad,0,1,nan\n", "line 4, key 'bad': column 'y' must be finite as float32, got nan."),
+        ("bad,0,1,1e39\n", "line 4, key 'bad': column 'y' must be finite as float32, got 1e+39."),
+        ("bad,soon,1,2\n", "line 4, key 'bad': the time must be"),
+        ("bad,7,1,2\nbad,7,1,2\n", "key 'bad': a time must stand in one row of a key, got 7"),
+        (",0,1,2\n", "line 4: the key must not be empty"),
+    ],
+)
+def test_preprocess_counts_what_it_refuses(call, tmp_path, lines, message):
+    (tmp_path / "raw.csv").write_text(rejected(lines))
+    done = call("preprocess", tmp_path / "raw.csv", "--output", tmp_path / "data")
+    assert done.code == 0
+    assert message in done.out
+    (line,) = (tmp_path / "data/rejects/rejects-00000-of-00001.jsonl").read_text().splitlines()
+    assert str(tmp_path / "raw.csv") in line
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"key": "b", "sequence": []}', "line 2, key 'b': a sequence must have a timestep"),
+        ('{"key": "b", "sequence": [[1]]}', "key 'b': a timestep must hold 2 values"),
+        ('{"key": "b", "sequence": [[1, "2"]]}', "line 2, key 'b'"),
+        ('{"key": "b", "sequence": [[1, NaN]]}', "key 'b': timestep 0, feature 1 must be finite"),
+        ('{"key": "b"', "line 2: the line must be JSON"),
+    ],
+)
+def test_preprocess_counts_json_lines_that_it_refuses(call, tmp_path, lines, message):
+    good = [f'{{"key": "good{i}", "sequence": [[1, 2]]}}' for i in range(2)]
+    (tmp_path / "raw.jsonl").write_text("\n".join([good[0], lines, good[1]]))
+    done = call("preprocess", tmp_path / "raw.jsonl", "--output", tmp_path / "data")
+    assert done.code == 0
+    assert message in done.out
+
+
+def test_preprocess_refuses_both_of_a_duplicate_key(call, tmp_path):
+    lines = [f'{{"key": "{key}", "sequence": [[1, 2]]}}' for key in ("a", "b", "a")]
+    (tmp_path / "raw.jsonl").write_text("\n".join(lines))
+    done = call("preprocess", tmp_path / "raw.jsonl", "--output", tmp_path / "data")
+    assert done.code == 0
+    assert "duplicate_key 2" in done.out
+
+
+def test_preprocess_refuses_an_output_that_exists(call, trained):
+    failed = call("preprocess", trained.raw, "--output", trained.data)
+    assert failed.code == 1
+    assert f"{trained.data}: the output must not exist" in failed.err
+
+
+def test_train_needs_a_training_split(call, trained, tmp_path):
+    argv = ["preprocess", trained.raw, "--output", tmp_path / "data", "--splits", "test=1"]
+    assert call(*argv, "--label-column", "kind").code == 0
+    failed = call("train", tmp_path / "data", "--run", tmp_path / "run")
+    assert failed.code == 1
+    assert "must have a split 'train', it has ['test']" in failed.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--epochs", 0, "`epochs` must be at least 1, got 0"),
+        ("--batch-size", 0, "`batch_size` must be at least 1, got 0"),
+        ("--batch-timesteps", 3, "`batch_timesteps` must be at least the length"),
+        ("--replicas", 0, "`replicas` must be at least 1, got 0"),
+        ("--units", 0, "`units` must be at least 1, got 0"),
+        ("--latent-size", -1, "`latent_size` must be at least 1, got -1"),
+        ("--learning-rate", 0, "`learning_rate` must be above 0, got 0.0"),
+        ("--clip-norm", 0, "`clip_norm` must be above 0, got 0.0"),
+        ("--patience", 0, "`patience` must be at least 1, got 0"),
+        ("--seed", -1, "`seed` must be at least 0, got -1"),
+    ],
+)
+def test_train_refuses_options_out_of_range(call, trained, tmp_path, option, value, message):
+    failed = call("train", trained.data, "--run", tmp_path / "run", option, value)
+    assert failed.code == 1
+    assert message in failed.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_a_run_directory_that_exists(call, trained):
+    failed = call("train", trained.data, "--run", trained.run)
+    assert failed.code == 1
+    assert f"{trained.run}: the run directory must not exist" in failed.err
+
+
+@pytest.mark.parametrize("command", ["embed", "score"])
+def test_inference_refuses_another_number_of_features(call, trained, tmp_path, command):
+    np.savez(tmp_path / "raw.npz", a=np.zeros((4, 3)))
+    output = tmp_path / "o.parquet"
+    failed = call(command, trained.run, tmp_path / "raw.npz", "--output", output)
+    assert failed.code == 1
+    assert "trained on 2 features per timestep, dataset 'raw' has 3" in failed.err
+    assert not output.exists()
+
+
+def test_inference_refuses_what_is_no_run(call, trained, tmp_path):
+    failed = call("embed", tmp_path, trained.data, "--output", tmp_path / "o.parquet")
+    assert failed.code == 1
+    assert "is not a run of `padless train`" in failed.err
+
+
+def test_inference_stops_at_rejects_unless_told_to_skip_them(call, trained, tmp_path):
+    (tmp_path / "raw.csv").write_text(rejected("bad,0,1,\n"))
+    output = tmp_path / "o.parquet"
+    argv = ["score", trained.run, tmp_path / "raw.csv", "--output", output]
+    failed = call(*argv)
+    assert failed.code == 1
+    assert "or --skip-rejects be given" in failed.err
+    assert "key 'bad': column 'y' must hold a number, got ''" in failed.err
+    assert not output.exists()
+    skipped = call(*argv, "--skip-rejects")
+    assert skipped.code == 0
+    assert "key 'bad'" in skipped.err
+    assert pq.read_table(output)["key"].to_pylist() == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:-7], "truncated"),
+        (lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], "record 0 at byte 0"),
+    ],
+    ids=["truncated", "flipped"],
+)
+@pytest.mark.parametrize("command", ["train", "score"])
+def test_damaged_records_are_named(call, trained, tmp_path, command, damage, message):
+    data = tmp_path / "data"
+    shutil.copytree(trained.data, data)
+    (shard,) = data.glob("*-train.tfrecord-*")
+    shard.write_bytes(damage(shard.read_bytes()))
+    output = tmp_path / "output"
+    argv = {
+        "train": ["train", data, "--run", output, "--units", 2],
+        "score": ["score", trained.run, data, "--output", output],
+    }
+    failed = call(*argv[command])
+    assert failed.code == 1
+    assert f"{shard}: record" in failed.err
+    assert message in failed.err

@@ -1,0 +1,136 @@
+"""The main job through the command line, on real files."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from padless.model import Inference, load_model
+from padless.pipeline import open_dataset
+
+
+def test_preprocess_prints_what_became_of_the_input(call, trained, tmp_path):
+    argv = ["preprocess", trained.raw, "--output", tmp_path / "data", "--label-column", "kind"]
+    printed = call(*argv, "--direct_num_workers=1", "--splits", "train=1")
+    assert printed.code == 0
+    words = [line.split() for line in printed.out.splitlines()]
+    assert ["read", "60", "sequences"] in words
+    assert words[1][:2] == ["accepted", "60"]
+    assert words[2][:2] == ["rejected", "0"]
+    assert words[3] == ["train", "60", "3", "to", "8", "timesteps"]
+
+
+def test_plan_prints_steps_and_the_cost_of_padding(call, trained):
+    printed = call("plan", trained.data, "--batch-size", 8, "--replicas", 2, "--buckets")
+    assert printed.code == 0
+    lengths = open_dataset(trained.data).split("train").lengths
+    count = sum(lengths.values())
+    lines = [" ".join(line.split()) for line in printed.out.splitlines()]
+    assert f"sequences {count}" in lines
+    assert "padded timesteps 0" in lines
+    assert f"steps per epoch {-(-count // 8)} about 8 sequences each" in lines
+    longest = max(lengths) * count
+    assert any(line.startswith(f"padded to the longest of the split {longest}") for line in lines)
+    assert len(lines) - lines.index("length sequences per batch batches") > len(lengths)
+
+
+def test_train_leaves_a_run_directory(trained):
+    assert {path.name for path in trained.run.iterdir()} == {
+        "checkpoints",
+        "config.json",
+        "history.csv",
+        "model.keras",
+        "saved_model",
+        "steps.csv",
+        "tensorboard",
+    }
+
+
+def test_embed_writes_every_key_as_it_was(call, trained, tmp_path, vowel_like):
+    sequences, labels = vowel_like
+    output = tmp_path / "e.parquet"
+    assert call("embed", trained.run, trained.data, "--output", output).code == 0
+    table = pq.read_table(output)
+    assert table.column_names == ["key", "split", "label", "length", "embedding"]
+    rows = {row["key"]: row for row in table.to_pylist()}
+    assert rows.keys() == sequences.keys()
+    assert all(rows[key]["label"] == labels[key] for key in sequences)
+    assert all(rows[key]["length"] == len(sequences[key]) for key in sequences)
+
+
+def test_embed_takes_the_splits_named(call, trained, tmp_path):
+    output = tmp_path / "e.parquet"
+    assert (
+        call("embed", trained.run, trained.data, "--split", "train", "--output", output).code == 0
+    )
+    assert set(pq.read_table(output)["split"].to_pylist()) == {"train"}
+
+
+def test_score_of_raw_rows_is_that_of_the_sequence_alone(call, trained, tmp_path, vowel_like):
+    output = tmp_path / "s.parquet"
+    argv = ["score", trained.run, trained.raw, "--label-column", "kind", "--output", output]
+    assert call(*argv).code == 0
+    table = pq.read_table(output)
+    assert table.column_names == ["key", "label", "length", "embedding", "score", "feature_error"]
+    model = load_model(trained.run)
+    for row in table.to_pylist():
+        alone = model.analyze(vowel_like[0][row["key"]][None])
+        assert row["score"] == pytest.approx(float(alone["score"][0]), rel=1e-5)
+        np.testing.assert_allclose(row["feature_error"], alone["feature_error"][0], rtol=1e-4)
+        np.testing.assert_allclose(row["embedding"], alone["embedding"][0], rtol=1e-4, atol=1e-6)
+
+
+def test_score_of_raw_input_keeps_its_order(call, trained, tmp_path, vowel_like):
+    keys = list(vowel_like[0])[::-1]
+    np.savez(tmp_path / "raw.npz", **{f"k{i}": vowel_like[0][key] for i, key in enumerate(keys)})
+    output = tmp_path / "s.parquet"
+    assert call("score", trained.run, tmp_path / "raw.npz", "--output", output).code == 0
+    assert pq.read_table(output)["key"].to_pylist() == [f"k{i}" for i in range(len(keys))]
+
+
+def test_score_takes_the_columns_that_the_run_was_trained_on(call, trained, tmp_path):
+    text = "y,note,key,time,x\n1,hello,a,0,2\n3,there,a,1,4\n"
+    (tmp_path / "raw.csv").write_text(text)
+    output = tmp_path / "s.parquet"
+    assert call("score", trained.run, tmp_path / "raw.csv", "--output", output).code == 0
+    (row,) = pq.read_table(output).to_pylist()
+    expected = load_model(trained.run).analyze(np.float32([[[2, 1], [4, 3]]]))
+    assert row["score"] == pytest.approx(float(expected["score"][0]), rel=1e-5)
+
+
+def test_report_checks_the_contracts_and_draws(call, trained, tmp_path):
+    printed = call("report", trained.run, "--picture", tmp_path / "r.png")
+    assert printed.code == 0
+    assert "nothing padded  0 padded among" in printed.out
+    assert "60 accepted" in printed.out
+    assert "training keys came exactly once" in printed.out
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_warns_of_a_model_that_has_learned_nothing(call, trained):
+    # Two epochs of a model of four units do not get below the sequences' own mean.
+    assert "warning: on train the model does not beat a mean" in call("report", trained.run).out
+
+
+def test_inference_is_one_trace(trained, vowel_like):
+    inference = Inference(load_model(trained.run))
+    for sequence in vowel_like[0].values():
+        inference._run(sequence[None])
+    assert inference._run.experimental_get_tracing_count() == 1
+
+
+def test_a_process_prints_nothing_that_is_not_about_the_data(trained, tmp_path):
+    argv = ["score", trained.run, trained.data, "--output", tmp_path / "s.parquet"]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("60 sequences in ")
