@@ -96,7 +96,8 @@ def equal_length_batches(
             plan counts. `padless.pipeline.damage.explained` names the file.
     """
     batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
-    return _parse(batches, dataset.record_format)
+    count = plan.num_batches * len(epochs)
+    return _parse(batches, dataset.record_format, count)
 
 
 def replica_batches(
@@ -113,7 +114,8 @@ def replica_batches(
     machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
     """
     batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
-    return _parse(_cut(batches, plan.replicas), dataset.record_format)
+    count = plan.num_batches * len(epochs) * plan.replicas
+    return _parse(_cut(batches, plan.replicas), dataset.record_format, count)
 
 
 def _serialized_batches(
@@ -286,13 +288,17 @@ def _cut(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     return batches.map(cut).unbatch()
 
 
-def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dataset:
+def _parse(batches: tf.data.Dataset, record_format: RecordFormat, count: int) -> tf.data.Dataset:
+    """Parses whole batches, and says how many there are: Keras' `fit` then knows as well."""
+
     def parse(batch):
         parsed = parse_examples(batch["serialized"], record_format)
         return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
 
-    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
-        tf.data.AUTOTUNE
+    return (
+        batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(count))
+        .prefetch(tf.data.AUTOTUNE)
     )
 
 

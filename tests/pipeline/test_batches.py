@@ -125,6 +125,14 @@ def test_batches_of_several_epochs_are_those_of_each(make_dataset):
     assert together == list(itertools.chain(*apart))
 
 
+def test_batches_say_how_many_they_are(make_dataset):
+    dataset = make_dataset([2, 3, 3, 5] * 6)
+    plan = plan_of(dataset, batch_size=4, replicas=3)
+    options = {"plan": plan, "epochs": range(2)}
+    assert len(equal_length_batches(dataset, **options)) == 2 * plan.num_batches
+    assert len(replica_batches(dataset, **options)) == 2 * plan.num_batches * 3
+
+
 def test_batches_draw_new_mates_each_epoch(make_dataset):
     dataset = make_dataset([5] * 400)
     plan = plan_of(dataset, batch_size=8)

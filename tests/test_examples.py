@@ -1,0 +1,128 @@
+"""The examples, each in a process of its own, on the data that lies beside them."""
+
+import collections
+import csv
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from padless.beam_jobs import PreprocessOptions, preprocess
+from padless.pipeline import open_dataset
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+# None in `sys.modules` makes every import of that name a ModuleNotFoundError.
+WITHOUT_PADLESS = """
+import runpy, sys
+sys.modules["padless"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="session")
+def vowels(tmp_path_factory):
+    output = tmp_path_factory.mktemp("examples") / "vowels"
+    report = preprocess(
+        PreprocessOptions(
+            inputs=(EXAMPLES / "japanese_vowels" / "train.csv",),
+            output=output,
+            label_column="speaker",
+            splits={"train": 0.8, "validation": 0.2},
+        )
+    )
+    assert report.accepted == report.read == 270
+    return open_dataset(output), output
+
+
+@pytest.fixture(scope="session")
+def python_path(tmp_path_factory):
+    """A folder where `padless` is this checkout, installed or not."""
+    folder = tmp_path_factory.mktemp("python_path")
+    (folder / "padless").symlink_to(ROOT)
+    return folder
+
+
+@pytest.fixture
+def run(python_path, tmp_path):
+    """Runs a script in an empty folder; a warning to its user, such as Keras', is an error."""
+
+    def run_script(script, *args, without_padless=False):
+        options = ["-W", "error::UserWarning", *(["-c", WITHOUT_PADLESS] * without_padless)]
+        return subprocess.run(
+            [sys.executable, *options, str(script), *map(str, args)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(python_path), "TF_CPP_MIN_LOG_LEVEL": "2"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_script
+
+
+@pytest.fixture
+def run_example(run):
+    """Runs an example that must succeed, and returns what it prints."""
+
+    def run_script(name, directory, **options):
+        done = run(EXAMPLES / name, directory, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run_script
+
+
+@pytest.mark.parametrize(
+    ("file", "sequences", "timesteps", "longest"),
+    [("train.csv", 270, 4274, 26), ("test.csv", 370, 5687, 29)],
+)
+def test_japanese_vowels_are_as_their_origin_says(file, sequences, timesteps, longest):
+    with (EXAMPLES / "japanese_vowels" / file).open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    lengths = collections.Counter(row["key"] for row in rows)
+    assert (len(lengths), len(rows)) == (sequences, timesteps)
+    assert (min(lengths.values()), max(lengths.values())) == (7, longest)
+    assert {row["speaker"] for row in rows} == set("123456789")
+    assert all(row["key"].split("/")[1] == f"speaker{row['speaker']}" for row in rows)
+
+
+def test_without_padless_padless_cannot_be_imported(run, tmp_path):
+    (tmp_path / "script.py").write_text("import padless.pipeline")
+    assert run("script.py").returncode == 0
+    assert "ModuleNotFoundError" in run("script.py", without_padless=True).stderr
+
+
+def test_consume_tfrecords_reads_every_sequence_without_padding(vowels, run_example):
+    dataset, directory = vowels
+    printed = run_example("consume_tfrecords.py", directory, without_padless=True)
+    sequences = collections.Counter()
+    for rows, timesteps in re.findall(r"^batch \((\d+), (\d+), 12\)", printed, re.MULTILINE):
+        sequences[int(timesteps)] += int(rows)
+    split = dataset.split("train")
+    timesteps = sum(length * count for length, count in split.lengths.items())
+    assert sequences == split.lengths
+    assert printed.endswith(f"\n{split.num_sequences} sequences, {timesteps} timesteps, 0 padded\n")
+
+
+def test_consume_tfds_prints_features_splits_and_lengths(vowels, run_example):
+    dataset, directory = vowels
+    printed = run_example("consume_tfds.py", directory, without_padless=True)
+    assert "feature sequence: Tensor(shape=(None, 12), dtype=float32)\n" in printed
+    for name, split in dataset.splits.items():
+        assert f"split {name}: {split.num_sequences} sequences in 1 shards\n" in printed
+    lengths = re.findall(r"^sequence train/\S+: length (\d+), shape \(\1, 12\)$", printed, re.M)
+    assert len(lengths) == 5
+
+
+def test_train_own_model_learns_the_speakers(vowels, run_example):
+    printed = run_example("train_own_model.py", vowels[1])
+    accuracy = [float(value) for value in re.findall(r"accuracy (\d\.\d+)", printed)]
+    *training, validation = accuracy
+    assert len(training) == 8
+    assert training[-1] > max(0.9, training[0])
+    assert validation > 0.8

@@ -1,0 +1,222 @@
+"""The package as a user gets it: the wheel, beside code whose names are those of our folders."""
+
+import ast
+import configparser
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Who may import whom: cli -> beam_jobs, model -> pipeline.
+MAY_IMPORT = {
+    "pipeline": set(),
+    "model": {"pipeline"},
+    "beam_jobs": {"pipeline"},
+    "cli": {"beam_jobs", "model", "pipeline"},
+}
+
+
+def run(*command, cwd, **environment):
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run_pip(command, *args, cwd):
+    options = ("--no-deps", "--no-index", "--disable-pip-version-check")
+    return run(sys.executable, "-m", "pip", command, *options, *args, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the checkout, as setuptools builds in the folder that it is given."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info")
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "padless", ignore=ignored)
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    run_pip("wheel", "--no-build-isolation", "-w", folder, source, cwd=folder)
+    (file,) = folder.iterdir()
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The folder where the wheel is installed."""
+    target = tmp_path_factory.mktemp("site")
+    run_pip("install", "--target", target, wheel, cwd=target)
+    return target
+
+
+@pytest.fixture(scope="module")
+def users_folder(tmp_path_factory):
+    """A working directory with the user's own modules, none of which padless may import."""
+    folder = tmp_path_factory.mktemp("user")
+    for name in ("model.py", "pipeline.py", "beam_jobs/__init__.py", "cli/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("raise ImportError('This is the user\\'s own.')\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_installed(installed, users_folder):
+    """Runs code in the user's folder, with the wheel before any other copy of padless."""
+
+    def run_code(code):
+        code = textwrap.dedent(code)
+        return run(sys.executable, "-c", code, cwd=users_folder, PYTHONPATH=str(installed))
+
+    return run_code
+
+
+@pytest.fixture(scope="module")
+def imported(run_installed):
+    """What is in `sys.modules`, name -> file, when every module of padless is imported."""
+    code = """
+        import importlib, json, pkgutil, sys
+        for package in ("pipeline", "beam_jobs", "model", "cli"):
+            package = importlib.import_module(f"padless.{package}")
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+        print(json.dumps({k: getattr(v, "__file__", None) for k, v in sys.modules.items()}))
+    """
+    return json.loads(run_installed(code))
+
+
+def folders_with_code(root):
+    return sorted(file.parent.name for file in root.glob("*/__init__.py"))
+
+
+def test_setup_cfg_lists_every_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    options = config["options"]
+    folders = folders_with_code(ROOT)
+    assert options["packages"].split() == [f"padless.{folder}" for folder in folders]
+    assert options["package_dir"].strip().splitlines() == [f"padless.{f} = {f}" for f in folders]
+
+
+def test_wheel_holds_padless_and_nothing_else(wheel, source):
+    files = {file for file in zipfile.ZipFile(wheel).namelist() if not file.endswith("/")}
+    code = {file for file in files if ".dist-info/" not in file}
+    assert code == {
+        f"padless/{file.relative_to(source)}"
+        for folder in MAY_IMPORT
+        for file in (source / folder).glob("**/*.py")
+    }
+    assert {file.split("/")[0].partition("-")[0] for file in files} == {"padless"}
+
+
+def test_wheel_is_imported_beside_the_users_modules(imported, installed):
+    files = {name: file for name, file in imported.items() if name.startswith("padless.")}
+    assert files.keys() >= {f"padless.{folder}" for folder in MAY_IMPORT}
+    for name, file in files.items():
+        assert pathlib.Path(file).is_relative_to(installed), name
+
+
+def test_no_folder_is_imported_under_its_own_name(imported):
+    assert not imported.keys() & MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_the_users_modules_would_shadow_top_level_packages(run_installed, users_folder, folder):
+    code = f"import importlib.util; print(importlib.util.find_spec({folder!r}).origin)"
+    assert pathlib.Path(run_installed(code).strip()).is_relative_to(users_folder)
+
+
+def test_wheel_plans_batches_beside_the_users_modules(run_installed):
+    code = """
+        from padless.pipeline import plan_batches
+        print(plan_batches({7: 65, 9: 2}, batch_size=64).bucket_batch_sizes.tolist())
+    """
+    assert run_installed(code) == "[33, 32, 2]\n"
+
+
+def test_wheel_brings_the_command(installed, users_folder):
+    command = installed / "bin" / "padless"
+    printed = run(command, "--help", cwd=users_folder, PYTHONPATH=str(installed))
+    for subcommand in ("preprocess", "train", "embed", "score"):
+        assert subcommand in printed
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("padless.pipeline", ("tensorflow", "apache_beam")),
+        ("padless.beam_jobs", ("tensorflow",)),
+    ],
+)
+def test_import_leaves_out_what_it_does_not_need(run_installed, module, heavy):
+    code = f"import sys, {module}; print(*sys.modules.keys() & {set(heavy)})"
+    assert run_installed(code) == "\n"
+
+
+def test_help_leaves_out_what_it_does_not_need(run_installed):
+    code = """
+        import contextlib, sys
+        from padless.cli.main import main
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(None):
+            main(["--help"])
+        print(*sys.modules.keys() & {"tensorflow", "keras", "apache_beam"})
+    """
+    assert run_installed(code) == "\n"
+
+
+def imported_names(file):
+    """Names every module that a file imports, wherever in it, or names in a string for later."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            module = importlib.util.resolve_name(relative, f"padless.{file.parent.name}")
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"padless(\.\w+)+", str(node.value)):
+            yield node.value
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_dependencies_run_one_way(folder):
+    allowed = MAY_IMPORT[folder] | {folder}
+    for file in sorted((ROOT / folder).glob("*.py")):
+        for name in imported_names(file):
+            top, *rest = name.split(".")
+            assert top not in MAY_IMPORT, f"{file}: {name} lacks `padless.`"
+            assert top != "padless" or rest[0] in allowed, f"{file}: {name}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import padless.cli.main",
+        "from padless import cli",
+        "from padless.cli import main",
+        "from ..cli import main",
+        "from .. import cli",
+        "importlib.import_module('padless.cli')",
+        "def later():\n    from padless.cli.main import main",
+    ],
+)
+def test_dependencies_are_seen_however_they_are_written(tmp_path, line):
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "x.py").write_text(line)
+    names = list(imported_names(tmp_path / "pipeline" / "x.py"))
+    assert [name.split(".")[:2] for name in names if "padless" in name] == [["padless", "cli"]]
