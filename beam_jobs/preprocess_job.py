@@ -48,7 +48,7 @@ from padless.pipeline.directory import ShardSummary, dataset_name, write_metadat
 
 _LOGGER = logging.getLogger(__name__)
 # Beam's own default first tries to download Prism, a binary, and to run it.
-_DEFAULT_RUNNER = "FnApiRunner"
+_DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _OUTCOME_FILE = "outcome.json"
 
 

@@ -149,7 +149,8 @@ class SequenceAutoencoder(keras.Model):
         embedding = self._encode(target, mask)
         decoded = self.repeat(embedding, like=target)
         for layer in self.decoder:
-            decoded = layer(decoded, mask=mask)
+            # No mask is needed: what follows the end of a sequence changes nothing before it.
+            decoded = layer(decoded)
         return embedding, target, self.head(decoded)
 
     def _encode(self, normalized, mask):

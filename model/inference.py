@@ -119,7 +119,7 @@ def write_parquet(
         raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
     if dataset.record_format.key is None:
         raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
-    chosen = [dataset.split(name) for name in splits or dataset.splits]
+    chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
     schema = _schema(inference, dataset, name_splits)
     total, done = sum(split.num_sequences for split in chosen), 0
     temporary = output.with_name(f"{output.name}.incomplete")
@@ -181,5 +181,9 @@ def _as_array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), kind.list_size)
     if pa.types.is_string(kind):
-        return pa.array(values.tolist(), pa.binary()).cast(kind)
+        try:
+            return pa.array(values.tolist(), pa.binary()).cast(kind)
+        except pa.ArrowInvalid as error:
+            bad = next(value for value in values if value.decode(errors="ignore").encode() != value)
+            raise ValueError(f"Keys and labels must be UTF-8, got {bad!r}.") from error
     return pa.array(values, kind)

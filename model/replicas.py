@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import tensorflow as tf
+
+_KEYS_PER_STRATEGY = 1000
+_strategies = itertools.count()
 
 
 def mirrored_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrategy:
@@ -17,7 +22,7 @@ def mirrored_strategy(replicas: int | None = None) -> tf.distribute.MirroredStra
     """
     if replicas is not None and replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
-    num_gpus = len(tf.config.list_physical_devices("GPU"))
+    num_gpus = len(tf.config.get_visible_devices("GPU"))
     if not num_gpus:
         kind, replicas = "CPU", replicas or 1
         _ensure_logical_cpus(replicas)
@@ -25,7 +30,20 @@ def mirrored_strategy(replicas: int | None = None) -> tf.distribute.MirroredStra
         kind, replicas = "GPU", replicas or num_gpus
         if replicas > num_gpus:
             raise ValueError(f"`replicas` must be at most the {num_gpus} GPUs, got {replicas}.")
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(replicas)])
+    return _MirroredStrategy([f"{kind}:{i}" for i in range(replicas)])
+
+
+class _MirroredStrategy(tf.distribute.MirroredStrategy):
+    """Reduces in groups of its own, so that a process can train one model after another.
+
+    TensorFlow numbers the groups of every strategy from 1. A second strategy with other replicas,
+    or with variables of other shapes, then meets the first one's group and is aborted, see
+    https://github.com/tensorflow/tensorflow/issues/62790.
+    """
+
+    def __init__(self, devices):
+        self._collective_key_base = next(_strategies) * _KEYS_PER_STRATEGY
+        super().__init__(devices)
 
 
 def _ensure_logical_cpus(count: int) -> None:

@@ -13,6 +13,7 @@ tensorboard/                   the same as TensorBoard logs
 from __future__ import annotations
 
 import json
+import zipfile
 
 import keras
 import tensorflow as tf
@@ -89,7 +90,7 @@ def load_model(run: epath.PathLike) -> SequenceAutoencoder:
         raise FileNotFoundError(f"{path} is missing: the training of this run has not finished.")
     try:
         model = keras.saving.load_model(str(path), compile=False, safe_mode=True)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} must hold a model of `padless train`: {error}") from error
     if not isinstance(model, SequenceAutoencoder):
         raise ValueError(f"{path} must hold a SequenceAutoencoder, got {type(model).__name__}.")

@@ -221,7 +221,7 @@ def fit(
             with explained(dataset.split(VALIDATION_SPLIT)):
                 steps = plans[VALIDATION_SPLIT].steps_per_epoch
                 sums = [trainer.evaluation_step(validation) for _ in range(steps)]
-            logs["val_loss"] = _mean(sums)
+            logs["val_loss"] = _finite(_mean(sums), "validation")
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
@@ -234,12 +234,7 @@ def _train_epoch(trainer: Trainer, batches: Iterator, steps: int, calls) -> floa
     for step in range(steps):
         calls.on_train_batch_begin(step)
         sums.append(trainer.train_step(batches))
-        loss = _mean(sums[-1:])
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss must be finite, got {loss} in step {step + 1} of {steps}: "
-                "try a smaller `learning_rate`, or `clip_norm`."
-            )
+        loss = _finite(_mean(sums[-1:]), f"step {step + 1} of {steps}")
         calls.on_train_batch_end(step, {"loss": loss})
     return _mean(sums)
 
@@ -248,6 +243,15 @@ def _mean(sums) -> float:
     """Divides the sum of all weighted scores by the sum of all weights."""
     errors, weights = zip(*sums, strict=True)
     return sum(map(float, errors)) / sum(map(float, weights))
+
+
+def _finite(loss: float, where: str) -> float:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"The loss must be finite, got {loss} in {where}: "
+            "try a smaller `learning_rate`, or `clip_norm`."
+        )
+    return loss
 
 
 def _distribute(trainer, dataset, plan, split, epochs, shuffle=None) -> Iterator:

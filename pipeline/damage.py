@@ -11,6 +11,11 @@ import tensorflow as tf
 from padless.pipeline.directory import Split
 from padless.pipeline.records import read_records
 
+# Our own checks, as a graph and as an operation report them, and those of `parse_example`.
+_BROKEN_RULE = re.compile(
+    r"assertion failed: \[([^]]*)\]|(.*)\nCondition x == y did not|((?:Feature|Key): \S+[^\n\[]*)"
+)
+
 
 @contextlib.contextmanager
 def explained(split: Split) -> Iterator[None]:
@@ -26,8 +31,10 @@ def explained(split: Split) -> Iterator[None]:
     except tf.errors.OpError as error:
         for file in split.files:
             _read_through(file, error)
-        if failed := re.search(r"assertion failed: \[([^]]*)\]", error.message):
-            raise ValueError(f"{split.files[0].parent}: {failed[1]}") from error
+        if failed := _BROKEN_RULE.search(error.message):
+            # TensorFlow escapes quotes in what it asserts.
+            rule = failed[failed.lastindex].strip().replace("\\'", "'")
+            raise ValueError(f"{split.files[0].parent}: {rule}") from error
         raise
 
 

@@ -217,14 +217,18 @@ def open_records(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if there is no file or no record, a record is damaged, or one lacks a length.
+        ValueError: if there is no file or no record, a record is damaged, or one lacks a length or
+            has one below 1.
     """
     files = tuple(epath.Path(file) for file in files)
     lengths = collections.Counter()
     for file in files:
         if not file.exists():
             raise FileNotFoundError(f"{file}: the TFRecord file does not exist.")
-        lengths.update(read_lengths(file, record_format))
+        counted = collections.Counter(read_lengths(file, record_format))
+        if counted and min(counted) < 1:
+            raise ValueError(f"{file}: a length must be at least 1, got {min(counted)}.")
+        lengths += counted
     if not lengths:
         raise ValueError(f"`files` must hold at least one record, got none in {list(files)}.")
     return SequenceDataset(

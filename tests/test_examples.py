@@ -52,7 +52,11 @@ def run(python_path, tmp_path):
     """Runs a script in an empty folder; a warning to its user, such as Keras', is an error."""
 
     def run_script(script, *args, without_padless=False):
-        options = ["-W", "error::UserWarning", *(["-c", WITHOUT_PADLESS] * without_padless)]
+        options = [
+            "-W",
+            "error:Your input ran out of data:UserWarning",
+            *(["-c", WITHOUT_PADLESS] * without_padless),
+        ]
         return subprocess.run(
             [sys.executable, *options, str(script), *map(str, args)],
             cwd=tmp_path,

@@ -221,6 +221,14 @@ def test_open_records_reads_what_padless_did_not_write(tmp_path):
     np.testing.assert_array_equal(batch["sequence"], [[[0, 1], [2, 3], [4, 5]]])
 
 
+@pytest.mark.parametrize("length", [0, -3])
+def test_open_records_refuses_an_empty_sequence(tmp_path, length):
+    steps = tf.train.Feature(int64_list=tf.train.Int64List(value=[length]))
+    write_foreign(tmp_path / "a", frames=steps)
+    with pytest.raises(ValueError, match=f"a: a length must be at least 1, got {length}"):
+        open_records([tmp_path / "a"], RecordFormat(2, length="frames"))
+
+
 def test_open_records_names_what_is_missing(tmp_path):
     write_foreign(tmp_path / "a", mfcc=tf.train.Feature())
     with pytest.raises(FileNotFoundError, match="b: the TFRecord file does not exist"):

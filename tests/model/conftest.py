@@ -1,0 +1,130 @@
+"""Four logical CPU devices for the replicas, and small models, trainers and runs."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import (
+    Architecture,
+    SequenceAutoencoder,
+    Trainer,
+    TrainingOptions,
+    mirrored_strategy,
+    train,
+)
+from padless.pipeline import Shuffle, plan_batches, replica_batches
+from padless.pipeline.records import read_records
+
+# Before the first operation of the process, for afterwards the devices are fixed.
+tf.config.set_visible_devices([], "GPU")
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+SMALL = {"latent_size": 3, "units": 4}
+
+
+@pytest.fixture(scope="session")
+def small():
+    return Architecture(**SMALL)
+
+
+@pytest.fixture(scope="session")
+def make_model():
+    """Builds a small model with the same weights for the same arguments."""
+
+    def make(num_features=2, mean=None, variance=None, **architecture):
+        keras.utils.set_random_seed(1)
+        architecture = Architecture(**SMALL | architecture)
+        return SequenceAutoencoder(num_features, architecture, mean, variance)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_trainer():
+    """Builds a trainer of a small model for a dataset, with the same weights for any replicas."""
+
+    def make(dataset, replicas=1, optimizer=None, **options):
+        keras.utils.set_random_seed(1)
+        strategy = mirrored_strategy(replicas)
+        with strategy.scope():
+            model = SequenceAutoencoder.for_moments(dataset.moments, Architecture(**SMALL))
+            model.compile(optimizer=keras.optimizers.get(optimizer or "sgd"))
+        return Trainer(model, strategy, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def deal():
+    """Plans a dataset's batches and deals them to a trainer's replicas: (iterator, plan)."""
+
+    def distribute(trainer, dataset, batch_size, epochs=1):
+        replicas = trainer.strategy.num_replicas_in_sync
+        lengths = dataset.split("train").lengths
+        plan = plan_batches(lengths, batch_size=batch_size, replicas=replicas)
+        options = {"shuffle": Shuffle(0), "epochs": range(epochs)}
+        batches = trainer.strategy.distribute_datasets_from_function(
+            lambda context: replica_batches(dataset, plan, **options)
+        )
+        return iter(batches), plan
+
+    return distribute
+
+
+@pytest.fixture(scope="session")
+def weights_of():
+    def concatenate(model):
+        return np.concatenate([v.numpy().ravel() for v in model.trainable_variables])
+
+    return concatenate
+
+
+@pytest.fixture(scope="session")
+def read_sequences():
+    """Reads a split's sequences by key, with TensorFlow's own protocol buffers."""
+
+    def read(dataset, split):
+        sequences = {}
+        for file in dataset.split(split).files:
+            for record in read_records(file):
+                feature = tf.train.Example.FromString(record).features.feature
+                values = np.array(feature["sequence"].float_list.value, np.float32)
+                sequences[feature["key"].bytes_list.value[0].decode()] = values.reshape(
+                    feature["length"].int64_list.value[0], -1
+                )
+        return sequences
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def train_small(tmp_path_factory, small):
+    """Trains a small model on a dataset: (run directory, report)."""
+
+    def train_on(dataset, callbacks=(), run=None, **options):
+        run = run or tmp_path_factory.mktemp("runs") / "run"
+        options = {"epochs": 2, "batch_size": 8, "verbose": 0, "learning_rate": 0.02} | options
+        report = train(
+            dataset.split("train").files[0].parent,
+            run,
+            architecture=small,
+            options=TrainingOptions(**options),
+            callbacks=callbacks,
+        )
+        return run, report
+
+    return train_on
+
+
+@pytest.fixture(scope="session")
+def validated_dataset(make_dataset):
+    return make_dataset({"train": [3, 4, 4, 6, 7] * 5, "validation": [3, 5, 6, 7]}, num_shards=2)
+
+
+@pytest.fixture(scope="session")
+def finished(train_small, validated_dataset):
+    """A finished run of six epochs with validation: (run directory, report)."""
+    return train_small(validated_dataset, epochs=6)

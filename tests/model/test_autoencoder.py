@@ -1,0 +1,189 @@
+"""The model on every kind of architecture, against NumPy and against itself on padded input."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import Architecture, SequenceAutoencoder
+from padless.pipeline.moments import Moments
+
+MEAN, VARIANCE = [100.0, -3.0], [25.0, 0.01]
+KINDS = [
+    pytest.param({"cell": cell, "layers": layers, "bidirectional": both}, id=f"{cell}-{layers}-{n}")
+    for cell in ("lstm", "gru")
+    for layers in (1, 2)
+    for n, both in ((1, False), (2, True))
+]
+all_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def draw(lengths, seed=0):
+    """Draws sequences in raw units whose moments are about `MEAN` and `VARIANCE`."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.normal(MEAN, np.sqrt(VARIANCE), (length, 2)) for length in lengths]
+    return [sequence.astype(np.float32) for sequence in drawn]
+
+
+def pad(sequences, fill, timesteps=9):
+    """Pads on the right: `(batch, timesteps, features)` and the lengths."""
+    padded = np.full((len(sequences), timesteps, 2), fill, np.float32)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return padded, np.array([len(sequence) for sequence in sequences])
+
+
+def assert_close(received, expected):
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+@all_kinds
+def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
+    model = make_model(**kind)
+    for batch, timesteps in [(1, 1), (3, 2), (2, 9)]:
+        sequence = np.zeros((batch, timesteps, 2), np.float32)
+        results = model.analyze(sequence)
+        assert model(sequence).shape == (batch, timesteps, 2)
+        assert model.embed(sequence).shape == results["embedding"].shape == (batch, 3)
+        assert results["feature_error"].shape == (batch, 2)
+        assert results["score"].shape == (batch,)
+
+
+@all_kinds
+def test_model_has_the_layers_asked_for(make_model, kind):
+    model = make_model(**kind)
+    cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[kind["cell"]]
+    assert len(model.encoder) == len(model.decoder) == kind["layers"]
+    for layer in model.encoder:
+        assert isinstance(layer, keras.layers.Bidirectional if kind["bidirectional"] else cell)
+    assert all(isinstance(layer, cell) for layer in model.decoder)
+    assert all(layer.built for layer in (*model.encoder, *model.decoder))
+
+
+def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
+    model = make_model(mean=MEAN, variance=VARIANCE)
+    sequence = np.stack(draw([6, 6, 6]))
+    results = model.analyze(sequence)
+    # Raw values in, raw values out: the error is that of the output, divided by the variance.
+    error = (np.square(model(sequence).numpy() - sequence) / np.float32(VARIANCE)).mean(axis=1)
+    np.testing.assert_allclose(results["feature_error"], error, rtol=2e-4)
+    np.testing.assert_allclose(results["score"], error.mean(axis=-1), rtol=2e-4)
+    np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
+
+
+def test_model_sees_the_normalised_values_alone(make_model):
+    raw = np.stack(draw([6, 6, 6]))
+    normalised = ((raw - MEAN) / np.sqrt(VARIANCE)).astype(np.float32)
+    results = make_model(mean=MEAN, variance=VARIANCE).analyze(raw)
+    for name, expected in make_model().analyze(normalised).items():
+        np.testing.assert_allclose(results[name], expected, rtol=2e-4, atol=2e-5)
+
+
+def test_for_moments_takes_mean_and_variance(small):
+    moments = Moments.of(np.array([[0.0, 5.0], [2.0, 5.0]]))
+    model = SequenceAutoencoder.for_moments(moments, small)
+    assert (model.mean, model.variance) == ([1.0, 5.0], [1.0, 0.0])
+    assert model.architecture == small
+
+
+def test_a_constant_feature_stays_finite(make_model):
+    model = make_model(mean=[100.0, 7.0], variance=[25.0, 0.0])
+    sequence = np.stack(draw([5, 5]))
+    sequence[..., 1] = 7.0
+    results = model.analyze(sequence) | {"reconstruction": model(sequence)}
+    assert all(np.isfinite(values).all() for values in results.values())
+    # Where there is no scale to divide by, the error is in raw units.
+    error = np.square(model(sequence)[..., 1] - 7.0).mean(axis=1)
+    np.testing.assert_allclose(results["feature_error"][:, 1], error, rtol=1e-4)
+
+
+@all_kinds
+@pytest.mark.parametrize("fill", [0.0, 1e3], ids=["zeros", "garbage"])
+def test_padding_behind_the_length_changes_nothing(make_model, kind, fill):
+    model = make_model(mean=MEAN, variance=VARIANCE, **kind)
+    sequences = draw([1, 4, 9, 4])
+    padded, length = pad(sequences, fill)
+    results, reconstruction = model.analyze(padded, length), model(padded, length)
+    embedding = model.embed(padded, length)
+    for i, sequence in enumerate(sequences):
+        for name, expected in model.analyze(sequence[None]).items():
+            assert_close(results[name][i], expected[0])
+        assert_close(reconstruction[i, : len(sequence)], model(sequence[None])[0])
+        assert_close(embedding[i], model.embed(sequence[None])[0])
+
+
+@all_kinds
+def test_true_zeros_are_data(make_model, kind):
+    model = make_model(**kind)
+    sequence = np.concatenate(draw([3, 3]))[None]
+    ending_in_zeros = np.where(np.arange(6)[:, None] < 3, sequence, np.float32(0))
+    whole = model.analyze(ending_in_zeros)
+    cut = model.analyze(ending_in_zeros[:, :3])
+    assert np.abs(whole["embedding"] - cut["embedding"]).max() > 1e-4
+    for name, expected in model.analyze(ending_in_zeros, np.array([6])).items():
+        assert_close(expected, whole[name])
+
+
+@all_kinds
+def test_exact_batches_have_the_gradient_of_the_padded_batch(make_model, kind):
+    model = make_model(mean=MEAN, variance=VARIANCE, **kind)
+    sequences = sorted(draw([5, 2, 2, 9, 5, 1, 5]), key=len)
+    weight = dict(zip(map(len, sequences), [1.0, 2.0, 0.5, 3.0, 1.0, 1.0, 0.25], strict=True))
+
+    def gradient(sequence, length=None):
+        weights = tf.constant([weight[n] for n in length or [sequence.shape[1]] * len(sequence)])
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(weights * model.analyze(sequence, length)["score"])
+        gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
+        flat = np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
+        return flat, float(tf.reduce_sum(weights))
+
+    groups = [np.stack(list(group)) for _, group in itertools.groupby(sequences, key=len)]
+    totals, weights = zip(*(gradient(group) for group in groups), strict=True)
+    exact = sum(totals) / sum(weights)
+    padded, length = pad(sequences, fill=1e3)
+    mixed, mixed_weight = gradient(padded, length.tolist())
+    assert len(groups) == 4
+    assert sum(weights) == pytest.approx(mixed_weight)
+    norm = np.linalg.norm(exact)
+    assert np.linalg.norm(mixed / mixed_weight - exact) <= 1e-5 * norm
+    assert norm > 1e-2
+
+
+@all_kinds
+def test_model_reloads_in_safe_mode(make_model, tmp_path, kind):
+    model = make_model(mean=MEAN, variance=VARIANCE, **kind)
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(reloaded) is SequenceAutoencoder
+    assert reloaded.architecture == model.architecture
+    assert (reloaded.mean, reloaded.variance) == (MEAN, VARIANCE)
+    for timesteps in (1, 6):
+        sequence = np.stack(draw([timesteps] * 2))
+        np.testing.assert_array_equal(reloaded(sequence), model(sequence))
+        for name, expected in model.analyze(sequence).items():
+            np.testing.assert_array_equal(reloaded.analyze(sequence)[name], expected)
+
+
+def test_model_takes_its_architecture_as_a_dict(small):
+    model = SequenceAutoencoder(2, dataclasses.asdict(small))
+    assert model.architecture == small
+    assert SequenceAutoencoder(2).architecture == Architecture()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"latent_size": 0}, "`latent_size` must be at least 1, got 0"),
+        ({"units": -1}, "`units` must be at least 1, got -1"),
+        ({"layers": 0}, "`layers` must be at least 1, got 0"),
+        ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
+    ],
+)
+def test_architecture_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**options)

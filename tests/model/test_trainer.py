@@ -1,0 +1,187 @@
+"""One objective: however the work is cut and dealt out, the weights come out the same."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import Trainer, mirrored_strategy
+from padless.pipeline import Shuffle, equal_length_batches, plan_batches
+
+# Fewer sequences than replicas of some lengths, and numbers that no number of replicas divides.
+LENGTHS = [3] * 1 + [4] * 2 + [5] * 3 + [7] * 5 + [8] * 2 + [9] * 3
+BATCH_SIZE = 6
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def dataset(make_dataset):
+    return make_dataset(LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def steps(dataset):
+    """The sequences of each step of an epoch, one list per step."""
+    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
+    steps, step = [], []
+    for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(0)).as_numpy_iterator():
+        step.extend(batch["sequence"])
+        if batch["ends_step"]:
+            steps.append(step)
+            step = []
+    assert len(steps) == plan.steps_per_epoch == STEPS
+    assert len({len(sequence) for sequence in steps[0]}) > 1
+    return steps
+
+
+@pytest.fixture(scope="module")
+def train_on(make_trainer, deal, dataset):
+    """Trains two epochs on a number of replicas: (trainer, losses of the steps)."""
+
+    def run(replicas, optimizer, **options):
+        trainer = make_trainer(dataset, replicas, optimizer, **options)
+        batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2)
+        sums = [trainer.train_step(batches) for _ in range(2 * plan.steps_per_epoch)]
+        return trainer, [float(error / weight) for error, weight in sums]
+
+    return run
+
+
+def mean_score(model, sequences, weighting):
+    """Computes the loss of sequences in NumPy, from the output of the model for each alone."""
+    variance = np.float32(model.variance)
+    scores = [np.square(model(s[None])[0].numpy() - s) / variance for s in sequences]
+    weights = [len(s) if weighting == "timestep" else 1 for s in sequences]
+    return np.average([score.mean() for score in scores], weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        ("sgd", {"weighting": "sequence", "clip_norm": None}),
+        ("adam", {"weighting": "timestep", "clip_norm": 0.01}),
+    ],
+    ids=["sequence", "timestep-clipped"],
+)
+def test_any_number_of_replicas_trains_the_same_weights(train_on, weights_of, optimizer, options):
+    trainer, expected_losses = train_on(1, optimizer, **options)
+    expected = weights_of(trainer.model)
+    for replicas in (2, 3, 4):
+        trainer, losses = train_on(replicas, optimizer, **options)
+        np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+        np.testing.assert_allclose(
+            weights_of(trainer.model), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
+        )
+        # What each replica holds, not the first one alone.
+        for variable in trainer.model.trainable_variables:
+            own = trainer.strategy.experimental_local_results(variable.value)
+            assert len(own) == replicas
+            assert all((value.numpy() == own[0].numpy()).all() for value in own)
+
+
+@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
+def test_the_loss_of_a_step_is_the_weighted_mean_over_its_sequences(
+    make_trainer, deal, dataset, steps, weighting
+):
+    trainer = make_trainer(dataset, replicas=2, weighting=weighting)
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    for sequences in steps:
+        expected = mean_score(trainer.model, sequences, weighting)
+        error, weight = trainer.train_step(batches)
+        assert float(error / weight) == pytest.approx(expected, rel=1e-5)
+        weights = map(len, sequences) if weighting == "timestep" else [1] * len(sequences)
+        assert float(weight) == sum(weights)
+
+
+@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
+def test_an_accumulated_step_is_one_step_on_the_padded_batch(
+    make_trainer, deal, weights_of, dataset, steps, weighting
+):
+    trainer = make_trainer(dataset, weighting=weighting)
+    reference = make_trainer(dataset, weighting=weighting).model
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    trainer.train_step(batches)
+
+    length = np.array([len(sequence) for sequence in steps[0]])
+    padded = np.full((len(length), 9, 2), 1e3, np.float32)
+    for row, sequence in zip(padded, steps[0], strict=True):
+        row[: len(sequence)] = sequence
+    weight = np.float32(length if weighting == "timestep" else np.ones_like(length))
+    variables = reference.trainable_variables
+    start = weights_of(reference)
+    with tf.GradientTape() as tape:
+        score = reference.analyze(padded, length)["score"]
+        loss = tf.reduce_sum(weight * score) / weight.sum()
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    reference.optimizer.apply(gradients, variables)
+
+    change = weights_of(reference) - start
+    distance = np.linalg.norm(weights_of(trainer.model) - start - change)
+    # The change is a small difference of the weights: half of it is their rounding.
+    assert distance <= 1e-4 * np.linalg.norm(change)
+    np.testing.assert_allclose(weights_of(trainer.model), weights_of(reference), atol=1e-6)
+
+
+def test_one_trace_takes_all_lengths(make_trainer, deal, make_dataset):
+    dataset = make_dataset([*range(1, 16), 3, 3, 8])
+    trainer = make_trainer(dataset, replicas=2)
+    batches, plan = deal(trainer, dataset, batch_size=2, epochs=2)
+    for _ in range(plan.steps_per_epoch):
+        trainer.train_step(batches)
+        trainer.evaluation_step(batches)
+    assert trainer.train_step.experimental_get_tracing_count() == 1
+    assert trainer.evaluation_step.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("clip_norm", [0.01, 1e3])
+def test_clip_norm_bounds_the_update(make_trainer, deal, weights_of, dataset, clip_norm):
+    optimizer = keras.optimizers.SGD(1.0)
+    trainer = make_trainer(dataset, optimizer=optimizer, clip_norm=clip_norm)
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    start = weights_of(trainer.model).astype(np.float64)
+    trainer.train_step(batches)
+    change = np.linalg.norm(weights_of(trainer.model) - start)
+    assert change <= clip_norm * 1.001
+    assert change >= 0.01 * 0.999
+
+
+def test_a_gradient_below_clip_norm_is_left_as_it_is(train_on, weights_of):
+    (unclipped, _), (clipped, _) = train_on(1, "sgd"), train_on(1, "sgd", clip_norm=1e3)
+    np.testing.assert_allclose(
+        weights_of(clipped.model), weights_of(unclipped.model), rtol=1e-6, atol=1e-7
+    )
+
+
+def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
+    train_on, make_trainer, deal, weights_of, dataset, steps
+):
+    expected, losses = train_on(2, "adam")
+    trainer = make_trainer(dataset, replicas=2, optimizer="adam")
+    batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2)
+    evaluated, _ = deal(trainer, dataset, BATCH_SIZE, epochs=2)
+    for step, sequences in zip(range(2 * plan.steps_per_epoch), itertools.cycle(steps)):
+        before = weights_of(trainer.model)
+        error, weight = trainer.evaluation_step(evaluated)
+        if step < len(steps):
+            loss = mean_score(trainer.model, sequences, "sequence")
+            assert float(error / weight) == pytest.approx(loss, rel=1e-5)
+        np.testing.assert_array_equal(weights_of(trainer.model), before)
+        error, weight = trainer.train_step(batches)
+        assert float(error / weight) == pytest.approx(losses[step], rel=1e-6)
+    np.testing.assert_array_equal(weights_of(trainer.model), weights_of(expected.model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weighting": "batch"}, r"`weighting` must be one of \('sequence', .*got 'batch'"),
+        ({"clip_norm": 0.0}, r"`clip_norm` must be above 0, got 0.0"),
+        ({"clip_norm": -1.0}, r"`clip_norm` must be above 0, got -1.0"),
+        ({"clip_norm": float("nan")}, r"`clip_norm` must be above 0, got nan"),
+    ],
+)
+def test_trainer_refuses(make_model, options, message):
+    with pytest.raises(ValueError, match=message):
+        Trainer(make_model(), mirrored_strategy(1), **options)
