@@ -265,12 +265,13 @@ def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     """Repeats rows with weight 0 up to a multiple of the replicas."""
 
     def fill(batch):
-        rows = tf.size(batch["serialized"])
+        serialized = batch["serialized"]
+        rows = tf.size(serialized)
         index = tf.range(rows + -rows % replicas)
-        return batch | {
-            "serialized": tf.gather(batch["serialized"], index % rows),
-            "weight": tf.cast(index < rows, tf.float32),
-        }
+        if replicas > 1:
+            serialized = tf.gather(serialized, index % rows)
+        weight = tf.cast(index < rows, tf.float32)
+        return batch | {"serialized": serialized, "weight": weight}
 
     return batches.map(fill)
 
