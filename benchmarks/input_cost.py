@@ -11,7 +11,6 @@ the repeats.
 """
 
 import argparse
-import collections
 import os
 import tempfile
 import time
@@ -20,30 +19,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
-from etils import epath
+from generated import write_dataset
 
 from padless.pipeline.batches import Shuffle, equal_length_batches
-from padless.pipeline.directory import SequenceDataset, Split
 from padless.pipeline.plan import plan_batches
-from padless.pipeline.records import RecordFormat, encode_example, frame_record
 
 BATCH_SIZE = 64
-
-
-def write_dataset(directory, num_sequences, num_features):
-    """Writes sequences of lognormal lengths, median 40, into four shards."""
-    rng = np.random.default_rng(0)
-    lengths = np.clip(rng.lognormal(np.log(40), 0.5, num_sequences).astype(int), 1, None)
-    files = [epath.Path(directory) / f"generated-{shard}" for shard in range(4)]
-    for file, part in zip(files, np.array_split(np.arange(num_sequences), 4), strict=True):
-        with file.open("wb") as out:
-            for i in part:
-                values = rng.normal(size=(lengths[i], num_features)).astype(np.float32)
-                out.write(frame_record(encode_example(b"%d" % i, values)))
-    split = Split(
-        "train", tuple(files), dict(sorted(collections.Counter(lengths.tolist()).items()))
-    )
-    return SequenceDataset("generated", RecordFormat(num_features), {"train": split})
 
 
 def raw(dataset):

@@ -47,29 +47,32 @@ class Trainer:
             self._error, self._weight = _sum_over_replicas(()), _sum_over_replicas(())
             self._gradients = [_sum_over_replicas(v.shape) for v in model.trainable_variables]
 
-    @tf.function(reduce_retracing=True)
+    # Without AutoGraph, which does not know every version of Python that TensorFlow runs on.
+    @tf.function(reduce_retracing=True, autograph=False)
     def train_step(self, iterator):
         """Takes the batches of one step and updates the weights once.
 
         Returns:
             The step's sum of weight * score and its sum of weights, `()` float32 each.
         """
-        ended = tf.constant(False)
-        while not ended:
-            batch = next(iterator)
-            self.strategy.run(self._accumulate_gradients, args=(batch,))
-            ended = self._first_replica(batch["ends_step"])
+        self._run_batches(iterator, self._accumulate_gradients)
         return self._first_replica(self.strategy.run(self._apply_gradients))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def evaluation_step(self, iterator):
         """Takes the batches of one step and returns the same two sums; the weights stay."""
-        ended = tf.constant(False)
-        while not ended:
-            batch = next(iterator)
-            self.strategy.run(self._accumulate_error, args=(batch,))
-            ended = self._first_replica(batch["ends_step"])
+        self._run_batches(iterator, self._accumulate_error)
         return self._first_replica(self.strategy.run(self._take_sums, args=([],)))
+
+    def _run_batches(self, iterator, run_batch):
+        """Takes batches from the iterator until one says that it ends the step."""
+
+        def run(_):
+            batch = next(iterator)
+            self.strategy.run(run_batch, args=(batch,))
+            return (self._first_replica(batch["ends_step"]),)
+
+        tf.while_loop(tf.logical_not, run, (tf.constant(False),))
 
     def _accumulate_gradients(self, batch):
         variables = [variable.value for variable in self.model.trainable_variables]
