@@ -2,7 +2,7 @@
 
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.inference import Inference, write_parquet
-from padless.model.layers import DynamicRepeat
+from padless.model.layers import DynamicRepeat, FusedLSTM
 from padless.model.replicas import mirrored_strategy
 from padless.model.run_directory import load_model
 from padless.model.trainer import Trainer
@@ -11,6 +11,7 @@ from padless.model.training import TrainingOptions, TrainingReport, train
 __all__ = [
     "Architecture",
     "DynamicRepeat",
+    "FusedLSTM",
     "Inference",
     "SequenceAutoencoder",
     "Trainer",

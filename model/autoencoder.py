@@ -7,10 +7,10 @@ import dataclasses
 import keras
 import numpy as np
 
-from padless.model.layers import DynamicRepeat
+from padless.model.layers import DynamicRepeat, FusedLSTM
 from padless.pipeline.moments import Moments
 
-CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -51,3 +52,67 @@ class DynamicRepeat(keras.layers.Layer):
                 f"`like` must have the shape (batch, timesteps, ...), got {tuple(like_shape)}."
             )
         return (inputs_shape[0], like_shape[1], inputs_shape[1])
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class FusedLSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
+
+    Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
+    most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
+    the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
+    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel;
+    with a mask, dropout or unusual options Keras' own code runs as well.
+    """
+
+    MAX_FUSED_UNITS = 64
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.supports_jit = False
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the timesteps; Keras calls this from `call`."""
+        if mask is not None or not self._can_fuse(sequences, training):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        by_time = tf.transpose(sequences, (1, 0, 2))
+        if self.go_backwards:
+            by_time = tf.reverse(by_time, (0,))
+        hidden, cell = initial_state
+        peephole = tf.zeros((self.units,), by_time.dtype)  # not used, but asked for
+        result = tf.raw_ops.BlockLSTM(
+            seq_len_max=tf.shape(by_time, tf.int64)[0],
+            x=by_time,
+            h_prev=hidden,
+            cs_prev=cell,
+            w=_by_fused_gates(tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)),
+            b=_by_fused_gates(tf.convert_to_tensor(self.cell.bias)),
+            wci=peephole,
+            wcf=peephole,
+            wco=peephole,
+            forget_bias=0.0,
+            cell_clip=-1.0,
+            use_peephole=False,
+        )
+        outputs = tf.transpose(result.h, (1, 0, 2))
+        return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
+
+    def _can_fuse(self, sequences, training) -> bool:
+        return (
+            self.units <= self.MAX_FUSED_UNITS
+            and self.use_bias
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and not (training and (self.dropout or self.recurrent_dropout))
+            and sequences.dtype == tf.float32
+            and not tf.config.get_visible_devices("GPU")
+        )
+
+
+def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
+    """Brings Keras' gates (input, forget, cell, output) into the order of `BlockLSTM`.
+
+    `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
+    """
+    into, forget, cell, output = tf.split(weights, 4, axis=-1)
+    return tf.concat((into, cell, forget, output), axis=-1)

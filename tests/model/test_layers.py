@@ -1,11 +1,11 @@
-"""The dynamic repeat against Keras' own, whose number of repeats is fixed."""
+"""Our layers against Keras' own."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model import DynamicRepeat, mirrored_strategy
+from padless.model import DynamicRepeat, FusedLSTM, mirrored_strategy
 
 
 def vectors(batch=3, units=4):
@@ -109,3 +109,80 @@ def test_dynamic_repeat_computes_its_output_shape(inputs_shape, like_shape, expe
 def test_dynamic_repeat_refuses_wrong_ranks(inputs_shape, like_shape, message):
     with pytest.raises(ValueError, match=message):
         DynamicRepeat()(np.zeros(inputs_shape), like=np.zeros(like_shape))
+
+
+@pytest.fixture(scope="module")
+def fused_and_keras():
+    """Builds a `FusedLSTM` and Keras' own LSTM with the same weights."""
+
+    def build(units=5, num_features=3, **options):
+        keras.utils.set_random_seed(0)
+        layers = [cls(units, **options) for cls in (FusedLSTM, keras.layers.LSTM)]
+        for layer in layers:
+            layer.build((None, None, num_features))
+        layers[1].set_weights(layers[0].get_weights())
+        return layers
+
+    return build
+
+
+def output_and_gradients(layer, sequences, **options):
+    with tf.GradientTape() as tape:
+        outputs = layer(sequences, **options)
+        loss = sum(tf.reduce_sum(tf.square(output)) for output in tf.nest.flatten(outputs))
+    variables = [variable.value for variable in layer.trainable_variables]
+    return [*tf.nest.flatten(outputs), *tape.gradient(loss, variables)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+@pytest.mark.parametrize("timesteps", [1, 6])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"return_sequences": True},
+        {"return_sequences": True, "return_state": True},
+        {"go_backwards": True},
+        {"return_sequences": True, "go_backwards": True},
+        {"units": FusedLSTM.MAX_FUSED_UNITS + 1},
+        {"activation": "relu"},
+        {"use_bias": False},
+    ],
+    ids=str,
+)
+def test_fused_lstm_is_keras_lstm(fused_and_keras, options, batch, timesteps):
+    fused, reference = fused_and_keras(**options)
+    sequences = np.random.default_rng(0).normal(size=(batch, timesteps, 3)).astype(np.float32)
+    results = output_and_gradients(fused, sequences)
+    expected = output_and_gradients(reference, sequences)
+    for result, value in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5)
+
+
+def test_fused_lstm_takes_a_mask(fused_and_keras):
+    fused, reference = fused_and_keras()
+    sequences = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
+    mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
+    np.testing.assert_allclose(
+        fused(sequences, mask=mask), reference(sequences, mask=mask), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("units", "is_fused"),
+    [(FusedLSTM.MAX_FUSED_UNITS, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)],
+)
+def test_fused_lstm_is_one_operation_up_to_a_size(fused_and_keras, units, is_fused):
+    fused, _ = fused_and_keras(units)
+    traced = tf.function(fused).get_concrete_function(tf.TensorSpec((None, None, 3)))
+    operations = {operation.type for operation in traced.graph.get_operations()}
+    assert ("BlockLSTM" in operations) == is_fused
+
+
+def test_fused_lstm_reloads_without_custom_objects(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3)), FusedLSTM(4)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    sequences = np.ones((2, 5, 3), np.float32)
+    assert type(loaded.layers[0]) is FusedLSTM
+    np.testing.assert_array_equal(loaded(sequences), model(sequences))
