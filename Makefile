@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test test-all lint demo clean
+.PHONY: install test lint demo clean
 
 install: $(INSTALLED)
 
@@ -16,11 +16,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Without the proofs marked slow; `make test-all` runs those too.
 test: lint
-	$(BIN)/python -m pytest -m 'not slow'
-
-test-all: lint
 	$(BIN)/python -m pytest
 
 demo: install

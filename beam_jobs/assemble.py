@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import decimal
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
@@ -11,6 +11,7 @@ import numpy as np
 
 from padless.beam_jobs.fragments import (
     Fault,
+    Instant,
     Place,
     RefusalError,
     Reject,
@@ -57,8 +58,7 @@ def join_rows(rows: list[Rows]) -> tuple[np.ndarray, bytes | None]:
         RefusalError: if labels contradict each other, times cannot be compared or one occurs twice.
     """
     _check_labels(rows)
-    times = [time for part in rows for time in part.times]
-    _check_comparable(times)
+    times = _align([time for part in rows for time in part.times])
     order = sorted(range(len(times)), key=times.__getitem__)
     for earlier, later in itertools.pairwise(order):
         if times[earlier] == times[later]:
@@ -103,11 +103,17 @@ def _check_labels(rows: list[Rows]) -> None:
             )
 
 
-def _check_comparable(times: list[Time]) -> None:
-    if len({isinstance(time, datetime.datetime) for time in times}) > 1:
+def _align(times: list[Time]) -> list[Time]:
+    """Makes the times of one key comparable as they were written, or refuses them."""
+    types = set(map(type, times))
+    if Instant in types and len(types) > 1:
         raise RefusalError(
             "bad_time", "the times of one key must be all numbers or all dates, got both."
         )
+    if not {float, decimal.Decimal} <= types:
+        return times
+    # The float 0.3 is below the decimal 0.29999999999999999; its shortest text is not.
+    return [decimal.Decimal(repr(time)) if type(time) is float else time for time in times]
 
 
 def _refuse_duplicate_time(rows: list[Rows], times: list[Time], one: int, two: int) -> NoReturn:

@@ -9,13 +9,32 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import decimal
 import json
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-Time = int | float | datetime.datetime
 _SHOWN_CHARACTERS = 80
+
+
+class Instant(NamedTuple):
+    """A date and time, exact to the nanosecond; Python's own end at the microsecond.
+
+    Attributes:
+        second: the whole second, in UTC, without a time zone.
+        nanoseconds: since then, below 10**9.
+    """
+
+    second: datetime.datetime
+    nanoseconds: int
+
+    def __str__(self) -> str:
+        fraction = f".{self.nanoseconds:09}".rstrip("0") if self.nanoseconds else ""
+        return f"{self.second}{fraction}+00:00"
+
+
+Time = int | float | decimal.Decimal | Instant
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -29,8 +29,16 @@ def input_form(path: str) -> str:
     """
     extension = os.path.splitext(path)[1].lower()
     if extension not in _FORMS:
-        raise ValueError(f"{path}: the extension must be one of {list(_FORMS)}, got {extension!r}.")
+        remedy = "; one JSON object per line? rename it to .jsonl" if extension == ".json" else ""
+        raise ValueError(
+            f"{path}: the extension must be one of {list(_FORMS)}, got {extension!r}{remedy}."
+        )
     return _FORMS[extension]
+
+
+def has_csv(paths: Iterable[str]) -> bool:
+    """Tells whether a path has the extension of CSV."""
+    return any(_FORMS.get(os.path.splitext(path)[1].lower()) == "csv" for path in paths)
 
 
 def list_sources(options: PreprocessOptions) -> list[Source]:
@@ -42,7 +50,7 @@ def list_sources(options: PreprocessOptions) -> list[Source]:
 
 
 def check_inputs(options: PreprocessOptions) -> PreprocessOptions:
-    """Checks what can be known of the inputs without reading them.
+    """Checks what can be known of the inputs without reading them to their ends.
 
     Returns:
         The options, with `feature_columns` as the first CSV file has them; without a CSV file
@@ -50,9 +58,10 @@ def check_inputs(options: PreprocessOptions) -> PreprocessOptions:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is empty, of an unknown form or a damaged zip, if a CSV file lacks a
-            column, or if an option does not go with the forms.
+        ValueError: if a file is a directory, empty, of an unknown form or a damaged zip, if a CSV
+            file lacks a column, or if an option does not go with the forms.
     """
+    _check_no_directory(options.inputs)
     forms = {path: input_form(path) for path in options.inputs}
     _check_options(options, forms)
     headers = {}
@@ -86,7 +95,7 @@ def read_source(
 
 
 def open_bytes(path: str) -> BinaryIO:
-    """Opens a file of any of Beam's file systems."""
+    """Opens a file through Beam; the bytes as they are, never decompressed."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
@@ -115,11 +124,15 @@ def _check_options(options: PreprocessOptions, forms: dict[str, str]) -> None:
         )
 
 
+def _check_no_directory(paths: Iterable[str]) -> None:
+    for path in paths:
+        if os.path.isdir(path):
+            raise ValueError(f"{path}: the input must be a file, it is a directory.")
+
+
 def _check_exists(path: str) -> None:
     if not FileSystems.exists(path):
         raise FileNotFoundError(f"{path}: the input file does not exist.")
-    if os.path.isdir(path):
-        raise ValueError(f"{path}: the input must be a file, it is a directory.")
     with open_bytes(path) as stream:
         if not stream.read(1):
             raise ValueError(f"{path}: the input must not be empty, it has 0 bytes.")

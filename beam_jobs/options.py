@@ -57,6 +57,8 @@ class PreprocessOptions:
         if self.feature_columns is not None:
             self._set(feature_columns=_as_names("feature_columns", self.feature_columns))
         self._set(splits=_as_splits(self.splits))
+        if not self.output:
+            raise ValueError(f"`output` must name a directory, got {self.output!r}.")
         self._check_columns()
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"`seed` must be in [0, 2**63), got {self.seed}.")

@@ -28,6 +28,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.pvalue import AsIter, AsSingleton
 
 from padless.beam_jobs.inputs import check_inputs, list_sources
+from padless.beam_jobs.interrupts import interrupts_unwrapped
 from padless.beam_jobs.options import PreprocessOptions
 from padless.beam_jobs.report import PreprocessReport
 from padless.beam_jobs.splits import Layout
@@ -57,8 +58,8 @@ def preprocess(
 ) -> PreprocessReport:
     """Turns raw files into a dataset directory, which appears whole or not at all.
 
-    The same input and options give the same bytes of every file, whatever the runner and the number
-    of workers.
+    The same input and options give the same bytes of every file, whatever the number of workers.
+    The output is a directory of this machine: workers elsewhere must share its file system.
 
     Args:
         options: what to read and to write.
@@ -70,6 +71,7 @@ def preprocess(
     Raises:
         FileExistsError: if the output exists.
         FileNotFoundError: if an input is missing.
+        KeyboardInterrupt: if the job is interrupted; nothing is left of it.
         ValueError: if an input cannot be read at all or to its end, or no sequence is accepted.
     """
     started = time.monotonic()
@@ -84,7 +86,6 @@ def preprocess(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _warn_of_empty_splits(options, report)
     return dataclasses.replace(report, seconds=time.monotonic() - started)
 
 
@@ -140,7 +141,8 @@ def _finish(
     if failures := sorted(failures):
         return _write_outcome(writer, failure="\n".join(failures))
     shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
-    report = PreprocessReport.of(shards, rejects, read=num_read, splits=layout.num_shards)
+    splits = [split for split, _ in writer.options.splits]
+    report = PreprocessReport.of(shards, rejects, read=num_read, splits=splits)
     if not report.accepted:
         return _write_outcome(writer, failure=f"No sequence was accepted.\n{report}")
     writer.write_empty_shards(shards, layout)
@@ -176,14 +178,8 @@ def _read_outcome(directory: str) -> PreprocessReport:
 def _run(options: PreprocessOptions, directory: str, beam_options: PipelineOptions) -> None:
     runner = beam_options.view_as(StandardOptions).runner or _DEFAULT_RUNNER
     _LOGGER.info("Preprocessing %d files with %s.", len(options.inputs), runner)
-    with beam.Pipeline(runner, options=beam_options) as pipeline:
+    with interrupts_unwrapped(), beam.Pipeline(runner, options=beam_options) as pipeline:
         build_pipeline(pipeline, options, directory)
-
-
-def _warn_of_empty_splits(options: PreprocessOptions, report: PreprocessReport) -> None:
-    for name, share in options.splits:
-        if name not in report.splits:
-            _LOGGER.warning("Split %r, of share %g, got no sequence and is left out.", name, share)
 
 
 def _check_output(output: str) -> None:

@@ -29,6 +29,8 @@ class PreprocessReport:
         rejected: reason -> number of refused sequences.
         splits: name -> count, least and greatest length.
         num_bytes: size of all shards.
+        empty_splits: names of the splits without a sequence, which the dataset does not have; none
+            of them if there is no dataset, as nothing was accepted.
         examples: messages of the first few rejects.
         seconds: wall time of the job.
     """
@@ -38,6 +40,7 @@ class PreprocessReport:
     rejected: Mapping[str, int]
     splits: Mapping[str, SplitReport]
     num_bytes: int
+    empty_splits: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -51,7 +54,7 @@ class PreprocessReport:
             shards: a summary of each shard that is not empty.
             rejects: the summary of the rejects.
             read: number of sequences that stood in the input.
-            splits: names of the splits, in order; those without a sequence are left out.
+            splits: names of all splits, in order.
 
         Raises:
             RuntimeError: if the sequences accepted and rejected are not those that were read.
@@ -73,7 +76,8 @@ class PreprocessReport:
                 f"accepted + rejected must be read, got {accepted} + {rejects.total} and {read}."
             )
         num_bytes = sum(shard.num_bytes for shard in shards)
-        return cls(read, accepted, rejects.counts, reports, num_bytes, rejects.examples)
+        empty = tuple(split for split in splits if split not in reports) if reports else ()
+        return cls(read, accepted, rejects.counts, reports, num_bytes, empty, rejects.examples)
 
     def to_json(self) -> str:
         """Serializes the report."""
@@ -84,7 +88,8 @@ class PreprocessReport:
         """Reads what `to_json` wrote."""
         content = json.loads(text)
         content["splits"] = {name: SplitReport(*s) for name, s in content["splits"].items()}
-        content["examples"] = tuple(content["examples"])
+        for name in ("empty_splits", "examples"):
+            content[name] = tuple(content[name])
         return cls(**content)
 
     def __str__(self) -> str:
@@ -96,6 +101,10 @@ class PreprocessReport:
             *(
                 (f"  {name}", split.count, f"{split.min_length} to {split.max_length} timesteps")
                 for name, split in self.splits.items()
+            ),
+            *(
+                (f"  {name}", 0, "no sequence was drawn for it: left out")
+                for name in self.empty_splits
             ),
         ]
         width = max(len(name) for name, _, _ in lines)

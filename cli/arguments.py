@@ -3,6 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import csv
+import importlib.metadata
+from collections.abc import Iterator
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not those that only mean "not given"."""
+
+    def _get_help_string(self, action):
+        if action.required or action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+class ShowVersion(argparse.Action):
+    """Prints the installed version; looked up only when asked for."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Prints and exits."""
+        print(f"padless {importlib.metadata.version('padless')}")
+        parser.exit()
+
+
+@contextlib.contextmanager
+def options_checked(parser: argparse.ArgumentParser) -> Iterator[None]:
+    """Answers an option out of its range as bad usage."""
+    try:
+        yield
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def add_budget_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,17 +43,17 @@ def add_budget_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=int,
         metavar="N",
-        help="most sequences per batch, and about as many per step (64 if no budget is given)",
+        help="most sequences per batch, and the mean per step (64 if no budget is given)",
     )
     budget.add_argument(
         "--batch-timesteps",
         type=int,
         metavar="N",
-        help="most timesteps per batch, and about as many per step",
+        help="most timesteps per batch, and the mean per step",
     )
 
 
-def add_column_arguments(parser: argparse.ArgumentParser, *, label: bool) -> None:
+def add_column_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the names of columns of CSV files and fields of JSON lines."""
     parser.add_argument(
         "--key-column", default="key", metavar="K", help="CSV column or JSON field with the key"
@@ -36,12 +67,11 @@ def add_column_arguments(parser: argparse.ArgumentParser, *, label: bool) -> Non
         metavar="S",
         help="JSON field with the list of timesteps",
     )
-    if label:
-        parser.add_argument(
-            "--label-column",
-            metavar="L",
-            help="CSV column or JSON field with the label (without it there are no labels)",
-        )
+    parser.add_argument(
+        "--label-column",
+        metavar="L",
+        help="CSV column or JSON field with the label (without it there are no labels)",
+    )
     parser.add_argument(
         "--feature-columns",
         type=comma_separated,
@@ -71,12 +101,12 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the other sequences where raw input holds some that must be refused",
     )
-    add_column_arguments(parser, label=True)
+    add_column_arguments(parser)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """Parses `a,b,c`."""
-    return tuple(text.split(","))
+    """Parses `a,b,c`; a name that holds a comma stands in double quotes."""
+    return tuple(next(csv.reader([text], strict=True)))
 
 
 def shares(text: str) -> dict[str, float]:

@@ -6,21 +6,30 @@ import argparse
 import contextlib
 import os
 import sys
-import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 
-RAW_SPLIT = "raw"
+COLUMN_OPTIONS = {
+    "key_column": "key",
+    "time_column": "time",
+    "sequence_column": "sequence",
+    "label_column": None,
+    "feature_columns": None,
+}
 
 
 def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
     """Writes `outputs` for all sequences of the input and prints a line."""
+    is_raw = _check_usage(args)
     from padless.model import Inference, load_model, write_parquet
+    from padless.model.inference import check_output
     from padless.model.run_directory import check_features
 
     started = time.monotonic()
+    check_output(args.output)
     model = load_model(args.run_directory)
-    with _opened(args) as (dataset, is_raw):
+    with _opened(args, is_raw) as dataset:
         check_features(args.run_directory, dataset)
         count = write_parquet(
             Inference(model, outputs),
@@ -33,48 +42,50 @@ def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 
 
-@contextlib.contextmanager
-def _opened(args: argparse.Namespace) -> Iterator[tuple[object, bool]]:
+def _check_usage(args: argparse.Namespace) -> bool:
+    """Checks that the options fit the input, and tells whether that is raw files."""
+    if any(os.path.realpath(args.output) == os.path.realpath(path) for path in args.inputs):
+        args.parser.error(f"--output must not be an INPUT, got {args.output}")
+    is_raw = not any(os.path.isdir(path) for path in args.inputs)
+    if not is_raw and len(args.inputs) > 1:
+        args.parser.error(f"INPUT must be one dataset directory or raw files, got {args.inputs}")
+    if is_raw and args.split:
+        args.parser.error(f"--split goes with a dataset directory, got {args.split} and raw files")
+    if not is_raw:
+        given = [name for name, default in COLUMN_OPTIONS.items() if getattr(args, name) != default]
+        given += ["skip_rejects"] if args.skip_rejects else []
+        if given:
+            shown = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            args.parser.error(f"{shown} goes with raw files, got the dataset {args.inputs[0]}")
+    return is_raw
+
+
+def _opened(args: argparse.Namespace, is_raw: bool):
     """Opens a dataset directory, or raw files as a dataset of one split in their own order."""
+    from padless.model.run_directory import read_config
     from padless.pipeline import open_dataset
 
-    directories = [path for path in args.inputs if os.path.isdir(path)]
-    if directories and len(args.inputs) > 1:
-        args.parser.error(f"INPUT must be one dataset directory or raw files, got {args.inputs}")
-    if directories:
-        yield open_dataset(directories[0]), False
-        return
-    if args.split:
-        args.parser.error(f"--split must not be given with raw files, got {args.split}")
-    with tempfile.TemporaryDirectory(prefix="padless-") as scratch:
-        yield open_dataset(_preprocess(args, os.path.join(scratch, RAW_SPLIT))), True
+    if not is_raw:
+        return contextlib.nullcontext(open_dataset(args.inputs[0]))
+    from padless.beam_jobs import open_raw
 
-
-def _preprocess(args: argparse.Namespace, output: str) -> str:
-    from padless.beam_jobs import PreprocessOptions, preprocess
-    from padless.model.run_directory import read_config
-
-    features = args.feature_columns
-    if features is None and any(path.lower().endswith(".csv") for path in args.inputs):
+    columns = {name: getattr(args, name) for name in COLUMN_OPTIONS}
+    if columns["feature_columns"] is None:
         # Columns by the names that the run was trained on, whatever else stands in the file.
-        features = read_config(args.run_directory)["feature_names"]
-    options = PreprocessOptions(
-        inputs=args.inputs,
-        output=output,
-        key_column=args.key_column,
-        time_column=args.time_column,
-        sequence_column=args.sequence_column,
-        label_column=args.label_column,
-        feature_columns=features,
-        splits={RAW_SPLIT: 1.0},
-        order="input",
-    )
-    report = preprocess(options)
-    if report.rejected and not args.skip_rejects:
-        raise ValueError(f"Every sequence must be accepted, or --skip-rejects be given.\n{report}")
-    if report.rejected:
-        print(report, file=sys.stderr)
-    return output
+        columns["feature_columns"] = read_config(args.run_directory)["feature_names"]
+    return _rejects_shown(open_raw(args.inputs, **columns, skip_rejects=args.skip_rejects))
+
+
+@contextlib.contextmanager
+def _rejects_shown(raw) -> Iterator:
+    """Opens raw input and prints what it warns of, which is the report of what was refused."""
+    with contextlib.ExitStack() as stack:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            dataset = stack.enter_context(raw)
+        for warning in caught:
+            print(warning.message, file=sys.stderr)
+        yield dataset
 
 
 def _show_progress(done: int, total: int) -> None:

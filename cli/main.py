@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 
+from padless.cli.arguments import HelpFormatter, ShowVersion
 from padless.cli.tensorflow_start import start_tensorflow
 
 COMMANDS = {
@@ -39,15 +40,37 @@ def main(argv: list[str] | None = None) -> int:
         if args.command in NEED_TENSORFLOW:
             start_tensorflow()
         args.run(args)
-    except (ValueError, OSError, ArithmeticError, ImportError, RuntimeError) as error:
-        if os.environ.get("PADLESS_TRACEBACK"):
-            raise
-        print(f"padless {args.command}: error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"padless {args.command}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not _is_answer(error) or os.environ.get("PADLESS_TRACEBACK"):
+            raise
+        print(f"padless {args.command}: error: {_explain(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _is_answer(error: Exception) -> bool:
+    """Tells an error whose message answers the user from one that only a traceback explains."""
+    answers = (ValueError, OSError, ArithmeticError, ImportError, RuntimeError, MemoryError)
+    return isinstance(error, answers) or _is_tensorflow_error(error)
+
+
+def _is_tensorflow_error(error: Exception) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+
+
+def _explain(error: Exception) -> str:
+    if not _is_tensorflow_error(error):
+        return str(error) or type(error).__name__
+    text = f"TensorFlow: {error.message}"
+    if type(error).__name__ == "ResourceExhaustedError":
+        text += (
+            "\nOut of memory: try a smaller --batch-size or --batch-timesteps, or fewer --units."
+        )
+    return text
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -55,6 +78,7 @@ def _make_parser() -> argparse.ArgumentParser:
         prog="padless",
         description="Variable-length sequences to embeddings and anomaly scores, nothing padded.",
     )
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         module = importlib.import_module(f"padless.cli.{name}")
@@ -63,7 +87,7 @@ def _make_parser() -> argparse.ArgumentParser:
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run, parser=subparser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from padless.cli.arguments import add_budget_arguments
+from padless.cli.arguments import add_budget_arguments, options_checked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,10 @@ def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
     from padless.pipeline import open_dataset, plan_batches
 
+    with options_checked(args.parser):
+        for name in ("batch_size", "batch_timesteps", "replicas"):
+            if (value := getattr(args, name)) is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
     dataset = open_dataset(args.dataset)
     plan = plan_batches(
         dataset.split(args.split).lengths,

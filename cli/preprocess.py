@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 
-from padless.cli.arguments import add_column_arguments, shares
+from padless.cli.arguments import add_column_arguments, options_checked, shares
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="long CSV, one row per timestep; JSON lines (.jsonl); .npz, one array per key",
     )
     parser.add_argument("--output", required=True, metavar="DATASET", help="directory to make")
-    add_column_arguments(parser, label=True)
+    add_column_arguments(parser)
     parser.add_argument(
         "--splits",
         type=shares,
@@ -44,18 +44,19 @@ def run(args: argparse.Namespace) -> None:
     from padless.beam_jobs import PreprocessOptions, preprocess
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
-    options = PreprocessOptions(
-        inputs=args.inputs,
-        output=args.output,
-        key_column=args.key_column,
-        time_column=args.time_column,
-        sequence_column=args.sequence_column,
-        label_column=args.label_column,
-        feature_columns=args.feature_columns,
-        splits=args.splits,
-        seed=args.seed,
-        shard_bytes=args.shard_bytes,
-    )
+    with options_checked(args.parser):
+        options = PreprocessOptions(
+            inputs=args.inputs,
+            output=args.output,
+            key_column=args.key_column,
+            time_column=args.time_column,
+            sequence_column=args.sequence_column,
+            label_column=args.label_column,
+            feature_columns=args.feature_columns,
+            splits=args.splits,
+            seed=args.seed,
+            shard_bytes=args.shard_bytes,
+        )
     print(preprocess(options, beam_options))
 
 
@@ -70,14 +71,14 @@ def parse_beam_arguments(arguments: list[str], parser: argparse.ArgumentParser):
     unknown = []
     warnings.emit = lambda record: unknown.append(record.getMessage())
     logger = logging.getLogger(pipeline_options.__name__)
+    propagate, logger.propagate = logger.propagate, False
     logger.addHandler(warnings)
-    logger.propagate = False
     try:
         options = pipeline_options.PipelineOptions(arguments)
         options.get_all_options()
     finally:
         logger.removeHandler(warnings)
-        logger.propagate = True
+        logger.propagate = propagate
     if unknown:
         parser.error(
             f"unrecognized arguments, by padless and by Beam: {' '.join(arguments)} "

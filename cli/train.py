@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from padless.cli.arguments import add_budget_arguments
+from padless.cli.arguments import add_budget_arguments, options_checked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    parser.add_argument("--run", dest="run_directory", required=True, metavar="RUN")
+    parser.add_argument(
+        "--run", dest="run_directory", required=True, metavar="RUN", help="directory to make"
+    )
     parser.add_argument("--epochs", type=int, default=50, metavar="N", help="most epochs")
     parser.add_argument(
         "--replicas",
@@ -60,17 +62,15 @@ def run(args: argparse.Namespace) -> None:
     """Trains and prints the report."""
     from padless.model import Architecture, TrainingOptions, train
 
-    report = train(
-        args.dataset,
-        args.run_directory,
-        architecture=Architecture(
+    with options_checked(args.parser):
+        architecture = Architecture(
             latent_size=args.latent_size,
             units=args.units,
             layers=args.layers,
             cell=args.cell,
             bidirectional=args.bidirectional,
-        ),
-        options=TrainingOptions(
+        )
+        options = TrainingOptions(
             epochs=args.epochs,
             batch_size=args.batch_size,
             batch_timesteps=args.batch_timesteps,
@@ -81,7 +81,6 @@ def run(args: argparse.Namespace) -> None:
             patience=args.patience,
             seed=args.seed,
             verbose=args.verbose,
-        ),
-    )
-    print(report)
+        )
+    print(train(args.dataset, args.run_directory, architecture=architecture, options=options))
     print(f"run directory: {args.run_directory}")

@@ -2,8 +2,10 @@
 
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.inference import Inference, write_parquet
-from padless.model.layers import DynamicRepeat, FusedLSTM
+from padless.model.layers import DynamicRepeat, FusedLSTM, Standardize
+from padless.model.picture import draw_report
 from padless.model.replicas import mirrored_strategy
+from padless.model.report import RunReport, report_run
 from padless.model.run_directory import load_model
 from padless.model.trainer import Trainer
 from padless.model.training import TrainingOptions, TrainingReport, train
@@ -13,12 +15,16 @@ __all__ = [
     "DynamicRepeat",
     "FusedLSTM",
     "Inference",
+    "RunReport",
     "SequenceAutoencoder",
+    "Standardize",
     "Trainer",
     "TrainingOptions",
     "TrainingReport",
+    "draw_report",
     "load_model",
     "mirrored_strategy",
+    "report_run",
     "train",
     "write_parquet",
 ]

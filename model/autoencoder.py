@@ -7,7 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from padless.model.layers import DynamicRepeat, FusedLSTM
+from padless.model.layers import DynamicRepeat, FusedLSTM, Standardize
 from padless.pipeline.moments import Moments
 
 CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
@@ -73,9 +73,7 @@ class SequenceAutoencoder(keras.Model):
         self.architecture = architecture
         self.mean = [0.0] * num_features if mean is None else np.asarray(mean).tolist()
         self.variance = [1.0] * num_features if variance is None else np.asarray(variance).tolist()
-        scale = {"mean": self.mean, "variance": [value or 1.0 for value in self.variance]}
-        self.normalize = keras.layers.Normalization(**scale, name="normalize")
-        self.denormalize = keras.layers.Normalization(**scale, invert=True, name="denormalize")
+        self.standardize = Standardize(self.mean, self.variance, name="standardize")
         self.encoder = _recurrent_stack(architecture, "encoder", architecture.bidirectional)
         self.latent = keras.layers.Dense(architecture.latent_size, name="latent")
         self.repeat = DynamicRepeat(name="repeat")
@@ -92,8 +90,7 @@ class SequenceAutoencoder(keras.Model):
     def build(self, input_shape):
         """Creates the weights, for any batch size and any number of timesteps."""
         shape = (None, None, self.num_features)
-        for layer in (self.normalize, self.denormalize):
-            layer.build(shape)
+        self.standardize.build(shape)
         width = _build_stack(self.encoder, self.num_features)
         self.latent.build((None, width))
         latent_shape = (None, self.architecture.latent_size)
@@ -104,11 +101,11 @@ class SequenceAutoencoder(keras.Model):
 
     def call(self, sequence, length=None):
         """Reconstructs `sequence`."""
-        return self.denormalize(self._forward(sequence, length)[2])
+        return self.standardize.invert(self._forward(sequence, length)[2])
 
     def embed(self, sequence, length=None):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
-        return self._encode(self.normalize(sequence), self._mask(sequence, length))
+        return self._encode(self.standardize(sequence), self._mask(sequence, length))
 
     def analyze(self, sequence, length=None):
         """Returns each sequence's embedding, score and error per feature.
@@ -143,9 +140,9 @@ class SequenceAutoencoder(keras.Model):
         }
 
     def _forward(self, sequence, length):
-        """Returns embedding, normalised target and normalised reconstruction."""
+        """Returns embedding, standardized target and standardized reconstruction."""
         mask = self._mask(sequence, length)
-        target = self.normalize(sequence)
+        target = self.standardize(sequence)
         embedding = self._encode(target, mask)
         decoded = self.repeat(embedding, like=target)
         for layer in self.decoder:
@@ -153,8 +150,8 @@ class SequenceAutoencoder(keras.Model):
             decoded = layer(decoded)
         return embedding, target, self.head(decoded)
 
-    def _encode(self, normalized, mask):
-        encoded = normalized
+    def _encode(self, standardized, mask):
+        encoded = standardized
         for layer in self.encoder[:-1]:
             encoded = layer(encoded, mask=mask)
         return self.latent(self.encoder[-1](encoded, mask=mask))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import secrets
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -114,15 +115,13 @@ def write_parquet(
         ValueError: if a split is unknown, the records are damaged or have no keys, or a key is not
             UTF-8.
     """
-    output = epath.Path(output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    output = check_output(output)
     if dataset.record_format.key is None:
         raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
     chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
     schema = _schema(inference, dataset, name_splits)
     total, done = sum(split.num_sequences for split in chosen), 0
-    temporary = output.with_name(f"{output.name}.incomplete")
+    temporary = output.with_name(f"{output.name}.incomplete-{secrets.token_hex(4)}")
     try:
         with pq.ParquetWriter(str(temporary), schema) as writer:
             for split in chosen:
@@ -136,6 +135,21 @@ def write_parquet(
     finally:
         temporary.unlink(missing_ok=True)
     return done
+
+
+def check_output(output: epath.PathLike) -> epath.Path:
+    """Checks that a file can be written there, before any work is done for it.
+
+    Raises:
+        FileNotFoundError: if its folder is missing.
+        IsADirectoryError: if it is a folder itself.
+    """
+    output = epath.Path(output)
+    if output.is_dir():
+        raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    return output
 
 
 def _read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -55,6 +56,52 @@ class DynamicRepeat(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="padless")
+class Standardize(keras.layers.Layer):
+    """Centres and scales each feature, and back again.
+
+    `keras.layers.Normalization` divides by no less than 1e-7, and so silently ignores a feature in
+    nanoamperes. Here the scale is taken in float64 and used as it is; a feature whose variance is 0
+    is only centred.
+
+    Args:
+        mean: mean of each feature `(features,)`, raw units.
+        variance: variance of each feature `(features,)`, raw units squared.
+
+    Call arguments:
+        inputs: `(..., features)`, raw units.
+
+    Returns:
+        `(inputs - mean) / sqrt(variance)`, `(..., features)`.
+    """
+
+    def __init__(self, mean, variance, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = np.asarray(mean, np.float64).tolist()
+        self.variance = np.asarray(variance, np.float64).tolist()
+        deviation = np.sqrt(self.variance)
+        self.scale = np.where(deviation > 0, deviation, 1.0)
+
+    def build(self, inputs_shape):
+        """Has no weights."""
+        self.built = True
+
+    def call(self, inputs):
+        """Goes from raw units to units of the standard deviation."""
+        return (inputs - self._constant(self.mean)) / self._constant(self.scale)
+
+    def invert(self, standardized):
+        """Goes back to raw units."""
+        return standardized * self._constant(self.scale) + self._constant(self.mean)
+
+    def get_config(self):
+        """Returns the arguments that build this layer again."""
+        return super().get_config() | {"mean": self.mean, "variance": self.variance}
+
+    def _constant(self, values):
+        return keras.ops.convert_to_tensor(values, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="padless")
 class FusedLSTM(keras.layers.LSTM):
     """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
 
@@ -101,6 +148,7 @@ class FusedLSTM(keras.layers.LSTM):
         return (
             self.units <= self.MAX_FUSED_UNITS
             and self.use_bias
+            and not self.unroll
             and self.activation is keras.activations.tanh
             and self.recurrent_activation is keras.activations.sigmoid
             and not (training and (self.dropout or self.recurrent_dropout))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 from etils import epath
 
@@ -9,6 +11,7 @@ from padless.model.report import Example, RunReport, feature_name
 
 _MAX_BATCHES_DRAWN = 400
 _NUM_FEATURES_DRAWN = 3
+_FEW_POINTS = 10
 
 
 def draw_report(report: RunReport, path: epath.PathLike) -> None:
@@ -42,14 +45,14 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
 def _draw_lengths(axes, report: RunReport) -> None:
     """Draws a bar per length, cut where one batch ends and the next begins."""
     plan = report.plan
-    edge = "white" if plan.num_batches <= _MAX_BATCHES_DRAWN else "none"
-    bottom = {}
-    columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
-    for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
-        for _ in range(batches):
-            start = bottom.get(length, 0)
-            axes.bar(length, size, bottom=start, width=0.9, color="C0", edgecolor=edge)
-            bottom[length] = start + size
+    axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
+    if plan.num_batches <= _MAX_BATCHES_DRAWN:
+        columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
+        filled = collections.Counter()
+        for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
+            cuts = filled[length] + size * np.arange(1, batches + 1)
+            axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
+            filled[length] += size * batches
     axes.set_title(
         f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} equal-length batches,\n"
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps} padded timesteps"
@@ -62,7 +65,8 @@ def _draw_lengths(axes, report: RunReport) -> None:
 def _draw_losses(axes, report: RunReport) -> None:
     names = {"loss": "training", "val_loss": "validation"}
     for name, values in report.history.items():
-        axes.plot(range(1, len(values) + 1), values, label=names.get(name, name))
+        marker = "o" if len(values) < _FEW_POINTS else None
+        axes.plot(range(1, len(values) + 1), values, marker=marker, label=names.get(name, name))
     split = report.example_split
     losses = report.losses[split]
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
@@ -76,16 +80,27 @@ def _draw_losses(axes, report: RunReport) -> None:
 
 
 def _draw_example(axes, report: RunReport, example: Example, *, with_legend: bool) -> None:
-    """Draws the features that vary most in this sequence: lines, and the model's dashed."""
-    spread = np.ptp(example.original, axis=0)
+    """Draws the features that vary most in this sequence: lines, and the model's dashed.
+
+    In units of the training standard deviation, so that features of any size share the axis.
+    """
+    moments = report.dataset.moments
+    deviation = np.sqrt(moments.variance)
+    scale = np.where(deviation > 0, deviation, 1.0)
+    original, reconstruction = (
+        (values - moments.mean) / scale for values in (example.original, example.reconstruction)
+    )
+    spread = np.ptp(original, axis=0)
+    marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
+        options = {"color": f"C{i}", "marker": marker, "markersize": 3}
         name = feature_name(report.dataset, feature)
-        axes.plot(example.original[:, feature], color=f"C{i}", label=name)
-        axes.plot(example.reconstruction[:, feature], color=f"C{i}", linestyle="--")
+        axes.plot(original[:, feature], **options, label=name)
+        axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
     # A key is data: it may hold what matplotlib would read as a formula.
     axes.set_title(f"{key}, score {example.score:.3f}", parse_math=False)
     axes.set_xlabel("timestep (original solid, reconstruction dashed)")
     axes.legend()
     if with_legend:
-        axes.set_ylabel("raw units")
+        axes.set_ylabel("standard deviations from the training mean")

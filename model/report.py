@@ -19,7 +19,7 @@ from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.inference import EVERYTHING, Inference
 from padless.pipeline.batches import Shuffle, equal_length_batches
 from padless.pipeline.damage import explained
-from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, Split, open_dataset
+from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
 from padless.pipeline.plan import BatchPlan, plan_batches
 
 NUM_EXAMPLES = 3
@@ -34,19 +34,19 @@ class EpochCount:
         padded_timesteps: timesteps of the batches beyond the end of their sequences.
         batches: number of batches.
         seen_once: number of keys that came exactly once.
-        keys: number of keys that came at all.
     """
 
     timesteps: int
     padded_timesteps: int
     batches: int
     seen_once: int
-    keys: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Losses:
     """Mean squared error of a split in three ways, in units of the training variance.
+
+    Sequences weigh what they weigh in the loss of the run.
 
     Attributes:
         model: of the model's reconstruction.
@@ -83,7 +83,8 @@ class RunReport:
         epoch: what one epoch of it was counted to hold.
         losses: by split.
         history: metric -> its value in each epoch.
-        examples: sequences of low, median and high score, of the last split that is not training.
+        weighting: what weighs the same in the losses, `"sequence"` or `"timestep"`.
+        examples: sequences of low, median and high score, of the first split that is not training.
         example_split: that split.
     """
 
@@ -94,6 +95,7 @@ class RunReport:
     epoch: EpochCount
     losses: Mapping[str, Losses]
     history: Mapping[str, list[float]]
+    weighting: str
     examples: list[Example]
     example_split: str
 
@@ -122,7 +124,7 @@ class RunReport:
 
     def _losses_table(self) -> str:
         lines = [
-            "mean squared error per sequence, in units of each feature's training variance",
+            f"mean squared error per {self.weighting}, in units of the training variance",
             f"{'split':<12}{'model':>9}{'mean of each feature':>23}{'own mean':>11}  worst feature",
         ]
         for split, losses in self.losses.items():
@@ -157,6 +159,11 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
     """
     config, model = run_directory.read_config(run), run_directory.load_model(run)
     directory = epath.Path(directory or config["dataset"])
+    if not directory.is_dir():
+        raise FileNotFoundError(
+            f"{directory}: the dataset directory does not exist. If it was moved, name it with "
+            "`directory` (on the command line `--dataset`)."
+        )
     dataset = open_dataset(directory)
     run_directory.check_features(run, dataset)
     training = config["training"]
@@ -166,17 +173,20 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         batch_timesteps=training["batch_timesteps"],
         replicas=config["replicas"],
     )
-    *_, example_split = dataset.splits
-    if example_split == TRAINING_SPLIT:
-        example_split = next(iter(dataset.splits))
+    held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
+    example_split = held_out[0] if held_out else TRAINING_SPLIT
     return RunReport(
         run=str(run),
         dataset=dataset,
         rejected=_count_rejects(directory),
         plan=plan,
         epoch=count_epoch(dataset, plan, Shuffle(training["seed"])),
-        losses={name: compare_losses(model, dataset, name) for name in dataset.splits},
+        losses={
+            name: compare_losses(model, dataset, name, training["weighting"])
+            for name in dataset.splits
+        },
         history=_read_history(epath.Path(run)),
+        weighting=training["weighting"],
         examples=_pick_examples(model, dataset, example_split),
         example_split=example_split,
     )
@@ -199,54 +209,70 @@ def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> 
         padded_timesteps=padded,
         batches=batches,
         seen_once=sum(count == 1 for count in keys.values()),
-        keys=len(keys),
     )
 
 
-def compare_losses(model: SequenceAutoencoder, dataset: SequenceDataset, split: str) -> Losses:
-    """Compares the model's mean squared error on a split with those of the two baselines."""
-    feature_error = np.concatenate(
-        [window["feature_error"] for window in Inference(model, EVERYTHING).windows(dataset, split)]
-    ).mean(axis=0, dtype=np.float64)
-    mean, variance = np.array(model.mean), np.array(model.variance)
-    scale = np.where(variance > 0, variance, 1.0)
-    feature_mean, own_mean = [], []
-    for sequence in _sequences(dataset, dataset.split(split)):
-        values = sequence["sequence"].astype(np.float64)
-        feature_mean.append((np.square(values - mean) / scale).mean(axis=1))
-        own_mean.append(values.var(axis=1) / scale)
-    worst = int(feature_error.argmax())
+def compare_losses(
+    model: SequenceAutoencoder, dataset: SequenceDataset, split: str, weighting: str = "sequence"
+) -> Losses:
+    """Compares the model's mean squared error on a split with those of the two baselines.
+
+    Args:
+        model: the model.
+        dataset: the dataset.
+        split: name of the split.
+        weighting: `"sequence"` or `"timestep"`, see `Trainer`.
+    """
+    mean, scale = np.array(model.mean), model.standardize.scale
+    weights, errors = [], {"model": [], "feature_mean": [], "own_mean": []}
+    for window in Inference(model, EVERYTHING).windows(dataset, split):
+        errors["model"].append(window["feature_error"].astype(np.float64))
+        weights.append(_weigh(window["length"], weighting))
+    of_model = np.average(np.concatenate(errors["model"]), axis=0, weights=np.concatenate(weights))
+    weights = []
+    for batch in _batches(dataset, split):
+        standardized = (batch["sequence"].astype(np.float64) - mean) / scale
+        errors["feature_mean"].append(np.square(standardized).mean(axis=(1, 2)))
+        errors["own_mean"].append(standardized.var(axis=1).mean(axis=1))
+        weights.append(_weigh(batch["length"], weighting))
+    baselines = {
+        name: float(np.average(np.concatenate(errors[name]), weights=np.concatenate(weights)))
+        for name in ("feature_mean", "own_mean")
+    }
+    worst = int(of_model.argmax())
     return Losses(
-        model=float(feature_error.mean()),
-        feature_mean=float(np.concatenate(feature_mean).mean()),
-        own_mean=float(np.concatenate(own_mean).mean()),
-        worst_feature=(worst, float(feature_error[worst])),
+        model=float(of_model.mean()), worst_feature=(worst, float(of_model[worst])), **baselines
     )
 
 
-def _sequences(dataset: SequenceDataset, split: Split):
-    plan = plan_batches(split.lengths)
-    with explained(split):
-        batches = equal_length_batches(dataset, plan, split=split.name)
-        yield from batches.as_numpy_iterator()
+def _weigh(lengths: np.ndarray, weighting: str) -> np.ndarray:
+    return lengths if weighting == "timestep" else np.ones_like(lengths)
+
+
+def _batches(dataset: SequenceDataset, split: str):
+    plan = plan_batches(dataset.split(split).lengths)
+    with explained(dataset.split(split)):
+        yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()
 
 
 def _pick_examples(
     model: SequenceAutoencoder, dataset: SequenceDataset, split: str
 ) -> list[Example]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
-    scored = []
-    for batch in _sequences(dataset, dataset.split(split)):
-        scores = model.analyze(batch["sequence"])["score"].numpy()
-        scored += [
-            (float(score), key, sequence)
-            for score, key, sequence in zip(scores, batch["key"], batch["sequence"], strict=True)
-        ]
-    scored.sort(key=lambda example: example[:2])
-    positions = np.unique(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(scored) - 1)).astype(int)
+    windows = list(Inference(model, EVERYTHING).windows(dataset, split))
+    scores, keys = (np.concatenate([w[name] for w in windows]) for name in ("score", "key"))
+    order = np.argsort(scores, kind="stable")
+    positions = np.rint(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)).astype(int)
+    chosen = {keys[row]: float(scores[row]) for row in order[np.unique(positions)]}
+    found = {
+        key: sequence
+        for batch in _batches(dataset, split)
+        for key, sequence in zip(batch["key"], batch["sequence"], strict=True)
+        if key in chosen
+    }
     return [
-        Example(key.decode(), score, sequence, model(sequence[None])[0].numpy())
-        for score, key, sequence in (scored[position] for position in positions)
+        Example(key.decode(), score, found[key], model(found[key][None])[0].numpy())
+        for key, score in chosen.items()
     ]
 
 
@@ -258,4 +284,6 @@ def _count_rejects(directory: epath.Path) -> int:
 def _read_history(run: epath.Path) -> dict[str, list[float]]:
     with (run / run_directory.HISTORY_FILE).open() as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{run / run_directory.HISTORY_FILE} must have a row per epoch, got none.")
     return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

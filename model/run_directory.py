@@ -39,7 +39,9 @@ def create_run(run: epath.PathLike, config: dict) -> epath.Path:
     """
     run = epath.Path(run)
     if run.exists():
-        raise FileExistsError(f"{run}: the run directory must not exist.")
+        raise FileExistsError(
+            f"{run}: the run directory must not exist. Delete it or name another one."
+        )
     (run / CHECKPOINT_FILE).parent.mkdir(parents=True)
     (run / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
     return run
@@ -50,15 +52,19 @@ def read_config(run: epath.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: if it is not a run directory.
-        ValueError: if the file does not hold JSON.
+        ValueError: if the file does not hold what `padless train` writes.
     """
     path = epath.Path(run) / CONFIG_FILE
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: {run} is not a run of `padless train`.")
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} must hold JSON: {error}") from error
+    for key in ("dataset", "num_features", "feature_names", "training", "replicas"):
+        if key not in config:
+            raise ValueError(f"{path} must hold {key!r}, as `padless train` wrote it; it does not.")
+    return config
 
 
 def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
@@ -87,7 +93,10 @@ def load_model(run: epath.PathLike) -> SequenceAutoencoder:
     path = epath.Path(run) / MODEL_FILE
     read_config(run)
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: the training of this run has not finished.")
+        raise FileNotFoundError(
+            f"{path} is missing: the training of this run has not finished. If it was interrupted, "
+            "delete the directory and train again."
+        )
     try:
         model = keras.saving.load_model(str(path), compile=False, safe_mode=True)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

@@ -22,7 +22,7 @@ from padless.model import run_directory
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.callbacks import Best, log_callbacks
 from padless.model.replicas import mirrored_strategy
-from padless.model.trainer import Trainer
+from padless.model.trainer import WEIGHTINGS, Trainer
 from padless.pipeline.batches import Shuffle, replica_batches
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
@@ -48,7 +48,7 @@ class TrainingOptions:
         verbose: 0 silent, 1 a progress bar, 2 a line per epoch; None for what fits the output.
 
     Raises:
-        ValueError: if an option is out of its range; budgets and weighting are checked in use.
+        ValueError: if an option is out of its range.
     """
 
     epochs: int = 50
@@ -63,12 +63,21 @@ class TrainingOptions:
     verbose: int | None = None
 
     def __post_init__(self):
-        for name, least in {"epochs": 1, "patience": 1, "seed": 0}.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be above 0, got {self.learning_rate}.")
+        for name in ("epochs", "batch_size", "batch_timesteps", "replicas", "patience"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        if self.batch_size is not None and self.batch_timesteps is not None:
+            raise ValueError(
+                "Only one of `batch_size` and `batch_timesteps` must be given, "
+                f"got {self.batch_size} and {self.batch_timesteps}."
+            )
+        for name in ("learning_rate", "clip_norm"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"`{name}` must be above 0, got {value}.")
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {self.weighting!r}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
         if self.verbose not in (None, 0, 1, 2):
             raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
 
@@ -133,12 +142,7 @@ def train(
     dataset.split(TRAINING_SPLIT)
     strategy = mirrored_strategy(options.replicas)
     plans = {
-        split: plan_batches(
-            dataset.split(split).lengths,
-            batch_size=options.batch_size,
-            batch_timesteps=options.batch_timesteps,
-            replicas=strategy.num_replicas_in_sync,
-        )
+        split: _plan(dataset, split, options, strategy.num_replicas_in_sync)
         for split in (TRAINING_SPLIT, VALIDATION_SPLIT)
         if split in dataset.splits
     }
@@ -150,7 +154,7 @@ def train(
     config = _describe(directory, dataset, plans, architecture, options, strategy)
     run = run_directory.create_run(run, config)
     if options.verbose != 0:
-        print(_introduce(plans[TRAINING_SPLIT], model, strategy))
+        print(_introduce(plans, model, strategy))
     best = Best("val_loss" if VALIDATION_SPLIT in plans else "loss", options.patience)
     started = time.monotonic()
     epochs = fit(
@@ -255,7 +259,12 @@ def _finite(loss: float, where: str) -> float:
 
 
 def _distribute(trainer, dataset, plan, split, epochs, shuffle=None) -> Iterator:
-    """Makes one iterator for all epochs that deals the pieces of each batch out to the replicas."""
+    """Makes one iterator for all epochs that deals the pieces of each batch out to the replicas.
+
+    Keys and labels are not read: the trainer does not need them, and a GPU holds no text.
+    """
+    numbers = dataclasses.replace(dataset.record_format, key=None, label=None)
+    dataset = dataclasses.replace(dataset, record_format=numbers)
     return iter(
         trainer.strategy.distribute_datasets_from_function(
             lambda context: replica_batches(
@@ -265,13 +274,29 @@ def _distribute(trainer, dataset, plan, split, epochs, shuffle=None) -> Iterator
     )
 
 
-def _introduce(plan: BatchPlan, model: SequenceAutoencoder, strategy) -> str:
+def _plan(dataset: SequenceDataset, split: str, options: TrainingOptions, replicas: int):
+    try:
+        return plan_batches(
+            dataset.split(split).lengths,
+            batch_size=options.batch_size,
+            batch_timesteps=options.batch_timesteps,
+            replicas=replicas,
+        )
+    except ValueError as error:
+        raise ValueError(f"Split {split!r} of dataset {dataset.name!r}: {error}") from error
+
+
+def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strategy) -> str:
+    plan = plans[TRAINING_SPLIT]
     devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
-    return (
+    text = (
         f"{plan.num_sequences:,} sequences in {plan.num_batches:,} equal-length batches, "
         f"{plan.padded_timesteps} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
         f"{model.count_params():,} weights; replicas: {', '.join(devices)}"
     )
+    if VALIDATION_SPLIT not in plans:
+        text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"
+    return text
 
 
 def _describe(directory, dataset, plans, architecture, options, strategy) -> dict:
@@ -285,5 +310,12 @@ def _describe(directory, dataset, plans, architecture, options, strategy) -> dic
         "replicas": strategy.num_replicas_in_sync,
         "devices": list(strategy.extended.worker_devices),
         "steps_per_epoch": {split: plan.steps_per_epoch for split, plan in plans.items()},
-        "versions": {name: importlib.metadata.version(name) for name in versions},
+        "versions": {name: _version(name) for name in versions},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a checkout that is not installed

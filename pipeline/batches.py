@@ -7,7 +7,7 @@ Stages, each a function from dataset to dataset:
    gets its bucket of the plan
 3. `_group`          serialized records of one bucket are collected, as by
    `bucket_by_sequence_length`
-4. `_mix`            batches drawn from a buffer, so that rare lengths do not gather at the end
+4. `_mix`            batches drawn from a buffer, as rare lengths fill their batches late
 5. `_mark_steps`     the batch that fills the budget ends its step
 6. `_fill`           rows of weight 0 up to a multiple of the replicas
 7. `_cut`            for replicas: each batch as equal pieces in a row
@@ -57,7 +57,8 @@ class Shuffle:
             np.random.SeedSequence((self.seed, epoch)).generate_state(3, np.uint64)
             for epoch in epochs
         ]
-        return (np.reshape(words, (len(epochs), 3)) >> np.uint64(1)).astype(np.int64)
+        words = np.array(words, np.uint64).reshape(len(epochs), 3)
+        return (words >> np.uint64(1)).astype(np.int64)
 
 
 def equal_length_batches(

@@ -11,6 +11,12 @@ import tensorflow as tf
 from padless.pipeline.directory import Split
 from padless.pipeline.records import read_records
 
+# What tf.data answers bad records with. Others, such as too little memory, are not about the data.
+_DATA_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+)
 # Our own checks, as a graph and as an operation report them, and those of `parse_example`.
 _BROKEN_RULE = re.compile(
     r"assertion failed: \[([^]]*)\]|(.*)\nCondition x == y did not|((?:Feature|Key): \S+[^\n\[]*)"
@@ -28,7 +34,7 @@ def explained(split: Split) -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.OpError as error:
+    except _DATA_ERRORS as error:
         for file in split.files:
             _read_through(file, error)
         if failed := _BROKEN_RULE.search(error.message):

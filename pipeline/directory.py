@@ -5,7 +5,7 @@
 dataset_info.json, features.json         TFDS's own: `tfds.builder_from_directory` opens it
 lengths.json                             {split: {length: number of sequences}}
 statistics.json                          feature names; moments of the training split
-rejects/rejects-00000-of-000NN.jsonl     every refused input with its reason
+rejects/rejects-00000-of-00001.jsonl     every refused input with its reason
 ```
 """
 

@@ -1,6 +1,5 @@
 """The fragments of one key: in any order one result, and duplicates refused."""
 
-import datetime
 import itertools
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from padless.beam_jobs.assemble import assemble, count_units
 from padless.beam_jobs.fragments import Fault, Reject, Rows, Sequence, Source, Whole
+from padless.beam_jobs.values import parse_time
 
 CSV, JSON = Source(0, "x.csv"), Source(1, "y.jsonl")
 
@@ -35,9 +35,32 @@ def test_assemble_sorts_by_time_in_any_order_of_fragments(parts):
     assert result.place.position == 2
 
 
-def test_assemble_keeps_nanoseconds_apart():
-    (result,) = assemble(b"a", [rows(2, 1700000000000000001, 1700000000000000000)])
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        ("1700000000000000001", "1700000000000000000"),
+        ("1700000000.000000002", "1700000000.000000001"),
+        ("1700000000.000000002", "1700000000"),
+        ("0.3", "0.29999999999999999"),
+        ("2024-01-01 00:00:00.123456701", "2024-01-01 00:00:00.123456700"),
+        ("2024-01-01T00:00:00.000000001Z", "2024-01-01"),
+    ],
+)
+def test_assemble_keeps_close_times_apart(later, earlier):
+    (result,) = assemble(b"a", [rows(2, parse_time(later), parse_time(earlier))])
     assert result.values.ravel().tolist() == [3, 2]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ("0.1", "0.1000000000000000000"),
+        ("1700000000", "1700000000.000000000"),
+        ("2024-01-01T01:00:00.5+01:00", "2024-01-01 00:00:00.500000000"),
+    ],
+)
+def test_assemble_finds_one_time_written_in_two_ways(times):
+    assert assemble(b"a", [rows(2, *map(parse_time, times))])[0].reason == "duplicate_time"
 
 
 def test_assemble_names_both_rows_of_a_duplicate_time():
@@ -46,9 +69,10 @@ def test_assemble_names_both_rows_of_a_duplicate_time():
     assert result.rule.endswith("got 2 at x.csv, line 3 and x.csv, line 7.")
 
 
-def test_assemble_refuses_times_that_cannot_be_compared():
-    date = datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)
-    assert assemble(b"a", [rows(2, 1), rows(3, date)])[0].reason == "bad_time"
+@pytest.mark.parametrize("number", ["1", "1.5", "1.00000000000000001"])
+def test_assemble_refuses_times_that_cannot_be_compared(number):
+    parts = [rows(2, parse_time(number)), rows(3, parse_time("2024-01-01"))]
+    assert assemble(b"a", parts)[0].reason == "bad_time"
 
 
 def test_assemble_refuses_every_sequence_of_a_duplicate_key():

@@ -1,11 +1,22 @@
 """What passes between workers comes out as it went in."""
 
+import datetime
+import decimal
 import pickle
 
 import numpy as np
 import pytest
 
-from padless.beam_jobs.fragments import Fault, Reject, Rows, Sequence, Source, Whole, shorten
+from padless.beam_jobs.fragments import (
+    Fault,
+    Instant,
+    Reject,
+    Rows,
+    Sequence,
+    Source,
+    Whole,
+    shorten,
+)
 
 PLACE = Source(1, "x.csv").place(7)
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -33,6 +44,14 @@ def test_parts_survive_pickling(part):
 )
 def test_refusals_survive_pickling(part):
     assert pickle.loads(pickle.dumps(part)) == part
+
+
+@pytest.mark.parametrize(
+    "time", [Instant(datetime.datetime(2024, 1, 1), 1), decimal.Decimal("1700000000.000000001")]
+)
+def test_times_survive_pickling(time):
+    copy = pickle.loads(pickle.dumps(time))
+    assert (copy, type(copy)) == (time, type(time))
 
 
 def test_shorten_cuts_long_values():

@@ -31,6 +31,11 @@ def test_an_unknown_form_lists_the_forms(make_options, name):
         inputs.check_inputs(make_options(name))
 
 
+def test_json_is_told_of_json_lines(make_options):
+    with pytest.raises(ValueError, match=r"got '\.json'; one JSON object per line\? rename it to"):
+        inputs.check_inputs(make_options("x.json"))
+
+
 def test_a_missing_file_is_named(make_options):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: the input file does not exist"):
         inputs.check_inputs(make_options("nowhere.csv"))
@@ -43,10 +48,11 @@ def test_an_empty_file_is_refused(make_options, tmp_path, name):
         inputs.check_inputs(make_options(str(tmp_path / name)))
 
 
-def test_a_directory_is_refused(make_options, tmp_path):
-    (tmp_path / "x.csv").mkdir()
-    with pytest.raises(ValueError, match=r"x\.csv: the input must be a file, it is a directory"):
-        inputs.check_inputs(make_options(str(tmp_path / "x.csv")))
+@pytest.mark.parametrize("name", ["x.csv", "x"])
+def test_a_directory_is_refused(make_options, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"{name}: the input must be a file, it is a directory"):
+        inputs.check_inputs(make_options(str(tmp_path / name)))
 
 
 def test_a_damaged_zip_is_refused(make_options, write_npz, tmp_path):

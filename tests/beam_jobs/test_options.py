@@ -28,6 +28,7 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"inputs": "x.csv"}, "`inputs` must be a sequence of paths, got the one path 'x.csv'"),
         ({"inputs": ()}, "`inputs` must name at least one file, got none"),
         ({"inputs": ("x.csv", "./x.csv")}, "`inputs` must name each file once, got 'x.csv'"),
+        ({"output": ""}, "`output` must name a directory, got ''"),
         ({"key_column": ""}, "`key_column` must name a column, got ''"),
         ({"sequence_column": ""}, "`sequence_column` must name a column"),
         ({"label_column": "time"}, "`key_column`, `time_column`, `label_column` must differ"),

@@ -179,11 +179,11 @@ def test_the_order_of_the_input_is_kept(make_options, write_npz):
     assert list(read_split(open_dataset(options.output).split("new"))) == names[0::2] + names[1::2]
 
 
-def test_an_empty_split_is_left_out_with_a_warning(make_options, write_npz, caplog):
+def test_an_empty_split_is_left_out_and_reported(make_options, write_npz):
     options = make_options(write_npz("x.npz", {"a": np.ones((1, 1))}))
     report = preprocess(options)
     assert list(report.splits) == list(open_dataset(options.output).splits) == ["train"]
-    assert "Split 'test', of share 0.1, got no sequence" in caplog.text
+    assert report.empty_splits == ("validation", "test")
 
 
 def test_nothing_accepted_writes_nothing(make_options, write_csv, tmp_path):

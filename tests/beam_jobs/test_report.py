@@ -19,18 +19,23 @@ REJECTS = RejectSummary({"bad_time": 1, "ragged_row": 1}, ("x.csv, line 2: a rul
 
 
 def make():
-    return PreprocessReport.of(SHARDS, REJECTS, read=7, splits=["train", "test"])
+    return PreprocessReport.of(SHARDS, REJECTS, read=7, splits=["train", "extra", "test"])
 
 
 def test_report_adds_up_the_shards():
     report = make()
     assert (report.read, report.accepted, report.num_bytes) == (7, 5, 175)
     assert report.splits == {"train": SplitReport(4, 2, 9), "test": SplitReport(1, 4, 4)}
+    assert report.empty_splits == ("extra",)
 
 
 def test_report_refuses_a_loss():
     with pytest.raises(RuntimeError, match=r"must be read, got 5 \+ 2 and 8"):
         PreprocessReport.of(SHARDS, REJECTS, read=8, splits=["train", "test"])
+
+
+def test_report_names_no_empty_split_where_there_is_no_dataset():
+    assert PreprocessReport.of([], REJECTS, read=2, splits=["train"]).empty_splits == ()
 
 
 def test_report_survives_json():
@@ -44,5 +49,6 @@ def test_report_shows_aligned_lines():
         "rejected  2  bad_time 1, ragged_row 1",
         "  train   4  2 to 9 timesteps",
         "  test    1  4 to 4 timesteps",
+        "  extra   0  no sequence was drawn for it: left out",
         "  x.csv, line 2: a rule.",
     ]

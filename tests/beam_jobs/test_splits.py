@@ -20,8 +20,7 @@ def test_draws_never_change():
 
 
 @hypothesis.given(st.binary(max_size=100), st.integers(0, 2**63 - 1))
-def test_hash_key_depends_on_seed_and_key_alone(key, seed):
-    assert splits.hash_key(seed, key) == splits.hash_key(seed, bytes(bytearray(key)))
+def test_hash_key_depends_on_seed_and_key(key, seed):
     assert splits.hash_key(seed, key) != splits.hash_key(seed, key + b".")
     assert splits.hash_key(seed, key) != splits.hash_key((seed + 1) % 2**63, key)
 

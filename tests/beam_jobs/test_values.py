@@ -1,14 +1,13 @@
 """Keys, labels, times and numbers: what is read, and the reason where it is not."""
 
 import datetime
+import decimal
 
 import numpy as np
 import pytest
 
 from padless.beam_jobs import values
-from padless.beam_jobs.fragments import RefusalError
-
-UTC = datetime.timezone.utc
+from padless.beam_jobs.fragments import Instant, RefusalError
 
 
 def refusal(function, *arguments):
@@ -65,9 +64,15 @@ def test_parse_label_refuses(label, reason):
         ("1700000000000000001", 1700000000000000001),
         ("0.5", 0.5),
         ("1e3", 1000.0),
-        ("2024-01-02", datetime.datetime(2024, 1, 2, tzinfo=UTC)),
-        ("2024-01-02T03:04:05Z", datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("2024-01-02 03:04:05+03:00", datetime.datetime(2024, 1, 2, 0, 4, 5, tzinfo=UTC)),
+        ("1700000000.5", 1700000000.5),
+        ("1700000000.000000001", decimal.Decimal("1700000000.000000001")),
+        ("2024-01-02", Instant(datetime.datetime(2024, 1, 2), 0)),
+        (" 20240102T030405z", Instant(datetime.datetime(2024, 1, 2, 3, 4, 5), 0)),
+        ("2024-01-02T03:04", Instant(datetime.datetime(2024, 1, 2, 3, 4), 0)),
+        ("2024-01-02 03:04:05+03:30", Instant(datetime.datetime(2024, 1, 1, 23, 34, 5), 0)),
+        ("2024-01-02 03:04:05.5-03", Instant(datetime.datetime(2024, 1, 2, 6, 4, 5), 500_000_000)),
+        ("2024-01-02 00:00:00,123456701", Instant(datetime.datetime(2024, 1, 2), 123_456_701)),
+        ("2024-01-02 00:00:00.1234567010", Instant(datetime.datetime(2024, 1, 2), 123_456_701)),
     ],
 )
 def test_parse_time(text, time):
@@ -77,12 +82,28 @@ def test_parse_time(text, time):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nan", "inf", "1_000", "1_0.5", "noon", "1e999", "2024-13-01"]
+    "text",
+    [
+        *("", "nan", "inf", "1_000", "1_0.5", "noon", "1e999", "2024-13-01", "2024-01-01T24:00"),
+        *("2024-01-01T00:00:00.0000000001", "2024-01-01T00:00+24:00", "0001-01-01T00:00+01:00"),
+        *("2024-W01-1", "2024-01-01Z", "2024-0101T00:00", "1e-99999999999999999999"),
+    ],
 )
 def test_parse_time_refuses(text):
     reason, rule = refusal(values.parse_time, text)
     assert reason == "bad_time"
     assert f"got {text!r}" in rule
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2024-01-01", "2024-01-01 00:00:00+00:00"),
+        ("2024-01-01T00:00:00.000000100Z", "2024-01-01 00:00:00.0000001+00:00"),
+    ],
+)
+def test_a_date_shows_its_nanoseconds(text, shown):
+    assert str(values.parse_time(text)) == shown
 
 
 def test_parse_numbers():
@@ -106,8 +127,8 @@ def test_parse_nested():
     [
         ([], "zero_timesteps", "must have a timestep"),
         ([[], []], "wrong_num_features", "must have a value, got (2, 0)"),
-        ([1.0, 2.0], "bad_shape", "timestep 0 must be a list of numbers, got 1.0"),
-        ([[1.0], "2"], "bad_shape", "timestep 1 must be a list of numbers, got '2'"),
+        ([1.0, 2.0], "bad_shape", "got 1.0; write a sequence of one feature as [[1], [2], [3]]."),
+        ([[1.0], "2"], "bad_shape", "timestep 1 must be a list of numbers, got '2'."),
         ("[[1]]", "bad_shape", "must be a list of timesteps"),
         (None, "bad_shape", "must be a list of timesteps, each a list of numbers, got None"),
         ([[1, 2], [3]], "ragged_row", "timestep 1 must hold 2 values as timestep 0 does, got 1"),

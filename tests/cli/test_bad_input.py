@@ -100,25 +100,10 @@ def test_train_needs_a_training_split(call, trained, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--epochs", 0, "`epochs` must be at least 1, got 0"),
-        ("--batch-size", 0, "`batch_size` must be at least 1, got 0"),
-        ("--batch-timesteps", 3, "`batch_timesteps` must be at least the length"),
-        ("--replicas", 0, "`replicas` must be at least 1, got 0"),
-        ("--units", 0, "`units` must be at least 1, got 0"),
-        ("--latent-size", -1, "`latent_size` must be at least 1, got -1"),
-        ("--learning-rate", 0, "`learning_rate` must be above 0, got 0.0"),
-        ("--clip-norm", 0, "`clip_norm` must be above 0, got 0.0"),
-        ("--patience", 0, "`patience` must be at least 1, got 0"),
-        ("--seed", -1, "`seed` must be at least 0, got -1"),
-    ],
-)
-def test_train_refuses_options_out_of_range(call, trained, tmp_path, option, value, message):
-    failed = call("train", trained.data, "--run", tmp_path / "run", option, value)
+def test_train_names_the_split_that_a_budget_does_not_fit(call, trained, tmp_path):
+    failed = call("train", trained.data, "--run", tmp_path / "run", "--batch-timesteps", 3)
     assert failed.code == 1
-    assert message in failed.err
+    assert "Split 'train' of dataset 'data': `batch_timesteps` must be at least" in failed.err
     assert not (tmp_path / "run").exists()
 
 
@@ -138,6 +123,14 @@ def test_inference_refuses_another_number_of_features(call, trained, tmp_path, c
     assert not output.exists()
 
 
+@pytest.mark.parametrize("output", ["missing/o.parquet", "."])
+def test_inference_checks_the_output_first(call, tmp_path, output):
+    failed = call("embed", tmp_path / "no run", "raw.npz", "--output", tmp_path / output)
+    assert failed.code == 1
+    assert str(tmp_path) in failed.err
+    assert "not exist" in failed.err or "directory" in failed.err
+
+
 def test_inference_refuses_what_is_no_run(call, trained, tmp_path):
     failed = call("embed", tmp_path, trained.data, "--output", tmp_path / "o.parquet")
     assert failed.code == 1
@@ -150,7 +143,7 @@ def test_inference_stops_at_rejects_unless_told_to_skip_them(call, trained, tmp_
     argv = ["score", trained.run, tmp_path / "raw.csv", "--output", output]
     failed = call(*argv)
     assert failed.code == 1
-    assert "or --skip-rejects be given" in failed.err
+    assert "or `skip_rejects` be set" in failed.err
     assert "key 'bad': column 'y' must hold a number, got ''" in failed.err
     assert not output.exists()
     skipped = call(*argv, "--skip-rejects")

@@ -31,9 +31,9 @@ def test_plan_prints_steps_and_the_cost_of_padding(call, trained):
     lines = [" ".join(line.split()) for line in printed.out.splitlines()]
     assert f"sequences {count}" in lines
     assert "padded timesteps 0" in lines
-    assert f"steps per epoch {-(-count // 8)} about 8 sequences each" in lines
+    assert f"steps per epoch {-(-count // 8)} 8 sequences on average" in lines
     longest = max(lengths) * count
-    assert any(line.startswith(f"padded to the longest of the split {longest}") for line in lines)
+    assert any(line.startswith(f"padded to the longest of all {longest}") for line in lines)
     assert len(lines) - lines.index("length sequences per batch batches") > len(lengths)
 
 
@@ -134,3 +134,19 @@ def test_a_process_prints_nothing_that_is_not_about_the_data(trained, tmp_path):
     )
     assert done.stderr == ""
     assert done.stdout.startswith("60 sequences in ")
+
+
+def test_out_of_memory_is_answered(call, trained, tmp_path):
+    # 20,000 units need 6.4 GB for one matrix: more than the limit leaves.
+    limited = (
+        "import resource, sys; from padless.cli.main import main; "
+        "from padless.cli.tensorflow_start import start_tensorflow; start_tensorflow(); "
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**31,) * 2); sys.exit(main())"
+    )
+    argv = ["train", trained.data, "--run", tmp_path / "run", "--units", 20000]
+    command = [sys.executable, "-c", limited, *map(str, argv)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Out of memory: try a smaller --batch-size" in done.stderr
+    assert "Traceback" not in done.stderr

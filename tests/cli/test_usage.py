@@ -32,9 +32,35 @@ def test_help_of_each_command(call, command):
         (["preprocess", "a.csv", "--output=o", "--splits=train"], "NAME=SHARE,..., got 'train'"),
         (["preprocess", "a.csv", "--output=o", "--splits=a=.5,a=.5"], "each split must be named"),
         (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "by padless and by Beam"),
+        (["preprocess", "a.csv", "--output=o", "--splits=a=80,b=20"], "shares that sum to 1"),
+        (["preprocess", "a.csv", "--output="], "`output`"),
+        (["plan", "d", "--replicas=0"], "`replicas` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--epochs=0"], "`epochs` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--batch-size=0"], "`batch_size` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--replicas=0"], "`replicas` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--units=0"], "`units` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--latent-size=-1"], "`latent_size` must be at least 1, got -1"),
+        (["train", "d", "--run=r", "--learning-rate=0"], "`learning_rate` must be above 0, got 0"),
+        (["train", "d", "--run=r", "--clip-norm=0"], "`clip_norm` must be above 0, got 0"),
+        (["train", "d", "--run=r", "--patience=0"], "`patience` must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--seed=-1"], "`seed` must be at least 0 and below 2**32"),
+        (["score", "r", "a.npz", "--output", "./a.npz"], "--output must not be an INPUT"),
+        (["score", "r", "a.npz", "--split=x", "--output=o"], "--split goes with a dataset"),
+        (["embed", "r", ".", "a.npz", "--output=o"], "must be one dataset directory or raw files"),
+        (
+            ["embed", "r", ".", "--label-column=x", "--output=o"],
+            "--label-column goes with raw files",
+        ),
+        (["embed", "r", ".", "--skip-rejects", "--output=o"], "--skip-rejects goes with raw files"),
     ],
 )
 def test_bad_usage(call, argv, message):
     answered = call(*argv)
     assert answered.code == 2
     assert message in answered.err
+
+
+def test_version(call):
+    shown = call("--version")
+    assert shown.code == 0
+    assert shown.out.startswith("padless 0.")

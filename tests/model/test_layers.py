@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model import DynamicRepeat, FusedLSTM, mirrored_strategy
+from padless.model import DynamicRepeat, FusedLSTM, Standardize, mirrored_strategy
 
 
 def vectors(batch=3, units=4):
@@ -186,3 +186,31 @@ def test_fused_lstm_reloads_without_custom_objects(tmp_path):
     sequences = np.ones((2, 5, 3), np.float32)
     assert type(loaded.layers[0]) is FusedLSTM
     np.testing.assert_array_equal(loaded(sequences), model(sequences))
+
+
+@pytest.mark.parametrize("deviation", [1e-9, 1.0, 1e20])
+def test_standardize_takes_any_scale(deviation):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(4, 5, 2)) * deviation).astype(np.float32)
+    mean, variance = values.mean((0, 1), np.float64), values.var((0, 1), np.float64)
+    layer = Standardize(mean, variance)
+    expected = (values - mean) / np.sqrt(variance)
+    np.testing.assert_allclose(layer(values), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.invert(layer(values)), values, rtol=1e-4)
+
+
+def test_standardize_keeps_the_digits_of_a_large_mean():
+    values = np.float32([[1e6], [1e6 + 1], [1e6 + 2]])
+    np.testing.assert_allclose(Standardize([1e6 + 1], [1.0])(values), [[-1], [0], [1]])
+
+
+def test_standardize_only_centres_a_constant_feature():
+    np.testing.assert_allclose(Standardize([3.0], [0.0])(np.float32([[3], [5]])), [[0], [2]])
+
+
+def test_standardize_reloads_without_custom_objects(tmp_path):
+    model = keras.Sequential([keras.Input((None, 2)), Standardize([1.0, 2.0], [1e-18, 4.0])])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    values = np.ones((1, 3, 2), np.float32)
+    np.testing.assert_array_equal(loaded(values), model(values))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from padless.model.picture import draw_report
-from padless.model.report import compare_losses, count_epoch, report_run
+from padless.model.report import _pick_examples, compare_losses, count_epoch, report_run
 from padless.model.run_directory import load_model
 from padless.pipeline import Shuffle, plan_batches
 
@@ -35,6 +35,25 @@ def test_compare_losses_is_the_mean_over_sequences(report, finished, read_sequen
         assert losses.own_mean == pytest.approx(np.mean([o.mean() for o in own]))
 
 
+def test_compare_losses_weighs_by_timesteps(make_model, make_dataset, read_sequences):
+    dataset = make_dataset([3, 9, 9, 20])
+    model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
+    losses = compare_losses(model, dataset, "train", "timestep")
+    rows = np.concatenate([np.float64(s) for s in read_sequences(dataset, "train").values()])
+    assert losses.feature_mean == pytest.approx(1, rel=1e-6)
+    assert losses.feature_mean == pytest.approx(
+        (np.square(rows - dataset.moments.mean) / dataset.moments.variance).mean()
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_report_shows_each_example_once(make_model, make_dataset, count):
+    dataset = make_dataset([5] * count)
+    model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
+    keys = [example.key for example in _pick_examples(model, dataset, "train")]
+    assert len(keys) == len(set(keys)) == min(count, 3)
+
+
 def test_compare_losses_of_a_constant_feature_is_finite(make_model, make_dataset):
     dataset = make_dataset([4, 5, 5])
     model = make_model(mean=dataset.moments.mean, variance=[0.0, dataset.moments.variance[1]])
@@ -50,7 +69,7 @@ def test_count_epoch_counts_what_comes(make_dataset):
     assert count.timesteps == sum(lengths)
     assert count.padded_timesteps == 0
     assert count.batches == plan.num_batches == 5
-    assert count.keys == count.seen_once == len(lengths)
+    assert count.seen_once == len(lengths)
 
 
 def test_report_shows_examples_that_are_not_of_training(report):

@@ -10,11 +10,19 @@ import pytest
 from padless.model import load_model
 from padless.model.run_directory import check_features, create_run, read_config, save_model
 
+CONFIG = {
+    "dataset": "data",
+    "num_features": 2,
+    "feature_names": ["x", "y"],
+    "training": {},
+    "replicas": 1,
+}
+
 
 @pytest.fixture
 def run(make_model, tmp_path):
     """A finished run, without the training."""
-    path = create_run(tmp_path / "run", {"num_features": 2, "feature_names": ["x", "y"]})
+    path = create_run(tmp_path / "run", CONFIG)
     save_model(make_model(mean=[1.0, 2.0], variance=[4.0, 0.0]), path)
     return path
 
@@ -38,8 +46,8 @@ def test_load_model_gives_back_what_was_saved(run, make_model):
 
 
 def test_create_run_makes_the_folders_above(tmp_path):
-    run = create_run(tmp_path / "a" / "b", {"seed": 1})
-    assert read_config(run) == {"seed": 1}
+    run = create_run(tmp_path / "a" / "b", CONFIG)
+    assert read_config(run) == CONFIG
 
 
 def test_create_run_refuses_what_exists(tmp_path):
@@ -55,6 +63,13 @@ def test_reading_refuses_what_is_no_run(tmp_path, read):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("missing", CONFIG)
+def test_read_config_names_what_is_missing(tmp_path, missing):
+    create_run(tmp_path / "run", {key: CONFIG[key] for key in CONFIG.keys() - {missing}})
+    with pytest.raises(ValueError, match=f"config.json must hold '{missing}'"):
+        read_config(tmp_path / "run")
+
+
 @pytest.mark.parametrize("read", [load_model, read_config])
 def test_reading_refuses_a_damaged_configuration(tmp_path, read):
     (tmp_path / "config.json").write_text("{")
@@ -63,7 +78,7 @@ def test_reading_refuses_a_damaged_configuration(tmp_path, read):
 
 
 def test_load_model_refuses_an_unfinished_run(tmp_path):
-    create_run(tmp_path / "run", {})
+    create_run(tmp_path / "run", CONFIG)
     message = r"model.keras is missing: the training of this run has not finished"
     with pytest.raises(FileNotFoundError, match=message):
         load_model(tmp_path / "run")

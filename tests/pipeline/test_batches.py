@@ -125,6 +125,12 @@ def test_batches_of_several_epochs_are_those_of_each(make_dataset):
     assert together == list(itertools.chain(*apart))
 
 
+def test_batches_of_no_epoch_are_none(make_dataset):
+    dataset = make_dataset([3])
+    options = {"shuffle": Shuffle(0), "epochs": range(2, 2)}
+    assert list(equal_length_batches(dataset, plan_of(dataset), **options)) == []
+
+
 def test_batches_say_how_many_they_are(make_dataset):
     dataset = make_dataset([2, 3, 3, 5] * 6)
     plan = plan_of(dataset, batch_size=4, replicas=3)
@@ -202,6 +208,13 @@ def test_batches_of_a_damaged_shard_name_it(make_dataset, damage, message):
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
         list(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0)))
+
+
+def test_explained_leaves_alone_what_is_not_about_the_data(make_dataset):
+    split = make_dataset([3]).split("train")
+    split.files[0].write_bytes(b"damaged")
+    with pytest.raises(tf.errors.ResourceExhaustedError), explained(split):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
 
 
 def write_foreign(path, **features):

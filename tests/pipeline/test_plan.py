@@ -109,3 +109,14 @@ def test_expected_timesteps_padded_per_batch_is_the_mean_over_all_orders(batch_s
     ]
     expected = expected_timesteps_padded_per_batch(lengths, batch_size)
     assert expected == pytest.approx(np.mean(totals), rel=1e-12)
+
+
+def test_timesteps_in_a_row_adds_up_the_lengths_of_the_batches():
+    assert plan_batches({5: 65, 9: 2}, batch_size=64).timesteps_in_a_row == 5 + 5 + 9
+
+
+@pytest.mark.parametrize(
+    ("lengths", "has_note"), [({5: 640, 7: 64}, False), (dict.fromkeys(range(1, 900), 1), True)]
+)
+def test_summary_says_where_padding_would_be_faster(lengths, has_note):
+    assert ("note: most lengths are rare" in plan_batches(lengths).summary()) == has_note

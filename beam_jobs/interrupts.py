@@ -1,0 +1,39 @@
+"""Ctrl-C during a pipeline as the `KeyboardInterrupt` that it is.
+
+Beam catches it in the worker, logs its traceback as an error of the step and raises a
+`RuntimeError("KeyboardInterrupt [while running ...]")`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def interrupts_unwrapped() -> Iterator[None]:
+    """Raises `KeyboardInterrupt` where Beam has wrapped one, and keeps Beam from logging it."""
+    logger = logging.getLogger("apache_beam.runners.common")
+    logger.addFilter(_is_no_interrupt)
+    try:
+        yield
+    except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        logger.removeFilter(_is_no_interrupt)
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Tells whether an exception is an interrupt, wraps one or was raised while handling one."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or str(error).startswith("KeyboardInterrupt"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and is_interrupt(record.exc_info[1]))

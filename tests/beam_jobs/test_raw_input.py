@@ -1,0 +1,68 @@
+"""Raw files as a dataset for as long as the `with` lasts."""
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import pytest
+
+from padless.beam_jobs import RAW_SPLIT, open_raw
+from padless.pipeline.records import read_records
+
+ROWS = [("b", 1, 3, 4), ("a", 1, 1, 2)]
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+def test_open_raw_gives_one_split_in_the_order_of_the_input(write_csv, scratch):
+    with open_raw([write_csv("x.csv", ROWS)]) as dataset:
+        assert (dataset.name, list(dataset.splits)) == (RAW_SPLIT, [RAW_SPLIT])
+        (file,) = dataset.splits[RAW_SPLIT].files
+        first, second = read_records(file)
+        assert b"b" in first
+        assert b"b" not in second
+        assert [path.name.startswith("padless-") for path in scratch.iterdir()] == [True]
+    assert os.listdir(scratch) == []
+
+
+def test_open_raw_chooses_columns_by_name(write_csv):
+    with open_raw([pathlib.Path(write_csv("x.CSV", ROWS))], feature_columns=["y"]) as dataset:
+        assert dataset.feature_names == ("y",)
+
+
+def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
+    paths = [
+        write_npz("x.npz", {"a": np.ones((1, 2))}),
+        write_jsonl("x.jsonl", [{"key": "b", "sequence": [[1, 2]]}]),
+    ]
+    with open_raw(paths, feature_columns=("key", "y")) as dataset:
+        assert dataset.splits[RAW_SPLIT].num_sequences == 2
+
+
+def test_open_raw_refuses_rejects(write_csv, scratch):
+    path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
+    with (
+        pytest.raises(ValueError, match=r"(?s)or `skip_rejects` be set\.\nread.*line 4, key 'c'"),
+        open_raw([path]),
+    ):
+        pass
+    assert os.listdir(scratch) == []
+
+
+def test_open_raw_skips_rejects_with_a_warning_to_its_caller(write_csv):
+    path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
+    with pytest.warns(UserWarning, match="not_a_number 1") as warned:  # noqa: SIM117
+        with open_raw([path], skip_rejects=True) as dataset:
+            assert dataset.splits[RAW_SPLIT].lengths == {1: 2}
+    assert [warning.filename for warning in warned] == [__file__]
+
+
+def test_open_raw_takes_no_single_path():
+    with pytest.raises(ValueError, match="`inputs` must be a sequence of paths"), open_raw("x.csv"):
+        pass
