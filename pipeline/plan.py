@@ -164,6 +164,7 @@ class BatchPlan:
 
     def _compare_with_padding(self) -> list[str]:
         size = self.budget.batch_size or max(1, round(self.num_sequences / self.steps_per_epoch))
+        size = min(size, self.num_sequences)
         batches = -(-self.num_sequences // size)
         per_batch = expected_timesteps_padded_per_batch(self.lengths, size)
         to_longest = timesteps_padded_to_longest(self.lengths)

@@ -120,3 +120,10 @@ def test_timesteps_in_a_row_adds_up_the_lengths_of_the_batches():
 )
 def test_summary_says_where_padding_would_be_faster(lengths, has_note):
     assert ("note: most lengths are rare" in plan_batches(lengths).summary()) == has_note
+
+
+def test_summary_of_less_than_a_batch_compares_with_what_there_is():
+    shown = [
+        line.split() for line in plan_batches({3: 2, 8: 1}, batch_size=64).summary().split("\n")
+    ]
+    assert ["padded", "to", "the", "longest", "of", "3", "24", "x", "1.71", "8"] in shown
