@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
-    from padless.pipeline import open_dataset, plan_batches
+    from padless.pipeline import Budget, open_dataset, plan_batches
 
     with options_checked(args.parser):
-        for name in ("batch_size", "batch_timesteps", "replicas"):
-            if (value := getattr(args, name)) is not None and value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        Budget.of(args.batch_size, args.batch_timesteps)
+        if args.replicas < 1:
+            raise ValueError(f"`replicas` must be at least 1, got {args.replicas}.")
     dataset = open_dataset(args.dataset)
     plan = plan_batches(
         dataset.split(args.split).lengths,

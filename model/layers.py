@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from padless.pipeline.moments import scale_of
+
 
 @keras.saving.register_keras_serializable(package="padless")
 class DynamicRepeat(keras.layers.Layer):
@@ -78,8 +80,7 @@ class Standardize(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mean = np.asarray(mean, np.float64).tolist()
         self.variance = np.asarray(variance, np.float64).tolist()
-        deviation = np.sqrt(self.variance)
-        self.scale = np.where(deviation > 0, deviation, 1.0)
+        self.scale = scale_of(self.variance)
 
     def build(self, inputs_shape):
         """Has no weights."""

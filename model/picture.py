@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from padless.model.report import Example, RunReport, feature_name
+from padless.pipeline.moments import scale_of
 
 _MAX_BATCHES_DRAWN = 400
 _NUM_FEATURES_DRAWN = 3
@@ -85,8 +86,7 @@ def _draw_example(axes, report: RunReport, example: Example, *, with_legend: boo
     In units of the training standard deviation, so that features of any size share the axis.
     """
     moments = report.dataset.moments
-    deviation = np.sqrt(moments.variance)
-    scale = np.where(deviation > 0, deviation, 1.0)
+    scale = scale_of(moments.variance)
     original, reconstruction = (
         (values - moments.mean) / scale for values in (example.original, example.reconstruction)
     )

@@ -15,7 +15,6 @@ import numpy as np
 from etils import epath
 
 from padless.model import run_directory
-from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.inference import EVERYTHING, Inference
 from padless.pipeline.batches import Shuffle, equal_length_batches
 from padless.pipeline.damage import explained
@@ -157,7 +156,8 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         FileNotFoundError: if the run or the dataset is missing.
         ValueError: if the dataset has other features or is damaged.
     """
-    config, model = run_directory.read_config(run), run_directory.load_model(run)
+    config = run_directory.read_config(run)
+    inference = Inference(run_directory.load_model(run), EVERYTHING)
     directory = epath.Path(directory or config["dataset"])
     if not directory.is_dir():
         raise FileNotFoundError(
@@ -182,12 +182,12 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         plan=plan,
         epoch=count_epoch(dataset, plan, Shuffle(training["seed"])),
         losses={
-            name: compare_losses(model, dataset, name, training["weighting"])
+            name: compare_losses(inference, dataset, name, training["weighting"])
             for name in dataset.splits
         },
         history=_read_history(epath.Path(run)),
         weighting=training["weighting"],
-        examples=_pick_examples(model, dataset, example_split),
+        examples=_pick_examples(inference, dataset, example_split),
         example_split=example_split,
     )
 
@@ -213,19 +213,20 @@ def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> 
 
 
 def compare_losses(
-    model: SequenceAutoencoder, dataset: SequenceDataset, split: str, weighting: str = "sequence"
+    inference: Inference, dataset: SequenceDataset, split: str, weighting: str = "sequence"
 ) -> Losses:
     """Compares the model's mean squared error on a split with those of the two baselines.
 
     Args:
-        model: the model.
+        inference: the model and `EVERYTHING`.
         dataset: the dataset.
         split: name of the split.
         weighting: `"sequence"` or `"timestep"`, see `Trainer`.
     """
+    model = inference.model
     mean, scale = np.array(model.mean), model.standardize.scale
     weights, errors = [], {"model": [], "feature_mean": [], "own_mean": []}
-    for window in Inference(model, EVERYTHING).windows(dataset, split):
+    for window in inference.windows(dataset, split):
         errors["model"].append(window["feature_error"].astype(np.float64))
         weights.append(_weigh(window["length"], weighting))
     of_model = np.average(np.concatenate(errors["model"]), axis=0, weights=np.concatenate(weights))
@@ -255,11 +256,9 @@ def _batches(dataset: SequenceDataset, split: str):
         yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()
 
 
-def _pick_examples(
-    model: SequenceAutoencoder, dataset: SequenceDataset, split: str
-) -> list[Example]:
+def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -> list[Example]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
-    windows = list(Inference(model, EVERYTHING).windows(dataset, split))
+    windows = list(inference.windows(dataset, split))
     scores, keys = (np.concatenate([w[name] for w in windows]) for name in ("score", "key"))
     order = np.argsort(scores, kind="stable")
     positions = np.rint(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)).astype(int)
@@ -271,7 +270,7 @@ def _pick_examples(
         if key in chosen
     }
     return [
-        Example(key.decode(), score, found[key], model(found[key][None])[0].numpy())
+        Example(key.decode(), score, found[key], inference.model(found[key][None])[0].numpy())
         for key, score in chosen.items()
     ]
 

@@ -26,7 +26,7 @@ from padless.model.trainer import WEIGHTINGS, Trainer
 from padless.pipeline.batches import Shuffle, replica_batches
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
-from padless.pipeline.plan import BatchPlan, plan_batches
+from padless.pipeline.plan import BatchPlan, Budget, plan_batches
 
 VALIDATION_SPLIT = "validation"
 
@@ -63,14 +63,10 @@ class TrainingOptions:
     verbose: int | None = None
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "batch_timesteps", "replicas", "patience"):
+        Budget.of(self.batch_size, self.batch_timesteps)
+        for name in ("epochs", "replicas", "patience"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        if self.batch_size is not None and self.batch_timesteps is not None:
-            raise ValueError(
-                "Only one of `batch_size` and `batch_timesteps` must be given, "
-                f"got {self.batch_size} and {self.batch_timesteps}."
-            )
         for name in ("learning_rate", "clip_norm"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"`{name}` must be above 0, got {value}.")

@@ -49,6 +49,12 @@ class Moments:
         return self.m2 / self.timesteps
 
 
+def scale_of(variance: np.ndarray) -> np.ndarray:
+    """Takes what to divide each feature by: its standard deviation, or 1 where that is 0."""
+    deviation = np.sqrt(np.asarray(variance, np.float64))
+    return np.where(deviation > 0, deviation, 1.0)
+
+
 def merge_moments(parts: Iterable[Moments]) -> Moments:
     """Joins parts in the order given, so that one order always gives the same digits.
 

@@ -48,6 +48,13 @@ class Budget:
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
 
+    @classmethod
+    def of(cls, batch_size: int | None, batch_timesteps: int | None) -> Budget:
+        """Makes the budget that is asked for; 64 sequences where none is."""
+        if batch_size is None and batch_timesteps is None:
+            batch_size = DEFAULT_BATCH_SIZE
+        return cls(batch_size, batch_timesteps)
+
     @property
     def limit(self) -> int:
         """The budget of a step, in its own unit."""
@@ -220,9 +227,7 @@ def plan_batches(
         >>> plan.bucket_batch_sizes.tolist(), plan.steps_per_epoch
         ([33, 32, 2], 2)
     """
-    if batch_size is None and batch_timesteps is None:
-        batch_size = DEFAULT_BATCH_SIZE
-    budget = Budget(batch_size, batch_timesteps)
+    budget = Budget.of(batch_size, batch_timesteps)
     if replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
     lengths = {length: count for length, count in sorted(lengths.items()) if count}

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from padless.model.inference import Inference
 from padless.model.picture import draw_report
 from padless.model.report import _pick_examples, compare_losses, count_epoch, report_run
 from padless.model.run_directory import load_model
@@ -38,7 +39,7 @@ def test_compare_losses_is_the_mean_over_sequences(report, finished, read_sequen
 def test_compare_losses_weighs_by_timesteps(make_model, make_dataset, read_sequences):
     dataset = make_dataset([3, 9, 9, 20])
     model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
-    losses = compare_losses(model, dataset, "train", "timestep")
+    losses = compare_losses(Inference(model), dataset, "train", "timestep")
     rows = np.concatenate([np.float64(s) for s in read_sequences(dataset, "train").values()])
     assert losses.feature_mean == pytest.approx(1, rel=1e-6)
     assert losses.feature_mean == pytest.approx(
@@ -50,14 +51,14 @@ def test_compare_losses_weighs_by_timesteps(make_model, make_dataset, read_seque
 def test_report_shows_each_example_once(make_model, make_dataset, count):
     dataset = make_dataset([5] * count)
     model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
-    keys = [example.key for example in _pick_examples(model, dataset, "train")]
+    keys = [example.key for example in _pick_examples(Inference(model), dataset, "train")]
     assert len(keys) == len(set(keys)) == min(count, 3)
 
 
 def test_compare_losses_of_a_constant_feature_is_finite(make_model, make_dataset):
     dataset = make_dataset([4, 5, 5])
     model = make_model(mean=dataset.moments.mean, variance=[0.0, dataset.moments.variance[1]])
-    losses = compare_losses(model, dataset, "train")
+    losses = compare_losses(Inference(model), dataset, "train")
     assert np.isfinite([losses.model, losses.feature_mean, losses.own_mean]).all()
 
 

@@ -211,7 +211,7 @@ def test_train_refuses_a_dataset_that_is_not_there(tmp_path):
     [
         ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         ({"batch_size": None, "batch_timesteps": 8}, "longest sequence, 9, got 8"),
-        ({"batch_timesteps": 100}, "Only one of"),
+        ({"batch_timesteps": 100}, "Exactly one of"),
         ({"replicas": 0}, "`replicas` must be at least 1, got 0"),
         ({"weighting": "batch"}, "`weighting` must be one of.*got 'batch'"),
         ({"clip_norm": 0.0}, "`clip_norm` must be above 0, got 0.0"),
