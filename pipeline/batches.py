@@ -7,11 +7,13 @@ Stages, each a function from dataset to dataset:
    gets its bucket of the plan
 3. `_group`          serialized records of one bucket are collected, as by
    `bucket_by_sequence_length`
-4. `_mix`            batches drawn from a buffer, as rare lengths fill their batches late
-5. `_mark_steps`     the batch that fills the budget ends its step
-6. `_fill`           rows of weight 0 up to a multiple of the replicas
-7. `_cut`            for replicas: each batch as equal pieces in a row
-8. `_parse`          one call per batch, not per record: this is what makes the input cheap
+4. `_mix`            batches drawn from a buffer
+5. `release`         batches of rare lengths, held in memory by `padless.pipeline.rare` and left out
+   of the grouping, come in at drawn positions
+6. `_mark_steps`     the batch that fills the budget ends its step
+7. `_fill`           rows of weight 0 up to a multiple of the replicas
+8. `_cut`            for replicas: each batch as equal pieces in a row
+9. `_parse`          one call per batch, not per record: this is what makes the input cheap
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from padless.pipeline.damage import too_few_records, too_many_records
 from padless.pipeline.directory import SequenceDataset, Split
 from padless.pipeline.plan import BatchPlan
+from padless.pipeline.rare import collect_rare, draw_rare, rare_buckets, release
 from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
 
 _LENGTHS_PARSED_AT_ONCE = 1024
@@ -37,27 +41,31 @@ class Shuffle:
         seed: of the run; with the epoch's number it fixes the order.
         record_buffer: serialized records to draw from.
         batch_buffer: batches of serialized records to draw from.
+        rare_bytes: most bytes of serialized records of rare lengths to hold for all epochs; they
+            are read once more before the first epoch. 0 holds none, and rare lengths come late.
 
     Raises:
-        ValueError: if a buffer is below 1 or the seed is negative.
+        ValueError: if a buffer is below 1, or the seed or `rare_bytes` is negative.
     """
 
     seed: int
     record_buffer: int = 10_000
     batch_buffer: int = 256
+    rare_bytes: int = 512 * 2**20
 
     def __post_init__(self):
-        for name, least in {"seed": 0, "record_buffer": 1, "batch_buffer": 1}.items():
+        least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "rare_bytes": 0}
+        for name, least in least_values.items():
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
 
     def seeds(self, epochs: range) -> np.ndarray:
-        """Draws the seeds of the stages that shuffle, int64 `(epochs, 3)`."""
+        """Draws the seeds of the stages that shuffle, int64 `(epochs, 5)`."""
         words = [
-            np.random.SeedSequence((self.seed, epoch)).generate_state(3, np.uint64)
+            np.random.SeedSequence((self.seed, epoch)).generate_state(5, np.uint64)
             for epoch in epochs
         ]
-        words = np.array(words, np.uint64).reshape(len(epochs), 3)
+        words = np.array(words, np.uint64).reshape(len(epochs), 5)
         return (words >> np.uint64(1)).astype(np.int64)
 
 
@@ -172,31 +180,67 @@ def _serialized_batches(
             f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
         )
     files = [str(file) for file in split.files]
+    held = _choose_held(dataset, plan, shuffle)
 
-    def epoch(seeds):
+    def epoch(seeds, rare=()):
         # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
         tf.compat.v1.get_default_graph().seed = 1
         records = _read_records(files, shuffle, seeds)
-        records = _assign_buckets(records, dataset.record_format, plan, split.name)
-        batches = _mix(_group(records, plan), shuffle, seeds)
+        chunks = _assign_buckets(records, dataset.record_format, plan, split.name)
+        batches = _mix(_group(_leave_out(chunks, held), plan), shuffle, seeds)
+        if rare:
+            rare = draw_rare(*rare, plan=plan, held=held, seed=seeds[3])
+            batches = release(batches, rare, _count_batches(plan, held), seeds[4])
         return _fill(_mark_steps(batches, plan), plan.replicas)
 
-    seeds = np.zeros((len(epochs), 3), np.int64) if shuffle is None else shuffle.seeds(epochs)
-    return tf.data.Dataset.from_tensor_slices(seeds).flat_map(epoch)
+    seeds = np.zeros((len(epochs), 5), np.int64) if shuffle is None else shuffle.seeds(epochs)
+    seeds = tf.data.Dataset.from_tensor_slices(seeds)
+    if not held.any():
+        return seeds.flat_map(epoch)
+    rare = _collect(dataset, plan, split, held)
+    return rare.flat_map(lambda *rare: seeds.flat_map(lambda seeds: epoch(seeds, rare)))
+
+
+def _choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | None) -> np.ndarray:
+    if shuffle is None:
+        return np.zeros(len(plan.bucket_lengths), bool)
+    return rare_buckets(plan, dataset.record_format.num_features, shuffle.rare_bytes)
+
+
+def _count_batches(plan: BatchPlan, held: np.ndarray) -> tuple[int, int]:
+    rare = int(plan.bucket_num_batches[held].sum())
+    return plan.num_batches - rare, rare
+
+
+def _collect(
+    dataset: SequenceDataset, plan: BatchPlan, split: Split, held: np.ndarray
+) -> tf.data.Dataset:
+    """Reads the split once, in the order of the records, for those that `held` names."""
+    files = tf.data.Dataset.from_tensor_slices([str(file) for file in split.files])
+    first, _, planned = _bucket_tables(plan)
+    return collect_rare(
+        _interleave(files, len(split.files)),
+        dataset.record_format,
+        plan,
+        held=held,
+        bucket_of_length=np.where(planned > 0, first, -1),
+        split=split.name,
+    )
 
 
 def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
     if shuffle is None:
         return tf.data.TFRecordDataset(files)
-    return (
-        _draw(tf.data.Dataset.from_tensor_slices(files), len(files), seeds[0])
-        .interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(len(files), _SHARDS_READ_AT_ONCE),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-        .apply(lambda records: _draw(records, shuffle.record_buffer, seeds[1]))
+    drawn = _draw(tf.data.Dataset.from_tensor_slices(files), len(files), seeds[0])
+    return _draw(_interleave(drawn, len(files)), shuffle.record_buffer, seeds[1])
+
+
+def _interleave(files: tf.data.Dataset, num_files: int) -> tf.data.Dataset:
+    return files.interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=min(num_files, _SHARDS_READ_AT_ONCE),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
 
 
@@ -207,7 +251,9 @@ def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
 def _assign_buckets(
     records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
 ) -> tf.data.Dataset:
-    """Pairs each record with its bucket: the first of its length until that is full, then the next.
+    """Pairs records with their bucket: the first of their length until that is full, then the next.
+
+    Elements are a thousand records each, `(records,)` twice.
 
     Counting here is what guarantees that an epoch is the plan: a record too many is an error at
     once, a record too few at the end, which an empty chunk marks.
@@ -222,8 +268,8 @@ def _assign_buckets(
         in_plan = tf.where(lengths == known, rank < tf.gather(planned, known), False)
         at_end = tf.equal(tf.size(serialized), 0)
         checks = [
-            tf.debugging.Assert(tf.reduce_all(in_plan), [_too_many(split)]),
-            tf.debugging.Assert(~at_end | tf.reduce_all(seen == planned), [_too_few(split)]),
+            tf.debugging.Assert(tf.reduce_all(in_plan), [too_many_records(split)]),
+            tf.debugging.Assert(~at_end | tf.reduce_all(seen == planned), [too_few_records(split)]),
         ]
         with tf.control_dependencies(checks):
             bucket = tf.gather(first, known) + tf.cast(rank >= tf.gather(capacity, known), tf.int64)
@@ -232,11 +278,18 @@ def _assign_buckets(
 
     end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
     return (
-        records.batch(_LENGTHS_PARSED_AT_ONCE)
-        .concatenate(end)
-        .scan(tf.zeros_like(planned), assign)
-        .unbatch()
+        records.batch(_LENGTHS_PARSED_AT_ONCE).concatenate(end).scan(tf.zeros_like(planned), assign)
     )
+
+
+def _leave_out(chunks: tf.data.Dataset, held: np.ndarray) -> tf.data.Dataset:
+    """Leaves out the records of the buckets that are held, and takes the chunks apart."""
+
+    def leave_out(bucket, serialized):
+        wanted = ~tf.gather(held, bucket)
+        return tf.boolean_mask(bucket, wanted), tf.boolean_mask(serialized, wanted)
+
+    return (chunks.map(leave_out) if held.any() else chunks).unbatch()
 
 
 def _bucket_tables(plan: BatchPlan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -335,18 +388,4 @@ def _parse(batches: tf.data.Dataset, record_format: RecordFormat, count: int) ->
         batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(count))
         .prefetch(tf.data.AUTOTUNE)
-    )
-
-
-def _too_many(split: str) -> str:
-    return (
-        f"Split {split!r} must hold the sequences that its lengths.json counts, got one of a "
-        "length that is not counted, or not counted often enough."
-    )
-
-
-def _too_few(split: str) -> str:
-    return (
-        f"Split {split!r} must hold the sequences that its lengths.json counts, but its records "
-        "ended before: a shard has lost records."
     )

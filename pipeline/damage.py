@@ -44,6 +44,22 @@ def explained(split: Split) -> Iterator[None]:
         raise
 
 
+def too_many_records(split: str) -> str:
+    """Says that a split has a record that its plan does not have."""
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, got one of a "
+        "length that is not counted, or not counted often enough."
+    )
+
+
+def too_few_records(split: str) -> str:
+    """Says that a split has fewer records than its plan."""
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, but its records "
+        "ended before: a shard has lost records."
+    )
+
+
 def _read_through(file, error: tf.errors.OpError) -> None:
     try:
         for _ in read_records(file):
