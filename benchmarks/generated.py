@@ -12,12 +12,12 @@ from padless.pipeline.records import RecordFormat, encode_example, frame_record
 NUM_SHARDS = 4
 
 
-def write_dataset(directory, num_sequences, num_features):
+def write_dataset(directory, num_sequences, num_features, *, num_shards=NUM_SHARDS):
     """Writes sequences of slow noise into a few shards and opens them as a training split."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(40), 0.5, num_sequences).astype(int), 1, None)
-    files = [epath.Path(directory) / f"generated-{shard}" for shard in range(NUM_SHARDS)]
-    for file, part in zip(files, np.array_split(np.arange(num_sequences), NUM_SHARDS), strict=True):
+    files = [epath.Path(directory) / f"generated-{shard}" for shard in range(num_shards)]
+    for file, part in zip(files, np.array_split(np.arange(num_sequences), num_shards), strict=True):
         with file.open("wb") as out:
             for i in part:
                 values = rng.normal(size=(lengths[i], num_features)).cumsum(axis=0)

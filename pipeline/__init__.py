@@ -7,6 +7,7 @@ without it.
 import importlib
 
 from padless.pipeline.directory import SequenceDataset, Split, open_dataset, open_records
+from padless.pipeline.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.plan import BatchPlan, Budget, plan_batches
 from padless.pipeline.records import RecordFormat
 
@@ -19,11 +20,14 @@ _NEED_TENSORFLOW = {
 __all__ = [
     "BatchPlan",
     "Budget",
+    "EpochOrder",
     "RecordFormat",
     "SequenceDataset",
     "Shuffle",
     "Split",
+    "StepOrder",
     "equal_length_batches",
+    "measure_order",
     "open_dataset",
     "open_records",
     "plan_batches",
