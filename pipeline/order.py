@@ -199,7 +199,7 @@ class MateSample:
     """Follows the batch-mates of a sample of records from one epoch to the next.
 
     The sample are the records with the least hashes, so it is the same in each epoch without being
-    kept anywhere. It holds at most `2 * size * most_mates` hashes of 8 bytes.
+    kept anywhere. It holds at most `2 * size * (1 + most_mates)` hashes of 8 bytes.
 
     Args:
         size: most records to follow.
@@ -310,8 +310,8 @@ def measure_order(
 
 def _counted(batches: Iterator, total: int, progress: Callable[[int, int], None]) -> Iterator:
     for done, batch in enumerate(batches, start=1):
-        yield batch
         progress(done, total)
+        yield batch
 
 
 def _read_epoch(batches: Iterator, plan: BatchPlan, mates: MateSample) -> StepOrder:

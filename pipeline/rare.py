@@ -23,7 +23,7 @@ from padless.pipeline.damage import too_few_records, too_many_records
 from padless.pipeline.plan import BatchPlan
 from padless.pipeline.records import RecordFormat, parse_lengths
 
-# Key, framing and the string's own header, as an upper bound for keys of usual length.
+# Key, label, the example's own bytes and the string's header.
 _BYTES_PER_RECORD = 128
 _BYTES_PER_VALUE = 4
 # Of the drift in the last fifth that the lengths left to the grouping may cause. The bound adds up
@@ -54,12 +54,18 @@ def rare_buckets(plan: BatchPlan, num_features: int, max_bytes: int) -> np.ndarr
     lengths = plan.bucket_lengths[groups]
     mean = plan.num_timesteps / plan.num_sequences
     late = np.abs(lengths / mean - 1) * records / batches / (plan.num_sequences / 5)
-    held_bytes = records * (lengths * num_features * _BYTES_PER_VALUE + _BYTES_PER_RECORD)
+    bytes_held = np.bincount(of_group, held_bytes(plan, num_features))
     rarest = np.lexsort((records, batches))
     left_late = late[rarest][::-1].cumsum()[::-1]
     held = np.zeros(len(groups), bool)
-    held[rarest] = (left_late > _DRIFT) & (held_bytes[rarest].cumsum() <= max_bytes)
+    held[rarest] = (left_late > _DRIFT) & (bytes_held[rarest].cumsum() <= max_bytes)
     return held[of_group]
+
+
+def held_bytes(plan: BatchPlan, num_features: int) -> np.ndarray:
+    """Bounds the bytes of each bucket's records, int64 `(buckets,)`, keys of 64 bytes included."""
+    of_record = plan.bucket_lengths * num_features * _BYTES_PER_VALUE + _BYTES_PER_RECORD
+    return of_record * plan.bucket_batch_sizes * plan.bucket_num_batches
 
 
 def first_buckets(plan: BatchPlan) -> np.ndarray:

@@ -41,7 +41,13 @@ def keys_seen(batches):
     batch_size=st.integers(1, 20),
     replicas=st.integers(1, 4),
     num_shards=st.integers(1, 3),
-    shuffle=st.none() | st.builds(Shuffle, st.integers(0, 9), record_buffer=st.integers(1, 99)),
+    shuffle=st.none()
+    | st.builds(
+        Shuffle,
+        st.integers(0, 9),
+        record_buffer=st.integers(1, 99),
+        rare_bytes=st.sampled_from([0, 3_000, 10**6]),
+    ),
 )
 def test_batches_hold_every_key_once_and_no_padding(
     make_dataset, lengths, batch_size, replicas, num_shards, shuffle
