@@ -10,6 +10,8 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from padless.cli.progress import progress_of
+
 COLUMN_OPTIONS = {
     "key_column": "key",
     "time_column": "time",
@@ -37,7 +39,7 @@ def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
             args.output,
             splits=tuple(args.split) if args.split else None,
             name_splits=not is_raw,
-            progress=_show_progress,
+            progress=progress_of("sequences"),
         )
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 
@@ -86,9 +88,3 @@ def _rejects_shown(raw) -> Iterator:
         for warning in caught:
             print(warning.message, file=sys.stderr)
         yield dataset
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\r{done:,} of {total:,} sequences", end=end, file=sys.stderr, flush=True)

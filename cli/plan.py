@@ -1,10 +1,16 @@
-"""`padless plan`: the batches of an epoch, and what padding would cost."""
+"""`padless plan`: the batches of an epoch, what padding would cost, how mixed their order is."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from padless.cli.arguments import add_budget_arguments, options_checked
+from padless.cli.progress import progress_of
+from padless.cli.tensorflow_start import start_tensorflow
+
+if TYPE_CHECKING:
+    from padless.pipeline import BatchPlan, SequenceDataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--buckets", action="store_true", help="also list every length with its batches"
     )
+    parser.add_argument(
+        "--order",
+        type=int,
+        metavar="N",
+        help="also read N epochs and show how mixed the order of each is",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the order, as of `padless train`"
+    )
     add_budget_arguments(parser)
 
 
@@ -26,8 +41,9 @@ def run(args: argparse.Namespace) -> None:
 
     with options_checked(args.parser):
         Budget.of(args.batch_size, args.batch_timesteps)
-        if args.replicas < 1:
-            raise ValueError(f"`replicas` must be at least 1, got {args.replicas}.")
+        for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
+            if (value := getattr(args, name)) is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
     dataset = open_dataset(args.dataset)
     plan = plan_batches(
         dataset.split(args.split).lengths,
@@ -39,3 +55,25 @@ def run(args: argparse.Namespace) -> None:
     print(plan.summary())
     if args.buckets:
         print(plan.table())
+    if args.order is not None:
+        _print_order(dataset, plan, args)
+
+
+def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> None:
+    start_tensorflow()
+    from padless.pipeline import Shuffle, measure_order
+    from padless.pipeline.rare import describe_held
+
+    shuffle = Shuffle(args.seed)
+    num_features = dataset.record_format.num_features
+    print(f"\n{describe_held(plan, num_features, shuffle.rare_bytes)}")
+    orders = measure_order(
+        dataset,
+        plan,
+        split=args.split,
+        shuffle=shuffle,
+        epochs=range(args.order),
+        progress=progress_of("batches"),
+    )
+    for order in orders:
+        print(order, flush=True)

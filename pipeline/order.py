@@ -109,7 +109,7 @@ class StepOrder:
         >>> for mean_length in (10, 30, 10, 30, 22):
         ...     order.add(mean_length)
         >>> round(order.correlation, 3), round(order.drift, 3)
-        (-0.87, 0.1)
+        (-0.855, 0.1)
     """
 
     steps_per_epoch: int
@@ -286,7 +286,7 @@ def measure_order(
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
         epochs: numbers of the epochs to read.
-        progress: called with the number of batches read and to read.
+        progress: called with the number of the epoch's batches read and to read.
 
     Raises:
         ValueError: if there is no such split, the plan is not for its lengths, or a record is
@@ -297,11 +297,11 @@ def measure_order(
 
     options = {"split": split, "shuffle": shuffle, "epochs": epochs}
     batches = identified_batches(dataset, plan, **options).as_numpy_iterator()
-    batches = _counted(batches, plan.num_batches * len(epochs), progress)
     mates = MateSample()
     with explained(dataset.split(split)):
         for epoch in epochs:
-            steps = _read_epoch(itertools.islice(batches, plan.num_batches), plan, mates)
+            of_epoch = itertools.islice(batches, plan.num_batches)
+            steps = _read_epoch(_counted(of_epoch, plan.num_batches, progress), plan, mates)
             repeated, by_chance = mates.finish_epoch()
             yield dataclasses.replace(
                 steps.result(epoch), repeated_mates=repeated, repeated_by_chance=by_chance

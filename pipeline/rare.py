@@ -68,6 +68,15 @@ def held_bytes(plan: BatchPlan, num_features: int) -> np.ndarray:
     return of_record * plan.bucket_batch_sizes * plan.bucket_num_batches
 
 
+def describe_held(plan: BatchPlan, num_features: int, max_bytes: int) -> str:
+    """Says in one line what `rare_buckets` chooses."""
+    held = rare_buckets(plan, num_features, max_bytes)
+    records = (plan.bucket_batch_sizes * plan.bucket_num_batches)[held].sum()
+    mebibytes = held_bytes(plan, num_features)[held].sum() / 2**20
+    lengths = len(np.unique(plan.bucket_lengths[held]))
+    return f"held in memory: {records:,} sequences of {lengths:,} lengths, {mebibytes:,.1f} MiB"
+
+
 def first_buckets(plan: BatchPlan) -> np.ndarray:
     """Gives for each bucket the first of those that share its records, int64 `(buckets,)`."""
     _, first, inverse = np.unique(plan.bucket_lengths, return_index=True, return_inverse=True)

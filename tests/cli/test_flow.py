@@ -37,6 +37,18 @@ def test_plan_prints_steps_and_the_cost_of_padding(call, trained):
     assert len(lines) - lines.index("length sequences per batch batches") > len(lengths)
 
 
+def test_plan_prints_the_order_of_each_epoch(call, trained):
+    argv = ["plan", trained.data, "--batch-size", 8]
+    printed = call(*argv, "--order", 2)
+    assert printed.code == 0
+    held, *orders = printed.out.splitlines()[-3:]
+    assert held.startswith("held in memory: ")
+    assert [line.partition(":")[0] for line in orders] == ["epoch 0", "epoch 1"]
+    assert "batch-mates repeated" in orders[1]
+    assert call(*argv, "--order", 2, "--seed", 1).out != printed.out
+    assert call(*argv, "--order", 2).out == printed.out
+
+
 def test_train_leaves_a_run_directory(trained):
     assert {path.name for path in trained.run.iterdir()} == {
         "checkpoints",

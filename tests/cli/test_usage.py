@@ -35,6 +35,8 @@ def test_help_of_each_command(call, command):
         (["preprocess", "a.csv", "--output=o", "--splits=a=80,b=20"], "shares that sum to 1"),
         (["preprocess", "a.csv", "--output="], "`output`"),
         (["plan", "d", "--replicas=0"], "`replicas` must be at least 1, got 0"),
+        (["plan", "d", "--order=0"], "`order` must be at least 1, got 0"),
+        (["plan", "d", "--order=1", "--seed=-1"], "`seed` must be at least 0, got -1"),
         (["train", "d", "--run=r", "--epochs=0"], "`epochs` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--batch-size=0"], "`batch_size` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--replicas=0"], "`replicas` must be at least 1, got 0"),
