@@ -219,7 +219,7 @@ def _collect(
     files = tf.data.Dataset.from_tensor_slices([str(file) for file in split.files])
     first, _, planned = _bucket_tables(plan)
     return collect_rare(
-        _interleave(files, len(split.files)),
+        _interleave(files, len(split.files), _read_chunks),
         dataset.record_format,
         plan,
         held=held,
@@ -235,9 +235,15 @@ def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.D
     return _draw(_interleave(drawn, len(files)), shuffle.record_buffer, seeds[1])
 
 
-def _interleave(files: tf.data.Dataset, num_files: int) -> tf.data.Dataset:
+def _read_chunks(file: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(file).batch(_LENGTHS_PARSED_AT_ONCE)
+
+
+def _interleave(
+    files: tf.data.Dataset, num_files: int, read=tf.data.TFRecordDataset
+) -> tf.data.Dataset:
     return files.interleave(
-        tf.data.TFRecordDataset,
+        read,
         cycle_length=min(num_files, _SHARDS_READ_AT_ONCE),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,

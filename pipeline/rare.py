@@ -29,7 +29,6 @@ _BYTES_PER_VALUE = 4
 # Of the drift in the last fifth that the lengths left to the grouping may cause. The bound adds up
 # long and short lengths and takes each last batch as wholly late; measured, it is below a half.
 _DRIFT = 0.05
-_CHUNK = 1024
 
 
 def rare_buckets(plan: BatchPlan, num_features: int, max_bytes: int) -> np.ndarray:
@@ -84,7 +83,7 @@ def first_buckets(plan: BatchPlan) -> np.ndarray:
 
 
 def collect_rare(
-    records: tf.data.Dataset,
+    chunks: tf.data.Dataset,
     record_format: RecordFormat,
     plan: BatchPlan,
     *,
@@ -95,7 +94,7 @@ def collect_rare(
     """Reads all records once and collects those of the buckets that are held.
 
     Args:
-        records: serialized records, in an order that does not change.
+        chunks: all serialized records, string `(records,)`, in an order that does not change.
         record_format: how they are read.
         plan: the plan.
         held: whether each bucket is held, bool `(buckets,)`.
@@ -137,10 +136,8 @@ def collect_rare(
 
     none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64), tf.zeros([0], tf.string)))
     return (
-        records.batch(_CHUNK)
-        .map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .unbatch()
-        .batch(int(planned.sum()) + 1)
+        chunks.map(select, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .rebatch(int(planned.sum()) + 1)
         .concatenate(none)
         .take(1)
         .map(check)
