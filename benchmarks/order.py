@@ -3,7 +3,7 @@
     python benchmarks/order.py [--sequences 200000] [--features 1] [--shards 4] [--epochs 3]
     python benchmarks/order.py --dataset DIRECTORY [--epochs 20]
 
-- grouped: `Shuffle(rare_bytes=0)`, every batch comes when the grouping has filled it;
+- grouped: `Shuffle(held_bytes=0)`, every batch comes when the grouping has filled it;
 - padless: the default, batches of rare lengths come at drawn positions.
 
 Each way reads the same epochs in a process of its own. The table shows means over the epochs, in
@@ -26,7 +26,7 @@ from generated import write_dataset
 
 from padless.pipeline import Shuffle, measure_order, open_dataset, plan_batches
 
-WAYS = {"grouped": Shuffle(0, rare_bytes=0), "padless": Shuffle(0)}
+WAYS = {"grouped": Shuffle(0, held_bytes=0), "padless": Shuffle(0)}
 COLUMNS = ("correlation", "drift", "repeated_mates")
 BY_CHANCE = ("correlation_by_chance", "drift_by_chance", "repeated_by_chance")
 

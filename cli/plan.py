@@ -66,7 +66,7 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
 
     shuffle = Shuffle(args.seed)
     num_features = dataset.record_format.num_features
-    print(f"\n{describe_held(plan, num_features, shuffle.rare_bytes)}")
+    print(f"\n{describe_held(plan, num_features, shuffle.held_bytes)}")
     orders = measure_order(
         dataset,
         plan,

@@ -41,20 +41,21 @@ class Shuffle:
         seed: of the run; with the epoch's number it fixes the order.
         record_buffer: serialized records to draw from.
         batch_buffer: batches of serialized records to draw from.
-        rare_bytes: most bytes of serialized records of rare lengths to hold for all epochs; they
-            are read once more before the first epoch. 0 holds none, and rare lengths come late.
+        held_bytes: most bytes of serialized records to hold for all epochs, read before the first
+            one: the whole split, or of a larger one the rare lengths. 0 holds none, and rare
+            lengths come late.
 
     Raises:
-        ValueError: if a buffer is below 1, or the seed or `rare_bytes` is negative.
+        ValueError: if a buffer is below 1, or the seed or `held_bytes` is negative.
     """
 
     seed: int
     record_buffer: int = 10_000
     batch_buffer: int = 256
-    rare_bytes: int = 512 * 2**20
+    held_bytes: int = 256 * 2**20
 
     def __post_init__(self):
-        least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "rare_bytes": 0}
+        least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "held_bytes": 0}
         for name, least in least_values.items():
             if (value := getattr(self, name)) < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
@@ -204,7 +205,7 @@ def _serialized_batches(
 def _choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | None) -> np.ndarray:
     if shuffle is None:
         return np.zeros(len(plan.bucket_lengths), bool)
-    return rare_buckets(plan, dataset.record_format.num_features, shuffle.rare_bytes)
+    return rare_buckets(plan, dataset.record_format.num_features, shuffle.held_bytes)
 
 
 def _count_batches(plan: BatchPlan, held: np.ndarray) -> tuple[int, int]:

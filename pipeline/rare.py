@@ -3,7 +3,8 @@
 Records in a random order fill the n batches of a length at about 1/n, 2/n, ... n/n of an epoch. So
 each length has its last batch at the very end; a rare length has no other, and the last fifth of an
 epoch gets too many of them. No buffer behind the grouping mends that but one of the size of the
-data. Instead the records of the rarest lengths are read before the first epoch and held:
+data. Instead the records of the rarest lengths, or all where they fit, are read before the first
+epoch and held:
 
 1. `rare_buckets`   which buckets are held: what drift allows, within a bound of memory (NumPy)
 2. `collect_rare`   reads the records once and collects those of these buckets
@@ -32,11 +33,14 @@ _DRIFT = 0.05
 
 
 def rare_buckets(plan: BatchPlan, num_features: int, max_bytes: int) -> np.ndarray:
-    """Chooses the buckets to hold: the rarest, until the rest causes little drift or memory is out.
+    """Chooses the buckets to hold: all that fit, or the rarest until the rest causes little drift.
+
+    A split that fits is held whole: it is then read once for all epochs, which is cheaper than
+    to group it again in each, and its batch-mates are drawn from all of it.
 
     If the last batch of each length comes in the last fifth of an epoch, the mean length there is
     off by at most `sum |length / mean - 1| * size / (sequences / 5)`, relative to the mean. Where
-    that is within 5 %, as in data with very many sequences per length, nothing is held.
+    that is within 5 %, as in data with very many sequences per length, nothing more is held.
 
     Args:
         plan: the plan.
@@ -53,15 +57,16 @@ def rare_buckets(plan: BatchPlan, num_features: int, max_bytes: int) -> np.ndarr
     lengths = plan.bucket_lengths[groups]
     mean = plan.num_timesteps / plan.num_sequences
     late = np.abs(lengths / mean - 1) * records / batches / (plan.num_sequences / 5)
-    bytes_held = np.bincount(of_group, held_bytes(plan, num_features))
+    group_bytes = np.bincount(of_group, bucket_bytes(plan, num_features))
     rarest = np.lexsort((records, batches))
     left_late = late[rarest][::-1].cumsum()[::-1]
     held = np.zeros(len(groups), bool)
-    held[rarest] = (left_late > _DRIFT) & (bytes_held[rarest].cumsum() <= max_bytes)
+    needed = (left_late > _DRIFT) | (group_bytes.sum() <= max_bytes)
+    held[rarest] = needed & (group_bytes[rarest].cumsum() <= max_bytes)
     return held[of_group]
 
 
-def held_bytes(plan: BatchPlan, num_features: int) -> np.ndarray:
+def bucket_bytes(plan: BatchPlan, num_features: int) -> np.ndarray:
     """Bounds the bytes of each bucket's records, int64 `(buckets,)`, keys of 64 bytes included."""
     of_record = plan.bucket_lengths * num_features * _BYTES_PER_VALUE + _BYTES_PER_RECORD
     return of_record * plan.bucket_batch_sizes * plan.bucket_num_batches
@@ -71,7 +76,7 @@ def describe_held(plan: BatchPlan, num_features: int, max_bytes: int) -> str:
     """Says in one line what `rare_buckets` chooses."""
     held = rare_buckets(plan, num_features, max_bytes)
     records = (plan.bucket_batch_sizes * plan.bucket_num_batches)[held].sum()
-    mebibytes = held_bytes(plan, num_features)[held].sum() / 2**20
+    mebibytes = bucket_bytes(plan, num_features)[held].sum() / 2**20
     lengths = len(np.unique(plan.bucket_lengths[held]))
     return f"held in memory: {records:,} sequences of {lengths:,} lengths, {mebibytes:,.1f} MiB"
 

@@ -46,7 +46,7 @@ def keys_seen(batches):
         Shuffle,
         st.integers(0, 9),
         record_buffer=st.integers(1, 99),
-        rare_bytes=st.sampled_from([0, 3_000, 10**6]),
+        held_bytes=st.sampled_from([0, 3_000, 10**6]),
     ),
 )
 def test_batches_hold_every_key_once_and_no_padding(
@@ -213,7 +213,7 @@ def test_batches_of_a_damaged_shard_name_it(make_dataset, damage, message):
     (file,) = dataset.split("train").files
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
-        list(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0)))
+        list(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0, held_bytes=0)))
 
 
 def test_explained_leaves_alone_what_is_not_about_the_data(make_dataset):

@@ -145,8 +145,10 @@ def test_mate_sample_estimates_within_its_bound():
     assert repeated == pytest.approx(expected, abs=0.002)
 
 
-def test_order_is_mixed_with_many_rare_lengths(many_rare):
-    orders = list(measure_order(*many_rare, shuffle=Shuffle(0), epochs=range(6)))
+@pytest.mark.parametrize("held_bytes", [2_000_000, 10**9], ids=["rare held", "all held"])
+def test_order_is_mixed_with_many_rare_lengths(many_rare, held_bytes):
+    shuffle = Shuffle(0, held_bytes=held_bytes)
+    orders = list(measure_order(*many_rare, shuffle=shuffle, epochs=range(6)))
     assert max(abs(order.correlation) for order in orders) < 0.15
     # By chance one epoch may be off by 8 %, the mean of six by 3.4 %.
     assert abs(np.mean([order.drift for order in orders])) < 0.04
@@ -157,7 +159,7 @@ def test_order_is_mixed_with_many_rare_lengths(many_rare):
 
 def test_order_drifts_where_no_rare_length_is_held(many_rare):
     # What the grouping alone gives: proof that the bounds above tell the one from the other.
-    orders = measure_order(*many_rare, shuffle=Shuffle(0, rare_bytes=0), epochs=range(3))
+    orders = measure_order(*many_rare, shuffle=Shuffle(0, held_bytes=0), epochs=range(3))
     assert np.mean([order.drift for order in orders]) > 0.08
 
 

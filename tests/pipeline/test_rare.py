@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from padless.pipeline import Shuffle, equal_length_batches, plan_batches
 from padless.pipeline.damage import explained
-from padless.pipeline.rare import first_buckets, held_bytes, rare_buckets, release
+from padless.pipeline.rare import bucket_bytes, first_buckets, rare_buckets, release
 
 # 40 lengths: those far from 20 are rare.
 LENGTHS = np.clip(np.random.default_rng(1).normal(20, 6, 3000).astype(int), 1, None).tolist()
@@ -33,12 +33,14 @@ def batches_of(dataset, plan, shuffle, epochs):
     ("lengths", "max_bytes", "expected"),
     [
         # The length 90 is rare and far off; 10 is common; of 12 there are 65, so two buckets.
-        ({10: 6400, 12: 65, 90: 40}, 10**9, [False, False, False, True]),
+        ({10: 6400, 12: 65, 90: 40}, 10**6, [False, False, False, True]),
         ({10: 6400, 12: 65, 90: 40}, 40 * (90 * 8 + 128) - 1, [False] * 4),
         # With a hundred times as many the last batches do not matter.
-        ({10: 640_000, 12: 65, 90: 40}, 10**9, [False] * 4),
-        ({10: 64, 12: 65, 90: 40}, 10**9, [True] * 4),
-        ({10: 64}, 10**9, [False]),
+        ({10: 640_000, 12: 65, 90: 40}, 10**8, [False] * 4),
+        # What fits is held whole.
+        ({10: 6400, 12: 65, 90: 40}, 10**9, [True] * 4),
+        ({10: 64}, 64 * (10 * 8 + 128), [True]),
+        ({10: 64}, 0, [False]),
     ],
 )
 def test_rare_buckets_are_the_rarest_that_matter(lengths, max_bytes, expected):
@@ -56,12 +58,12 @@ def test_rare_buckets_stay_within_their_bound(dataset, plan, max_bytes):
     sizes = [len(record) for record in records.as_numpy_iterator()]
     order = itertools.chain(*(LENGTHS[shard::3] for shard in range(3)))
     stored = sum(size for size, length in zip(sizes, order, strict=True) if length in lengths)
-    assert stored <= held_bytes(plan, 2)[held].sum() <= max_bytes
+    assert stored <= bucket_bytes(plan, 2)[held].sum() <= max_bytes
 
 
-@pytest.mark.parametrize("rare_bytes", [0, 50_000, 10**9])
-def test_batches_go_on_whatever_is_held(dataset, plan, rare_bytes):
-    shuffle = Shuffle(5, record_buffer=100, batch_buffer=10, rare_bytes=rare_bytes)
+@pytest.mark.parametrize("held_bytes", [0, 50_000, 10**9])
+def test_batches_go_on_whatever_is_held(dataset, plan, held_bytes):
+    shuffle = Shuffle(5, record_buffer=100, batch_buffer=10, held_bytes=held_bytes)
     whole = batches_of(dataset, plan, shuffle, range(3))
     assert batches_of(dataset, plan, shuffle, range(1, 3)) == whole[plan.num_batches :]
     for epoch in np.array_split(np.arange(len(whole)), 3):
@@ -114,14 +116,14 @@ def test_release_puts_rare_batches_anywhere_alike():
     ],
     ids=["one shard lost", "all lost", "one twice", "another twice", "truncated"],
 )
-@pytest.mark.parametrize("rare_bytes", [2_000, 10**9], ids=["some held", "all held"])
-def test_held_records_of_a_damaged_split_are_an_error(make_dataset, change, message, rare_bytes):
+@pytest.mark.parametrize("held_bytes", [2_000, 10**9], ids=["some held", "all held"])
+def test_held_records_of_a_damaged_split_are_an_error(make_dataset, change, message, held_bytes):
     dataset = make_dataset([3] * 40 + [5, 5, 60], num_shards=2)
     plan = plan_batches(dataset.split("train").lengths, batch_size=8)
-    assert rare_buckets(plan, 2, rare_bytes).any()
+    assert rare_buckets(plan, 2, held_bytes).any()
     change(dataset.split("train").files)
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
-        batches_of(dataset, plan, Shuffle(0, rare_bytes=rare_bytes), range(1))
+        batches_of(dataset, plan, Shuffle(0, held_bytes=held_bytes), range(1))
 
 
 def test_held_records_of_an_unknown_length_are_an_error(make_dataset):
