@@ -1,10 +1,10 @@
-"""How mixed the order of an epoch is, with and without rare lengths held in memory.
+"""How mixed the order of an epoch is, with and without records held in memory.
 
     python benchmarks/order.py [--sequences 200000] [--features 1] [--shards 4] [--epochs 3]
     python benchmarks/order.py --dataset DIRECTORY [--epochs 20]
 
 - grouped: `Shuffle(held_bytes=0)`, every batch comes when the grouping has filled it;
-- padless: the default, batches of rare lengths come at drawn positions.
+- padless: the default, a split that fits in memory is held whole, of a larger one the rare lengths.
 
 Each way reads the same epochs in a process of its own. The table shows means over the epochs, in
 brackets what a random order gives (correlation and drift: two standard deviations of one epoch).

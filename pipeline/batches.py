@@ -8,8 +8,8 @@ Stages, each a function from dataset to dataset:
 3. `_group`          serialized records of one bucket are collected, as by
    `bucket_by_sequence_length`
 4. `_mix`            batches drawn from a buffer
-5. `release`         batches of rare lengths, held in memory by `padless.pipeline.rare` and left out
-   of the grouping, come in at drawn positions
+5. `release`         batches of rare lengths, or of all if they fit in memory, are held by
+   `padless.pipeline.rare`, left out of the grouping, and come in at drawn positions
 6. `_mark_steps`     the batch that fills the budget ends its step
 7. `_fill`           rows of weight 0 up to a multiple of the replicas
 8. `_cut`            for replicas: each batch as equal pieces in a row
