@@ -11,9 +11,34 @@ which is another number as soon as they hold unequal work.
 
 from __future__ import annotations
 
+import typing
+
 import tensorflow as tf
 
 WEIGHTINGS = ("sequence", "timestep")
+
+
+class StepSums(typing.NamedTuple):
+    """What a step adds up over its batches and over all replicas, `()` each.
+
+    Attributes:
+        error: sum of weight * score, float32.
+        weight: sum of weights, float32.
+        sequences: number of sequences, float32.
+        timesteps: number of their timesteps, float32.
+        waited_seconds: time in which nothing ran because the next batch was not there, float64.
+    """
+
+    error: typing.Any
+    weight: typing.Any
+    sequences: typing.Any
+    timesteps: typing.Any
+    waited_seconds: typing.Any
+
+    @property
+    def loss(self):
+        """Mean score, each sequence with its weight."""
+        return self.error / self.weight
 
 
 class Trainer:
@@ -44,35 +69,54 @@ class Trainer:
         self.clip_norm = clip_norm
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
-            self._error, self._weight = _sum_over_replicas(()), _sum_over_replicas(())
+            self._sums = [_sum_over_replicas(()) for _ in StepSums._fields[:-1]]
             self._gradients = [_sum_over_replicas(v.shape) for v in model.trainable_variables]
 
     # Without AutoGraph, which does not know every version of Python that TensorFlow runs on.
     @tf.function(reduce_retracing=True, autograph=False)
-    def train_step(self, iterator):
+    def train_step(self, iterator) -> StepSums:
         """Takes the batches of one step and updates the weights once.
 
-        Returns:
-            The step's sum of weight * score and its sum of weights, `()` float32 each.
+        Where the loss is not finite the weights stay as they are, so that one can see what it was.
         """
-        self._run_batches(iterator, self._accumulate_gradients)
-        return self._first_replica(self.strategy.run(self._apply_gradients))
+        waited_seconds = self._run_batches(iterator, self._accumulate_gradients)
+        sums, gradients = self.strategy.run(self._take_sums, args=(self._gradients,))
+        step = StepSums(*self._first_replica(sums), waited_seconds)
+
+        def apply():
+            self.strategy.run(self._apply_gradients, args=(gradients, sums[1]))
+            return True
+
+        tf.cond(tf.math.is_finite(step.loss), apply, lambda: False)
+        return step
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def evaluation_step(self, iterator):
-        """Takes the batches of one step and returns the same two sums; the weights stay."""
-        self._run_batches(iterator, self._accumulate_error)
-        return self._first_replica(self.strategy.run(self._take_sums, args=([],)))
+    def evaluation_step(self, iterator) -> StepSums:
+        """Takes the batches of one step and returns the same sums; the weights stay."""
+        waited_seconds = self._run_batches(iterator, self._accumulate_error)
+        sums, _ = self.strategy.run(self._take_sums, args=([],))
+        return StepSums(*self._first_replica(sums), waited_seconds)
 
     def _run_batches(self, iterator, run_batch):
-        """Takes batches from the iterator until one says that it ends the step."""
+        """Takes batches until one says that it ends the step, and returns the time it waited."""
 
-        def run(_):
-            batch = next(iterator)
+        def run(waited_seconds, _):
+            asked = tf.timestamp()
+            with tf.control_dependencies([asked]):
+                batch = next(iterator)
+            pieces = [self.strategy.experimental_local_results(value) for value in batch.values()]
+            with tf.control_dependencies(tf.nest.flatten(pieces)):
+                waited_seconds += tf.timestamp() - asked
             self.strategy.run(run_batch, args=(batch,))
-            return (self._first_replica(batch["ends_step"]),)
+            return waited_seconds, self._first_replica(batch["ends_step"])
 
-        tf.while_loop(tf.logical_not, run, (tf.constant(False),))
+        waited_seconds, _ = tf.while_loop(
+            lambda _, ends_step: ~ends_step,
+            run,
+            (tf.constant(0.0, tf.float64), tf.constant(False)),
+            parallel_iterations=1,
+        )
+        return waited_seconds
 
     def _accumulate_gradients(self, batch):
         variables = [variable.value for variable in self.model.trainable_variables]
@@ -82,17 +126,17 @@ class Trainer:
             total.assign_add(tf.cast(gradient, total.dtype))
 
     def _accumulate_error(self, batch):
-        weight = batch["weight"]
-        if self.weighting == "timestep":
-            weight *= tf.cast(batch["length"], weight.dtype)
+        counted = batch["weight"]
+        lengths = tf.cast(batch["length"], counted.dtype)
+        weight = counted * lengths if self.weighting == "timestep" else counted
         score = tf.cast(self.model.analyze(batch["sequence"])["score"], weight.dtype)
         error = tf.reduce_sum(weight * score)
-        self._error.assign_add(error)
-        self._weight.assign_add(tf.reduce_sum(weight))
+        counts = (tf.reduce_sum(value) for value in (weight, counted, counted * lengths))
+        for total, value in zip(self._sums, (error, *counts), strict=True):
+            total.assign_add(value)
         return error
 
-    def _apply_gradients(self):
-        error, weight, *gradients = self._take_sums(self._gradients)
+    def _apply_gradients(self, gradients, weight):
         gradients = [gradient / weight for gradient in gradients]
         if self.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
@@ -101,18 +145,17 @@ class Trainer:
         self.model.optimizer.apply(
             [gradient * share for gradient in gradients], self.model.trainable_variables
         )
-        return error, weight
 
-    def _take_sums(self, more):
-        """Returns error, weight and `more` summed over the replicas, and sets them back to 0."""
-        accumulators = [self._error, self._weight, *more]
+    def _take_sums(self, gradients):
+        """Returns the sums and `gradients` over all replicas, and sets them back to 0."""
+        accumulators = [*self._sums, *gradients]
         context = tf.distribute.get_replica_context()
-        sums = context.all_reduce(
+        totals = context.all_reduce(
             tf.distribute.ReduceOp.SUM, [total.read_value() for total in accumulators]
         )
         for total in accumulators:
             total.assign(tf.zeros_like(total))
-        return sums
+        return totals[: len(self._sums)], totals[len(self._sums) :]
 
     def _first_replica(self, values):
         return tf.nest.map_structure(

@@ -241,8 +241,7 @@ def _train_epoch(trainer: Trainer, batches: Iterator, steps: int, calls) -> floa
 
 def _mean(sums) -> float:
     """Divides the sum of all weighted scores by the sum of all weights."""
-    errors, weights = zip(*sums, strict=True)
-    return sum(map(float, errors)) / sum(map(float, weights))
+    return sum(float(s.error) for s in sums) / sum(float(s.weight) for s in sums)
 
 
 def _finite(loss: float, where: str) -> float:
