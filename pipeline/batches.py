@@ -8,10 +8,11 @@ Stages, each a function from dataset to dataset:
 3. `_group`          serialized records of one bucket are collected, as by
    `bucket_by_sequence_length`
 4. `_mix`            batches drawn from a buffer, as rare lengths fill their batches late
-5. `_mark_steps`     the batch that fills the budget ends its step
-6. `_fill`           rows of weight 0 up to a multiple of the replicas
-7. `_cut`            for replicas: each batch as equal pieces in a row
-8. `_parse`          one call per batch, not per record: this is what makes the input cheap
+5. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
+6. `_skip_steps`     where a run goes on in mid-epoch: steps that it has had, not yet parsed
+7. `_fill`           rows of weight 0 up to a multiple of the replicas
+8. `_cut`            for replicas: each batch as equal pieces in a row
+9. `_parse`          one call per batch, not per record: this is what makes the input cheap
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ def equal_length_batches(
     split: str = "train",
     shuffle: Shuffle | None = None,
     epochs: range = range(1),
+    first_step: int = 0,
 ) -> tf.data.Dataset:
     """Reads a split as batches of equal length, epoch after epoch.
 
@@ -81,6 +83,7 @@ def equal_length_batches(
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
         epochs: numbers of the epochs to read; `range(3, 10)` goes on where `range(3)` ended.
+        first_step: steps of the first of these epochs to leave out; their values are not parsed.
 
     Returns:
         A dataset of dicts with
@@ -92,13 +95,14 @@ def equal_length_batches(
         - `key` and `label`: `(batch,)` string, where the records have them.
 
     Raises:
-        ValueError: if there is no such split, or the plan is not for its lengths.
+        ValueError: if there is no such split, the plan is not for its lengths, or an epoch has no
+            step `first_step`.
         tf.errors.OpError: when read, if a record is damaged or the records are not those that the
             plan counts. `padless.pipeline.damage.explained` names the file.
     """
-    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
-    count = plan.num_batches * len(epochs)
-    return _parse(batches, dataset.record_format, count)
+    start = _Start(epochs, first_step)
+    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, start)
+    return _parse(batches, dataset.record_format).apply(start.counted(plan.num_batches))
 
 
 def replica_batches(
@@ -108,15 +112,42 @@ def replica_batches(
     split: str = "train",
     shuffle: Shuffle | None = None,
     epochs: range = range(1),
+    first_step: int = 0,
+    pieces: range | None = None,
 ) -> tf.data.Dataset:
     """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
 
     This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
-    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
+    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`. Where
+    several machines share a batch, `pieces` are the numbers of those of this one; None for all.
     """
-    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, epochs)
-    count = plan.num_batches * len(epochs) * plan.replicas
-    return _parse(_cut(batches, plan.replicas), dataset.record_format, count)
+    start = _Start(epochs, first_step)
+    pieces = range(plan.replicas) if pieces is None else pieces
+    batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, start)
+    batches = _cut(batches, plan.replicas, pieces)
+    count = plan.num_batches * len(pieces)
+    return _parse(batches, dataset.record_format).apply(start.counted(count))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Start:
+    """The epochs to read, and the step of the first of them to begin with."""
+
+    epochs: range
+    first_step: int
+
+    def skips(self) -> np.ndarray:
+        """Tells how many steps to leave out in each epoch, int64 `(epochs,)`."""
+        return np.where(np.arange(len(self.epochs)) == 0, self.first_step, 0)
+
+    def counted(self, elements_per_epoch: int):
+        """Makes the stage that says how many elements come: Keras' `fit` then knows as well.
+
+        How many batches the steps left out had shows only when they are read.
+        """
+        if self.first_step:
+            return lambda batches: batches
+        return tf.data.experimental.assert_cardinality(elements_per_epoch * len(self.epochs))
 
 
 def _serialized_batches(
@@ -124,7 +155,7 @@ def _serialized_batches(
     plan: BatchPlan,
     split: Split,
     shuffle: Shuffle | None,
-    epochs: range,
+    start: _Start,
 ) -> tf.data.Dataset:
     """Runs the stages up to `_fill`: dicts of `serialized`, `weight` and `ends_step`.
 
@@ -137,18 +168,25 @@ def _serialized_batches(
             f"{plan.num_sequences} sequences, the split has {split.num_sequences}"
             f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
         )
+    if not 0 <= start.first_step < plan.steps_per_epoch:
+        raise ValueError(
+            f"`first_step` must be from 0 to {plan.steps_per_epoch - 1}, got {start.first_step}."
+        )
     files = [str(file) for file in split.files]
 
-    def epoch(seeds):
+    def epoch(seeds, skipped):
         # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
         tf.compat.v1.get_default_graph().seed = 1
         records = _read_records(files, shuffle, seeds)
         records = _assign_buckets(records, dataset.record_format, plan, split.name)
-        batches = _mix(_group(records, plan), shuffle, seeds)
-        return _fill(_mark_steps(batches, plan), plan.replicas)
+        batches = _mark_steps(_mix(_group(records, plan), shuffle, seeds), plan)
+        if start.first_step:
+            batches = _skip_steps(batches, skipped)
+        return _fill(batches, plan.replicas)
 
+    epochs = start.epochs
     seeds = np.zeros((len(epochs), 3), np.int64) if shuffle is None else shuffle.seeds(epochs)
-    return tf.data.Dataset.from_tensor_slices(seeds).flat_map(epoch)
+    return tf.data.Dataset.from_tensor_slices((seeds, start.skips())).flat_map(epoch)
 
 
 def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
@@ -256,10 +294,19 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     def mark(before, batch):
         buckets, serialized = batch
         after = before - tf.gather(costs, buckets[0])
-        ends_step = (before - 1) // limit > (after - 1) // limit
-        return after, {"serialized": serialized, "ends_step": ends_step}
+        steps_left, steps_left_after = (before - 1) // limit, (after - 1) // limit
+        return after, {
+            "serialized": serialized,
+            "step": plan.steps_per_epoch - 1 - steps_left,
+            "ends_step": steps_left > steps_left_after,
+        }
 
     return batches.scan(tf.constant(plan.epoch_cost, tf.int64), mark)
+
+
+def _skip_steps(batches: tf.data.Dataset, skipped) -> tf.data.Dataset:
+    """Leaves out the batches of the first `skipped` steps."""
+    return batches.filter(lambda batch: batch["step"] >= skipped)
 
 
 def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
@@ -272,35 +319,34 @@ def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         if replicas > 1:
             serialized = tf.gather(serialized, index % rows)
         weight = tf.cast(index < rows, tf.float32)
-        return batch | {"serialized": serialized, "weight": weight}
+        return {"serialized": serialized, "weight": weight, "ends_step": batch["ends_step"]}
 
     return batches.map(fill)
 
 
-def _cut(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
-    """Cuts each batch into equal pieces, one per replica, in a row."""
+def _cut(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Dataset:
+    """Cuts each batch into equal pieces, one per replica, in a row, and takes some of them."""
+    taken = slice(pieces.start, pieces.stop)
 
     def cut(batch):
         return {
-            "serialized": tf.reshape(batch["serialized"], (replicas, -1)),
-            "weight": tf.reshape(batch["weight"], (replicas, -1)),
-            "ends_step": tf.repeat(batch["ends_step"], replicas),
+            "serialized": tf.reshape(batch["serialized"], (replicas, -1))[taken],
+            "weight": tf.reshape(batch["weight"], (replicas, -1))[taken],
+            "ends_step": tf.repeat(batch["ends_step"], len(pieces)),
         }
 
     return batches.map(cut).unbatch()
 
 
-def _parse(batches: tf.data.Dataset, record_format: RecordFormat, count: int) -> tf.data.Dataset:
-    """Parses whole batches, and says how many there are: Keras' `fit` then knows as well."""
+def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dataset:
+    """Parses whole batches."""
 
     def parse(batch):
         parsed = parse_examples(batch["serialized"], record_format)
         return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
 
-    return (
-        batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(count))
-        .prefetch(tf.data.AUTOTUNE)
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
+        tf.data.AUTOTUNE
     )
 
 

@@ -282,3 +282,60 @@ def test_open_dataset_refuses_metadata_of_another_hand(make_dataset):
 def test_shuffle_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         Shuffle(**options)
+
+
+def steps_of(batches):
+    """Groups the keys by step."""
+    steps = [[]]
+    for batch in batches.as_numpy_iterator():
+        steps[-1].append((batch["key"].tolist(), batch["weight"].tolist()))
+        if batch["ends_step"]:
+            steps.append([])
+    assert steps.pop() == []
+    return steps
+
+
+def test_reading_goes_on_from_any_step(make_dataset):
+    dataset = make_dataset([3] * 9 + [4] * 7 + [5] * 2 + [8], num_shards=2)
+    options = {"plan": plan_of(dataset, batch_size=4), "shuffle": Shuffle(5)}
+    steps = steps_of(equal_length_batches(dataset, epochs=range(3), **options))
+    per_epoch = options["plan"].steps_per_epoch
+    assert (per_epoch, len(steps)) == (5, 15)
+    for epoch, step in itertools.product(range(3), range(per_epoch)):
+        rest = equal_length_batches(dataset, epochs=range(epoch, 3), first_step=step, **options)
+        assert steps_of(rest) == steps[epoch * per_epoch + step :]
+
+
+def test_values_of_steps_left_out_are_not_parsed(make_dataset):
+    dataset = make_dataset([3] * 4 + [5] * 4)
+    options = {"plan": plan_of(dataset, batch_size=4)}
+    (file,) = dataset.split("train").files
+    examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(file))]
+    examples[0].features.feature["sequence"].float_list.value.pop()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    assert len(steps_of(equal_length_batches(dataset, first_step=1, **options))) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        steps_of(equal_length_batches(dataset, **options))
+
+
+@pytest.mark.parametrize("first_step", [-1, 2])
+def test_reading_refuses_a_step_that_no_epoch_has(make_dataset, first_step):
+    dataset = make_dataset([3] * 8)
+    plan = plan_of(dataset, batch_size=4)
+    with pytest.raises(ValueError, match=f"`first_step` must be from 0 to 1, got {first_step}"):
+        equal_length_batches(dataset, plan, first_step=first_step)
+
+
+def test_machines_take_the_pieces_that_are_theirs(make_dataset):
+    dataset = make_dataset([3] * 5 + [4] * 7)
+    options = {"plan": plan_of(dataset, batch_size=8, replicas=4), "shuffle": Shuffle(3)}
+    everything = list(replica_batches(dataset, **options).as_numpy_iterator())
+    for first in (0, 2):
+        own = replica_batches(dataset, pieces=range(first, first + 2), **options)
+        expected = [piece for i, piece in enumerate(everything) if first <= i % 4 < first + 2]
+        assert len(expected) == own.cardinality()
+        for received, piece in zip(own.as_numpy_iterator(), expected, strict=True):
+            np.testing.assert_array_equal(received["sequence"], piece["sequence"])
+            np.testing.assert_array_equal(received["weight"], piece["weight"])
