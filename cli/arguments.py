@@ -13,7 +13,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that only mean "not given"."""
 
     def _get_help_string(self, action):
-        if action.required or action.default in (None, False):
+        if action.required or action.default in (None, False, argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)
 
@@ -36,19 +36,21 @@ def options_checked(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
 
 
-def add_budget_arguments(parser: argparse.ArgumentParser) -> None:
+def add_budget_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Adds what a batch may hold, in one of two units."""
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
+        default=default,
         help="most sequences per batch, and the mean per step (64 if no budget is given)",
     )
     budget.add_argument(
         "--batch-timesteps",
         type=int,
         metavar="N",
+        default=default,
         help="most timesteps per batch, and the mean per step",
     )
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import typing
 
+import keras
 import tensorflow as tf
 
-WEIGHTINGS = ("sequence", "timestep")
+from padless.model.options import WEIGHTINGS
 
 
 class StepSums(typing.NamedTuple):
@@ -26,6 +27,8 @@ class StepSums(typing.NamedTuple):
         weight: sum of weights, float32.
         sequences: number of sequences, float32.
         timesteps: number of their timesteps, float32.
+        stops: above 0 if a machine was asked to stop, float32, see `Trainer.request_stop`.
+        gradient_norm: global norm of the loss' gradient, before it is clipped, float32.
         waited_seconds: time in which nothing ran because the next batch was not there, float64.
     """
 
@@ -33,12 +36,19 @@ class StepSums(typing.NamedTuple):
     weight: typing.Any
     sequences: typing.Any
     timesteps: typing.Any
+    stops: typing.Any
+    gradient_norm: typing.Any
     waited_seconds: typing.Any
 
     @property
     def loss(self):
         """Mean score, each sequence with its weight."""
         return self.error / self.weight
+
+
+# `error` to `timesteps` are added up batch by batch.
+_NUM_COUNTED = StepSums._fields.index("timesteps") + 1
+_WEIGHT = StepSums._fields.index("weight")
 
 
 class Trainer:
@@ -67,27 +77,36 @@ class Trainer:
         self.strategy = strategy
         self.weighting = weighting
         self.clip_norm = clip_norm
+        self._stop = tf.Variable(0.0, trainable=False)
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
-            self._sums = [_sum_over_replicas(()) for _ in StepSums._fields[:-1]]
+            self._sums = [_sum_over_replicas(()) for _ in range(_NUM_COUNTED)]
             self._gradients = [_sum_over_replicas(v.shape) for v in model.trainable_variables]
+
+    def request_stop(self) -> None:
+        """Lets the sums of the next step, on all machines, say that this one should stop."""
+        self._stop.assign(1.0)
 
     # Without AutoGraph, which does not know every version of Python that TensorFlow runs on.
     @tf.function(reduce_retracing=True, autograph=False)
     def train_step(self, iterator) -> StepSums:
         """Takes the batches of one step and updates the weights once.
 
-        Where the loss is not finite the weights stay as they are, so that one can see what it was.
+        Where loss or gradient is not finite the weights stay as they are, so that one can see what
+        it was. An optimizer that scales the loss sees such gradients, and scales less.
         """
         waited_seconds = self._run_batches(iterator, self._accumulate_gradients)
         sums, gradients = self.strategy.run(self._take_sums, args=(self._gradients,))
         step = StepSums(*self._first_replica(sums), waited_seconds)
+        is_finite = tf.math.is_finite(step.loss)
+        if not self.scales_loss:
+            is_finite &= tf.math.is_finite(step.gradient_norm)
 
         def apply():
-            self.strategy.run(self._apply_gradients, args=(gradients, sums[1]))
+            self.strategy.run(self._apply_gradients, args=(gradients, sums))
             return True
 
-        tf.cond(tf.math.is_finite(step.loss), apply, lambda: False)
+        tf.cond(is_finite, apply, lambda: False)
         return step
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -121,11 +140,20 @@ class Trainer:
     def _accumulate_gradients(self, batch):
         variables = [variable.value for variable in self.model.trainable_variables]
         with tf.GradientTape() as tape:
-            error = self._accumulate_error(batch)
+            error = self._scale * self._accumulate_error(batch, training=True)
         for total, gradient in zip(self._gradients, tape.gradient(error, variables), strict=True):
             total.assign_add(tf.cast(gradient, total.dtype))
 
-    def _accumulate_error(self, batch):
+    @property
+    def scales_loss(self) -> bool:
+        """Whether the optimizer wants the gradient of a larger loss, as for float16."""
+        return isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+    @property
+    def _scale(self):
+        return self.model.optimizer.dynamic_scale.value if self.scales_loss else 1.0
+
+    def _accumulate_error(self, batch, training=False):
         counted = batch["weight"]
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
@@ -136,10 +164,10 @@ class Trainer:
             total.assign_add(value)
         return error
 
-    def _apply_gradients(self, gradients, weight):
-        gradients = [gradient / weight for gradient in gradients]
+    def _apply_gradients(self, gradients, sums):
+        gradients = [gradient / sums[_WEIGHT] for gradient in gradients]
         if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * self._scale)
         # Keras adds up what the replicas give it, and each gives the whole.
         share = 1.0 / self.strategy.num_replicas_in_sync
         self.model.optimizer.apply(
@@ -149,13 +177,15 @@ class Trainer:
     def _take_sums(self, gradients):
         """Returns the sums and `gradients` over all replicas, and sets them back to 0."""
         accumulators = [*self._sums, *gradients]
-        context = tf.distribute.get_replica_context()
-        totals = context.all_reduce(
-            tf.distribute.ReduceOp.SUM, [total.read_value() for total in accumulators]
+        *sums, stops = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM,
+            [value.read_value() for value in (*accumulators, self._stop)],
         )
-        for total in accumulators:
-            total.assign(tf.zeros_like(total))
-        return totals[: len(self._sums)], totals[len(self._sums) :]
+        for accumulator in accumulators:
+            accumulator.assign(tf.zeros_like(accumulator))
+        gradients = sums[_NUM_COUNTED:]
+        norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros(())
+        return (*sums[:_NUM_COUNTED], stops, norm / (sums[_WEIGHT] * self._scale)), gradients
 
     def _first_replica(self, values):
         return tf.nest.map_structure(

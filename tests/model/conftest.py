@@ -104,7 +104,7 @@ def read_sequences():
 def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
-    def train_on(dataset, callbacks=(), run=None, **options):
+    def train_on(dataset, callbacks=(), run=None, resume=False, **options):
         run = run or tmp_path_factory.mktemp("runs") / "run"
         options = {"epochs": 2, "batch_size": 8, "verbose": 0, "learning_rate": 0.02} | options
         report = train(
@@ -112,6 +112,7 @@ def train_small(tmp_path_factory, small):
             run,
             architecture=small,
             options=TrainingOptions(**options),
+            resume=resume,
             callbacks=callbacks,
         )
         return run, report
