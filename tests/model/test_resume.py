@@ -189,6 +189,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(stopped, folde
     path = checkpoints.path(7)
     path.write_bytes(damage(path.read_bytes()))
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         train(folder, run, resume=True)
     message = f"{path}: the checkpoint is damaged .*; trying the one before it"
     assert any(re.match(message, str(warning.message)) for warning in caught)
