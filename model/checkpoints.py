@@ -100,7 +100,7 @@ class Checkpoints:
             ValueError: if there are checkpoints but all are damaged.
         """
         for leftover in self._directory.glob(f"*{_INCOMPLETE}"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         for step in reversed(self.steps()):
             try:
                 return step, *_read(self.path(step))

@@ -69,6 +69,11 @@ class TrainingLoop:
         return self._trainer.model
 
     @property
+    def epochs(self) -> int:
+        """Most epochs."""
+        return self._options.epochs
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps of training in an epoch."""
         return self._plans[TRAINING_SPLIT].steps_per_epoch
@@ -109,7 +114,9 @@ class TrainingLoop:
         calls.on_train_begin()
         try:
             with stop_requests() as self._stop:
-                self._deal()
+                if not self.is_over():
+                    with self.times.measure("starting"):
+                        self._deal()
                 while not self.is_over() and not self.model.stop_training:
                     self._run_epoch()
                 self._save()
@@ -123,18 +130,19 @@ class TrainingLoop:
         if step == self.steps_per_epoch:
             epoch, step = epoch + 1, 0
         self._batches = self._distribute(TRAINING_SPLIT, epoch, step)
-        self._warm_up()
+        self._warm_up(TRAINING_SPLIT, self._trainer.train_step, self._batches)
         if VALIDATION_SPLIT in self._plans:
             self._validation = self._distribute(VALIDATION_SPLIT, progress.epoch)
+            self._warm_up(VALIDATION_SPLIT, self._trainer.evaluation_step, self._validation)
 
     def _distribute(self, split: str, epoch: int, step: int = 0) -> Iterator:
-        """Deals the pieces of each batch out to the replicas, behind the largest when training.
+        """Deals the pieces of each batch out to the replicas, behind a step of the largest.
 
         Keys and labels are not read: the trainer does not need them, and a GPU holds no text.
         """
         numbers = dataclasses.replace(self._dataset.record_format, key=None, label=None)
         dataset = dataclasses.replace(self._dataset, record_format=numbers)
-        plan, is_training = self._plans[split], split == TRAINING_SPLIT
+        plan, shuffle = self._plans[split], self._shuffle if split == TRAINING_SPLIT else None
 
         def deal(context: tf.distribute.InputContext) -> tf.data.Dataset:
             local = plan.replicas // context.num_input_pipelines
@@ -143,27 +151,25 @@ class TrainingLoop:
                 dataset,
                 plan,
                 split=split,
-                shuffle=self._shuffle if is_training else None,
+                shuffle=shuffle,
                 epochs=range(epoch, self._options.epochs),
                 first_step=step,
                 pieces=range(first, first + local),
             )
-            if not is_training:
-                return batches
             return largest_batches(plan, numbers.num_features, local).concatenate(batches)
 
         return iter(self._trainer.strategy.distribute_datasets_from_function(deal))
 
-    def _warm_up(self) -> None:
-        """Traces the step and lets memory run out now or never: the batches have no weight."""
+    def _warm_up(self, split: str, run_step, batches: Iterator) -> None:
+        """Traces a step and lets memory run out now or never: the batches have no weight."""
         try:
-            self._trainer.train_step(self._batches)
+            run_step(batches)
         except tf.errors.ResourceExhaustedError as error:
-            rows, length = largest_shapes(self._plans[TRAINING_SPLIT])[0]
+            rows, length = largest_shapes(self._plans[split])[0]
             raise MemoryError(
-                f"The largest batches must fit into memory, but those of {rows} sequences with "
-                f"{length} timesteps do not: try a smaller `batch_size` or `batch_timesteps`, more "
-                "replicas, or fewer units."
+                f"The largest batches of split {split!r} must fit into memory, but {rows} "
+                f"sequences of {length} timesteps do not: try a smaller `batch_size` or "
+                "`batch_timesteps`, more replicas, or fewer units."
             ) from error
 
     def _run_epoch(self) -> None:
@@ -249,11 +255,10 @@ class TrainingLoop:
     def _stop_if_asked(self, sums: StepSums) -> None:
         """Stops on all machines after the same step: that after the one in which a signal came."""
         if sums.stops > 0:
-            path = self._save()
-            progress = self.state.progress
+            path, progress = self._save(), self.state.progress
             raise TrainingStopped(
-                f"stopped after step {progress.step} of epoch {progress.epoch + 1}; "
-                f"{f'the state is in {path}' if path else 'the state is not kept'}",
+                f"stopped after step {progress.step} of epoch {progress.epoch + 1}"
+                + (f"; the state is in {path}" if path else ""),
                 self._stop.signal or signal.SIGTERM,
             )
         if self._stop.signal is not None:
@@ -261,12 +266,13 @@ class TrainingLoop:
 
     def _is_checkpoint_due(self, *, after_step: bool = False) -> bool:
         every, minutes = self._options.checkpoint_steps, self._options.checkpoint_minutes
-        if after_step and every is not None and self._total_steps % every == 0:
+        if after_step and every is not None and self.total_steps % every == 0:
             return True
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     @property
-    def _total_steps(self) -> int:
+    def total_steps(self) -> int:
+        """Steps since the run began."""
         progress = self.state.progress
         return progress.epoch * self.steps_per_epoch + progress.step
 
@@ -278,6 +284,6 @@ class TrainingLoop:
             arrays, progress = self.state.capture()
             sizes = self._files.sizes() if self._files else {}
             state = {"progress": progress, "files": sizes}
-            path = self._checkpoints.save(self._total_steps, arrays, state)
+            path = self._checkpoints.save(self.total_steps, arrays, state)
         self._saved_at = time.monotonic()
         return path

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 _ADVICE = {
+    "starting": "its start, which comes once: longer runs spend less of their time on it",
     "computing": "computing",
     "waiting": (
         "reading: the model waited for batches; more shards, a faster disk or more CPU cores help"
@@ -22,12 +23,14 @@ class Times:
     """Seconds by what they were spent on.
 
     Attributes:
+        starting: tracing the steps, and the largest batches.
         waiting: for the batches of a step, while the devices had nothing to do.
         computing: the steps.
         validating: the evaluation after each epoch, its reading among it.
         checkpointing: writing the state of the run.
     """
 
+    starting: float = 0.0
     waiting: float = 0.0
     computing: float = 0.0
     validating: float = 0.0

@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -22,12 +24,19 @@ from etils import epath
 from padless.model import run_directory
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.checkpoints import Checkpoints
+from padless.model.cluster import (
+    check_same_number,
+    cluster_size,
+    is_chief,
+    lost_machines_explained,
+    wait_for_all,
+)
 from padless.model.lock import locked
 from padless.model.loop import TrainingLoop
 from padless.model.metrics_files import MetricsFiles
 from padless.model.optimizer import make_optimizer
 from padless.model.options import TrainingOptions
-from padless.model.replicas import mirrored_strategy
+from padless.model.replicas import make_strategy
 from padless.model.resume import check_same_run
 from padless.model.state import RunState
 from padless.model.timing import Times
@@ -107,7 +116,7 @@ def train(
             damaged.
         FloatingPointError: if the loss is not finite any more.
         MemoryError: if the largest batches do not fit into memory.
-        OSError: if a checkpoint cannot be written.
+        OSError: if a checkpoint cannot be written, or another machine of `TF_CONFIG` has stopped.
         RuntimeError: if another process trains in the run directory.
         TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
     """
@@ -117,31 +126,25 @@ def train(
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
-    strategy = mirrored_strategy(options.replicas)
+    strategy = make_strategy(options.replicas)
     plans = {
         split: _plan(dataset, split, options, strategy.num_replicas_in_sync)
         for split in (TRAINING_SPLIT, VALIDATION_SPLIT)
         if split in dataset.splits
     }
     config = _describe(directory, dataset, plans, architecture, options, strategy)
-    run = run_directory.make_run(run, resume=resume)
-    with locked(run):
-        _begin(run, config)
+    is_writer = is_chief(strategy)
+    run = run_directory.make_run(run, resume=resume) if is_writer else pathlib.Path(run)
+    with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
+        if is_writer:
+            _begin(run, config)
         trainer = _make_trainer(dataset, plans[TRAINING_SPLIT], architecture, options, strategy)
-        state, files = RunState(trainer.model), MetricsFiles(run)
-        checkpoints = Checkpoints(run / run_directory.CHECKPOINT_DIRECTORY)
-        _restore(state, checkpoints, files, options)
+        state = RunState(trainer.model)
         loop = TrainingLoop(trainer, dataset, plans, options=options, state=state)
-        if options.verbose != 0:
+        verbose = options.verbose if is_writer else 0
+        if verbose != 0:
             print(_introduce(plans, trainer.model, strategy))
-        if not (loop.is_over() and (run / run_directory.MODEL_FILE).exists()):
-            run_directory.discard_model(run)
-            calls = _callbacks(run, loop, options, callbacks)
-            loop.run(calls, checkpoints=checkpoints, files=files)
-            state.use_best()
-            run_directory.save_model(trainer.model, run)
-        elif options.verbose != 0:
-            print(f"the run has finished with {state.progress.epoch} epochs; ask for more to go on")
+        _run(loop, run, strategy, verbose=verbose, callbacks=callbacks)
     return _report(loop, plans[TRAINING_SPLIT])
 
 
@@ -161,32 +164,56 @@ def _make_trainer(dataset, plan, architecture, options, strategy) -> Trainer:
     return Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
 
 
-def _restore(state: RunState, checkpoints: Checkpoints, files: MetricsFiles, options) -> None:
-    """Takes up the newest checkpoint, or the beginning where there is none."""
-    checkpoint = checkpoints.restore()
-    if checkpoint is None:
-        files.cut({})
-        return
-    step, arrays, saved = checkpoint
-    state.restore(arrays, saved["progress"])
-    files.cut(saved["files"])
-    checkpoints.discard_after(step)
-    if options.verbose != 0:
-        progress = state.progress
+def _run(loop: TrainingLoop, run: pathlib.Path, strategy, *, verbose, callbacks) -> None:
+    """Goes on from the newest checkpoint to the end; one machine writes, the others wait for it."""
+    checkpoints = Checkpoints(run / run_directory.CHECKPOINT_DIRECTORY)
+    files = MetricsFiles(run) if is_chief(strategy) else None
+    was_begun = _restore(loop, checkpoints, files)
+    progress = loop.state.progress
+    if was_begun and verbose != 0:
         print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
+    check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
+    if loop.is_over() and (run / run_directory.MODEL_FILE).exists():
+        if verbose != 0:
+            print(f"the run has finished with {progress.epoch} epochs; ask for more to go on")
+        return
+    if files:
+        run_directory.discard_model(run)
+        callbacks = [*_logs(run), *callbacks]
+    calls = _callbacks(loop, verbose, callbacks)
+    loop.run(calls, checkpoints=checkpoints if files else None, files=files)
+    loop.state.use_best()
+    if files:
+        run_directory.save_model(loop.model, run)
+    wait_for_all(strategy)
 
 
-def _callbacks(run, loop: TrainingLoop, options: TrainingOptions, callbacks):
-    verbose = options.verbose
+def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
+    """Takes up the newest checkpoint; says no where there is none, and begins."""
+    checkpoint = checkpoints.restore()
+    if checkpoint is not None:
+        step, arrays, saved = checkpoint
+        loop.state.restore(arrays, saved["progress"])
+    if files:
+        files.cut(saved["files"] if checkpoint else {})
+        checkpoints.discard_after(step if checkpoint else 0)
+    return checkpoint is not None
+
+
+def _logs(run: pathlib.Path) -> list[keras.callbacks.Callback]:
+    directory = str(run / run_directory.TENSORBOARD_DIRECTORY)
+    return [keras.callbacks.TensorBoard(directory, write_graph=False)]
+
+
+def _callbacks(loop: TrainingLoop, verbose, callbacks) -> keras.callbacks.CallbackList:
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
-    logs = str(run / run_directory.TENSORBOARD_DIRECTORY)
     return keras.callbacks.CallbackList(
-        [keras.callbacks.TensorBoard(logs, write_graph=False), *callbacks],
+        list(callbacks),
         add_progbar=verbose > 0,
         model=loop.model,
         verbose=verbose,
-        epochs=options.epochs,
+        epochs=loop.epochs,
         steps=loop.steps_per_epoch,
     )
 
@@ -206,10 +233,13 @@ def _plan(dataset: SequenceDataset, split: str, options: TrainingOptions, replic
 def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strategy) -> str:
     plan = plans[TRAINING_SPLIT]
     devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
+    where = ", ".join(devices)
+    if (machines := cluster_size()) > 1:
+        where += f" on each of {machines} machines"
     text = (
         f"{plan.num_sequences:,} sequences in {plan.num_batches:,} equal-length batches, "
         f"{plan.padded_timesteps} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
-        f"{model.count_params():,} weights; replicas: {', '.join(devices)}"
+        f"{model.count_params():,} weights; replicas: {where}"
     )
     if VALIDATION_SPLIT not in plans:
         text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"

@@ -1,5 +1,6 @@
 """A training in a process of its own, which a test kills, or which kills itself where told."""
 
+import json
 import multiprocessing
 import os
 import pathlib
@@ -15,28 +16,45 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["padless.model"])
 
 
-def start(directory, run, *, killed_writing=None, **options):
+def start(directory, run, *, killed_writing=None, task=None, **options):
     """Starts a training, resumed if there is something to resume.
 
     Args:
         directory: dataset directory.
         run: run directory.
         killed_writing: the array, counted over all checkpoints, in whose writing it dies.
+        task: the number of this machine of a cluster, and the ports of all.
         options: of the training.
+
+    An error it ends with is written into `<run>.error<number>`.
     """
-    arguments = str(directory), str(run), killed_writing, OPTIONS | options
+    arguments = str(directory), str(run), killed_writing, task, OPTIONS | options
     process = _context.Process(target=_train, args=arguments)
     process.start()
     return process
 
 
-def _train(directory, run, killed_writing, options):
+def _train(directory, run, killed_writing, task, options):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if task is not None:
+        _join_cluster(*task)
     if killed_writing is not None:
         _die_in_array(killed_writing)
     architecture = Architecture(latent_size=3, units=4)
     options = TrainingOptions(**options)
-    train(directory, run, architecture=architecture, options=options, resume=True)
+    try:
+        train(directory, run, architecture=architecture, options=options, resume=True)
+    except Exception as error:
+        path = pathlib.Path(f"{run}.error{task[0] if task else ''}")
+        path.write_text(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _join_cluster(index, ports):
+    """Takes a place among processes that act as machines."""
+    workers = [f"localhost:{port}" for port in ports]
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    os.environ["TF_CONFIG"] = json.dumps(config)
 
 
 def _die_in_array(number):
