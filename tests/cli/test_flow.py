@@ -46,6 +46,7 @@ def test_train_leaves_a_run_directory(trained):
         "saved_model",
         "steps.csv",
         "tensorboard",
+        "timing.csv",
     }
 
 

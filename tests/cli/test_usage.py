@@ -40,8 +40,11 @@ def test_help_of_each_command(call, command):
         (["train", "d", "--run=r", "--replicas=0"], "`replicas` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--units=0"], "`units` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--latent-size=-1"], "`latent_size` must be at least 1, got -1"),
-        (["train", "d", "--run=r", "--learning-rate=0"], "`learning_rate` must be above 0, got 0"),
-        (["train", "d", "--run=r", "--clip-norm=0"], "`clip_norm` must be above 0, got 0"),
+        (
+            ["train", "d", "--run=r", "--learning-rate=0"],
+            "`learning_rate` must be above 0 and finite, got",
+        ),
+        (["train", "d", "--run=r", "--clip-norm=0"], "`clip_norm` must be above 0 and finite, got"),
         (["train", "d", "--run=r", "--patience=0"], "`patience` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--seed=-1"], "`seed` must be at least 0 and below 2**32"),
         (["score", "r", "a.npz", "--output", "./a.npz"], "--output must not be an INPUT"),
