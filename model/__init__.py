@@ -2,9 +2,10 @@
 
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.inference import Inference, write_parquet
-from padless.model.layers import DynamicRepeat, FusedLSTM, Standardize
+from padless.model.layers import DynamicRepeat, ReplicaDropout, Standardize
 from padless.model.options import TrainingOptions
 from padless.model.picture import draw_report
+from padless.model.recurrent import FusedLSTM, Recurrent
 from padless.model.replicas import mirrored_strategy
 from padless.model.report import RunReport, report_run
 from padless.model.run_directory import load_model, read_options
@@ -17,6 +18,8 @@ __all__ = [
     "DynamicRepeat",
     "FusedLSTM",
     "Inference",
+    "Recurrent",
+    "ReplicaDropout",
     "RunReport",
     "SequenceAutoencoder",
     "Standardize",

@@ -58,10 +58,12 @@ def test_model_has_the_layers_asked_for(make_model, kind):
     model = make_model(**kind)
     cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[kind["cell"]]
     assert len(model.encoder) == len(model.decoder) == kind["layers"]
+    for layer in (*model.encoder, *model.decoder):
+        assert isinstance(layer.forward_layer, cell)
+        assert layer.forward_layer.built
     for layer in model.encoder:
-        assert isinstance(layer, keras.layers.Bidirectional if kind["bidirectional"] else cell)
-    assert all(isinstance(layer, cell) for layer in model.decoder)
-    assert all(layer.built for layer in (*model.encoder, *model.decoder))
+        assert isinstance(layer.backward_layer, cell if kind["bidirectional"] else type(None))
+    assert all(layer.backward_layer is None for layer in model.decoder)
 
 
 def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
