@@ -72,7 +72,8 @@ def test_train_describes_itself(finished, validated_dataset):
     config = run_directory.read_config(run)
     assert config["dataset"] == str(folder_of(validated_dataset))
     assert config["architecture"] == {
-        "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False, "dropout": 0.0
+        "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False,
+        "dropout": 0.0,
     }  # fmt: skip
     assert config["training"]["epochs"] == 6
     assert config["replicas"] == len(config["devices"]) == 1
