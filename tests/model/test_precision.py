@@ -121,7 +121,8 @@ def test_mixed_precision_is_exported(make, precision, tmp_path):
     signature = [tf.TensorSpec((None, None, 3), tf.float32)]
     archive.add_endpoint("serve", model.analyze, input_signature=signature)
     archive.write_out(str(tmp_path / "saved_model"), verbose=False)
-    results = tf.saved_model.load(str(tmp_path / "saved_model")).serve(draw())
+    loaded = tf.saved_model.load(str(tmp_path / "saved_model"))
+    results = loaded.serve(draw())
     for name, expected in model.analyze(draw()).items():
         np.testing.assert_allclose(results[name], expected, rtol=1e-3, atol=1e-3)
 
