@@ -24,7 +24,7 @@ class FusedLSTM(keras.layers.LSTM):
     the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
     result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel;
     with a mask, dropout or unusual options Keras' own code runs as well. In mixed precision the
-    operation takes inputs and weights rounded to the half, and computes in float32.
+    operation takes inputs and weights rounded to 16 bits, and computes in float32.
     """
 
     MAX_FUSED_UNITS = 64
@@ -37,7 +37,7 @@ class FusedLSTM(keras.layers.LSTM):
         """Runs the timesteps; Keras calls this from `call`."""
         if mask is not None or not self._can_fuse(sequences, training):
             return super().inner_loop(sequences, initial_state, mask, training)
-        # `BlockLSTM` knows no bfloat16, and a CPU gains nothing by float16.
+        # `BlockLSTM` knows no bfloat16; float32 holds the values of both halves.
         by_time = tf.cast(tf.transpose(sequences, (1, 0, 2)), tf.float32)
         if self.go_backwards:
             by_time = tf.reverse(by_time, (0,))
@@ -108,6 +108,9 @@ class Recurrent(keras.layers.Layer):
         `(batch, timesteps, width)` or, of the last valid timestep, `(batch, width)`; `width` is
         `units`, twice that if bidirectional. A row is of no meaning behind its end.
 
+    Raises:
+        ValueError: if the cell is unknown or `dropout` is not from 0 to 1.
+
     Example:
         >>> import numpy as np
         >>> layer = Recurrent("gru", 4, bidirectional=True)
@@ -119,6 +122,8 @@ class Recurrent(keras.layers.Layer):
         self, cell, units, *, bidirectional=False, return_sequences=False, dropout=0.0, **kwargs
     ):
         super().__init__(**kwargs)
+        if cell not in CELLS:
+            raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {cell!r}.")
         self.cell, self.units = cell, units
         self.bidirectional, self.return_sequences = bidirectional, return_sequences
         self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)

@@ -229,3 +229,8 @@ def test_recurrent_reloads_without_custom_objects(tmp_path, kind):
     sequences = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
     np.testing.assert_array_equal(loaded(sequences), model(sequences))
     assert loaded.layers[-1].get_config() == layer.get_config()
+
+
+def test_recurrent_refuses_an_unknown_cell():
+    with pytest.raises(ValueError, match=r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"):
+        Recurrent("rnn", 4)
