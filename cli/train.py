@@ -17,6 +17,7 @@ DEFAULTS = {
     "units": 64,
     "layers": 1,
     "cell": "lstm",
+    "dropout": 0.0,
     "learning_rate": 3e-3,
     "schedule": "constant",
     "clip_norm": 1.0,
@@ -59,6 +60,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--layers", "in the encoder, and in the decoder", type=int)
     _add(parser, "--cell", "kind of layer", choices=("lstm", "gru"))
     _add(parser, "--bidirectional", "encode each sequence from both ends", action="store_true")
+    _add(parser, "--dropout", "share of a layer's inputs to drop when training", type=float)
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--clip-norm", "most of the gradient's norm", type=float)
     weightings = ("sequence", "timestep")
     _add(parser, "--weighting", "what weighs the same in the loss", choices=weightings)
-    precisions = ("float32", "mixed_bfloat16", "mixed_float16")
+    precisions = ("float32", "mixed_float16", "mixed_bfloat16")
     _add(parser, "--precision", "of the model's arithmetic", choices=precisions)
     patience = "stop after so many epochs without a better loss (by default never)"
     _add(parser, "--patience", patience, type=int)

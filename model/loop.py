@@ -130,10 +130,14 @@ class TrainingLoop:
         if step == self.steps_per_epoch:
             epoch, step = epoch + 1, 0
         self._batches = self._distribute(TRAINING_SPLIT, epoch, step)
-        self._warm_up(TRAINING_SPLIT, self._trainer.train_step, self._batches)
         if VALIDATION_SPLIT in self._plans:
             self._validation = self._distribute(VALIDATION_SPLIT, progress.epoch)
+        # The largest batches draw dropout as well: what is random must go on from where it was.
+        before = self.state.capture()
+        self._warm_up(TRAINING_SPLIT, self._trainer.train_step, self._batches)
+        if VALIDATION_SPLIT in self._plans:
             self._warm_up(VALIDATION_SPLIT, self._trainer.evaluation_step, self._validation)
+        self.state.restore(*before)
 
     def _distribute(self, split: str, epoch: int, step: int = 0) -> Iterator:
         """Deals the pieces of each batch out to the replicas, behind a step of the largest.

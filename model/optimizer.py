@@ -1,4 +1,4 @@
-"""The optimizer that a run asks for: Adam, its learning rate over the run, its loss scale."""
+"""The optimizer that a run asks for: Adam, and its learning rate over the run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ _RISING = 0.3
 def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
     """Makes the optimizer of a run.
 
-    Args:
-        options: `learning_rate`, `schedule` and `precision` are read.
-        steps: number of steps of all epochs.
+    A model in `mixed_float16` puts a `LossScaleOptimizer` around it when it is compiled.
 
-    Returns:
-        Adam; behind a loss scale where gradients are float16, as small ones would be 0 there.
+    Args:
+        options: `learning_rate` and `schedule` are read.
+        steps: number of steps of all epochs.
     """
-    adam = keras.optimizers.Adam(_schedule(options.schedule, options.learning_rate, steps))
-    if options.precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(adam)
-    return adam
+    return keras.optimizers.Adam(_schedule(options.schedule, options.learning_rate, steps))
 
 
 def _schedule(name: str, rate: float, steps: int):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from padless.model.autoencoder import PRECISIONS
 from padless.pipeline.plan import Budget
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What may be another when a run is resumed: none of it changes what a step computes.
 FREE_TO_CHANGE = (
     "epochs",

@@ -63,12 +63,14 @@ class Trainer:
         strategy: the strategy it was built under.
         weighting: `"sequence"`, each sequence weighs 1, or `"timestep"`, each weighs its length.
         clip_norm: most that the global norm of a step's gradient may be, or None.
+        exact: whether all sequences of a batch have one length. Where they do not, those that are
+            shorter are taken as padded at the end.
 
     Raises:
         ValueError: if the weighting is unknown or `clip_norm` is not above 0.
     """
 
-    def __init__(self, model, strategy, *, weighting="sequence", clip_norm=None):
+    def __init__(self, model, strategy, *, weighting="sequence", clip_norm=None, exact=True):
         if weighting not in WEIGHTINGS:
             raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
         if clip_norm is not None and not clip_norm > 0:
@@ -77,6 +79,7 @@ class Trainer:
         self.strategy = strategy
         self.weighting = weighting
         self.clip_norm = clip_norm
+        self.exact = exact
         self._stop = tf.Variable(0.0, trainable=False)
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
@@ -157,8 +160,9 @@ class Trainer:
         counted = batch["weight"]
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
-        score = tf.cast(self.model.analyze(batch["sequence"])["score"], weight.dtype)
-        error = tf.reduce_sum(weight * score)
+        length = None if self.exact else batch["length"]
+        outputs = self.model.analyze(batch["sequence"], length, training=training)
+        error = tf.reduce_sum(weight * outputs["score"])
         counts = (tf.reduce_sum(value) for value in (weight, counted, counted * lengths))
         for total, value in zip(self._sums, (error, *counts), strict=True):
             total.assign_add(value)

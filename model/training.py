@@ -159,7 +159,9 @@ def _make_trainer(dataset, plan, architecture, options, strategy) -> Trainer:
     keras.utils.set_random_seed(options.seed)
     steps = options.epochs * plan.steps_per_epoch
     with strategy.scope():
-        model = SequenceAutoencoder.for_moments(dataset.moments, architecture)
+        model = SequenceAutoencoder.for_moments(
+            dataset.moments, architecture, precision=options.precision
+        )
         model.compile(optimizer=make_optimizer(options, steps))
     return Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
 

@@ -1,6 +1,7 @@
 """`padless train` as a process that is stopped and resumed."""
 
 import dataclasses
+import os
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from padless.cli import train as train_command
+from padless.cli.tensorflow_start import LOG_LEVEL
 from padless.model import Architecture, TrainingOptions, read_options
 from padless.model.options import PRECISIONS, SCHEDULES, WEIGHTINGS
 
@@ -63,11 +65,14 @@ def test_resume_refuses_other_options(call, trained, options, message):
 def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
     run = tmp_path / "run"
     argv = ["train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--verbose", 0]
+    # Set by the commands that ran in this process; a user who sets it wants to see more.
+    environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
     process = subprocess.Popen(
         [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
     )
     deadline = time.monotonic() + 120
     while not (run / "history.csv").exists():

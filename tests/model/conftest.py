@@ -46,11 +46,14 @@ def make_model():
 def make_trainer():
     """Builds a trainer of a small model for a dataset, with the same weights for any replicas."""
 
-    def make(dataset, replicas=1, optimizer=None, **options):
+    def make(dataset, replicas=1, optimizer=None, *, precision="float32", dropout=0.0, **options):
         keras.utils.set_random_seed(1)
+        architecture = Architecture(**SMALL, dropout=dropout)
         strategy = mirrored_strategy(replicas)
         with strategy.scope():
-            model = SequenceAutoencoder.for_moments(dataset.moments, Architecture(**SMALL))
+            model = SequenceAutoencoder.for_moments(
+                dataset.moments, architecture, precision=precision
+            )
             model.compile(optimizer=keras.optimizers.get(optimizer or "sgd"))
         return Trainer(model, strategy, **options)
 

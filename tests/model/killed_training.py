@@ -10,7 +10,7 @@ import numpy as np
 
 from padless.model import Architecture, TrainingOptions, train
 
-OPTIONS = {"epochs": 4, "batch_size": 6, "verbose": 0, "learning_rate": 0.02}
+OPTIONS = {"dropout": 0.0, "epochs": 4, "batch_size": 6, "verbose": 0, "learning_rate": 0.02}
 # A new process takes a copy of one that has imported TensorFlow but not used it: 1 s, not 8.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["padless.model"])
@@ -40,7 +40,8 @@ def _train(directory, run, killed_writing, task, options):
         _join_cluster(*task)
     if killed_writing is not None:
         _die_in_array(killed_writing)
-    architecture = Architecture(latent_size=3, units=4)
+    # Dropout draws from a random state, which must go on as well.
+    architecture = Architecture(latent_size=3, units=4, dropout=options.pop("dropout"))
     options = TrainingOptions(**options)
     try:
         train(directory, run, architecture=architecture, options=options, resume=True)

@@ -41,10 +41,3 @@ def test_one_cycle_rises_for_three_tenths_and_falls():
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_a_schedule_fits_a_run_of_one_step(schedule):
     assert np.isfinite(rates(schedule, 1)).all()
-
-
-def test_float16_scales_the_loss():
-    optimizer = make_optimizer(TrainingOptions(precision="mixed_float16"), 9)
-    assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    plain = make_optimizer(TrainingOptions(precision="mixed_bfloat16"), 9)
-    assert isinstance(plain, keras.optimizers.Adam)

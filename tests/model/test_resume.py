@@ -75,7 +75,7 @@ def kill_after_steps(process, run, steps):
 @pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_ends_as_one_that_never_was(folder, tmp_path, kills):
     """Every third kill comes while a checkpoint is written, the others at random steps."""
-    options = {"epochs": EPOCHS, "checkpoint_steps": 4, "schedule": "one_cycle"}
+    options = {"epochs": EPOCHS, "checkpoint_steps": 4, "schedule": "one_cycle", "dropout": 0.2}
     run_to_the_end(folder, tmp_path / "whole", **options)
     rng = np.random.default_rng(kills)
     run = tmp_path / "killed"

@@ -193,6 +193,42 @@ def test_a_step_whose_loss_is_not_finite_leaves_weights_and_optimizer_as_they_ar
     assert np.isfinite(trainer.train_step(batches).loss)
 
 
+def test_float16_trains_as_float32_does(make_trainer, deal, weights_of, dataset):
+    """The loss is scaled by 2**15 and back: what is left is the rounding of 16 bits."""
+    steps = {}
+    for precision in ("float32", "mixed_float16"):
+        options = {"precision": precision, "clip_norm": 0.1}
+        trainer = make_trainer(dataset, replicas=2, optimizer="sgd", **options)
+        assert trainer.scales_loss == (precision == "mixed_float16")
+        start = weights_of(trainer.model)
+        sums = trainer.train_step(deal(trainer, dataset, BATCH_SIZE)[0])
+        steps[precision] = weights_of(trainer.model) - start, float(sums.gradient_norm)
+    (expected, norm), (change, scaled_norm) = steps.values()
+    assert np.linalg.norm(change - expected) <= 0.01 * np.linalg.norm(expected)
+    assert scaled_norm == pytest.approx(norm, rel=0.01)
+    assert np.linalg.norm(expected) == pytest.approx(0.01 * min(norm, 0.1), rel=1e-3)
+
+
+def test_a_gradient_that_overflows_lowers_the_scale(make_trainer, deal, weights_of, dataset):
+    trainer = make_trainer(dataset, replicas=2, optimizer="sgd", precision="mixed_float16")
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    trainer.model.optimizer.dynamic_scale.assign(2.0**126)
+    before = weights_of(trainer.model)
+    assert not np.isfinite(trainer.train_step(batches).gradient_norm)
+    np.testing.assert_array_equal(weights_of(trainer.model), before)
+    assert trainer.model.optimizer.dynamic_scale.numpy() == 2.0**125
+
+
+def test_dropout_is_for_training_alone(make_trainer, deal, dataset):
+    trainers = dropping, exact = make_trainer(dataset, dropout=0.5), make_trainer(dataset)
+    dropping.model.set_weights(exact.model.get_weights())
+    batches = [deal(trainer, dataset, BATCH_SIZE, epochs=2)[0] for trainer in trainers]
+    evaluated = [float(t.evaluation_step(b).loss) for t, b in zip(trainers, batches, strict=True)]
+    assert evaluated[0] == evaluated[1]
+    trained = [float(t.train_step(b).loss) for t, b in zip(trainers, batches, strict=True)]
+    assert abs(trained[0] - trained[1]) > 1e-3
+
+
 def test_a_step_measures_how_long_it_waited_for_its_batches(make_trainer, dataset):
     trainer = make_trainer(dataset)
     plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
