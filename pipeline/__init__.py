@@ -6,8 +6,10 @@ without it.
 
 import importlib
 
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import BatchCost
 from padless.pipeline.directory import SequenceDataset, Split, open_dataset, open_records
-from padless.pipeline.plan import BatchPlan, Budget, plan_batches
+from padless.pipeline.plan import BatchPlan, plan_batches, plan_frontier
 from padless.pipeline.records import RecordFormat
 
 _NEED_TENSORFLOW = {
@@ -17,6 +19,7 @@ _NEED_TENSORFLOW = {
 }
 
 __all__ = [
+    "BatchCost",
     "BatchPlan",
     "Budget",
     "RecordFormat",
@@ -27,6 +30,7 @@ __all__ = [
     "open_dataset",
     "open_records",
     "plan_batches",
+    "plan_frontier",
     "replica_batches",
 ]
 
