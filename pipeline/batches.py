@@ -1,5 +1,7 @@
 """The tf.data batches: every sequence once per epoch, grouped by length, nothing padded.
 
+Only a plan whose `max_padding` is above 0 may group neighbouring lengths and pad them to one.
+
 Stages, each a function from dataset to dataset:
 
 1. `_read_records`   shards in a drawn order, interleaved; records drawn from a buffer
@@ -24,7 +26,12 @@ import tensorflow as tf
 
 from padless.pipeline.directory import SequenceDataset, Split
 from padless.pipeline.plan import BatchPlan
-from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.records import (
+    RecordFormat,
+    parse_examples,
+    parse_lengths,
+    parse_padded_examples,
+)
 
 _LENGTHS_PARSED_AT_ONCE = 1024
 _SHARDS_READ_AT_ONCE = 8
@@ -89,7 +96,8 @@ def equal_length_batches(
         A dataset of dicts with
 
         - `sequence`: `(batch, timesteps, features)` float32, raw units;
-        - `length`: `(batch,)` int64, each equal to `timesteps`;
+        - `length`: `(batch,)` int64, each equal to `timesteps`; where the plan merges lengths, at
+          most that, and `sequence` holds zeros from there on;
         - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
         - `ends_step`: `()` bool, whether the batch is the last one of its step;
         - `key` and `label`: `(batch,)` string, where the records have them.
@@ -102,7 +110,7 @@ def equal_length_batches(
     """
     start = _Start(epochs, first_step)
     batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, start)
-    return _parse(batches, dataset.record_format).apply(start.counted(plan.num_batches))
+    return _parse(batches, dataset.record_format, plan).apply(start.counted(plan.num_batches))
 
 
 def replica_batches(
@@ -126,7 +134,7 @@ def replica_batches(
     batches = _serialized_batches(dataset, plan, dataset.split(split), shuffle, start)
     batches = _cut(batches, plan.replicas, pieces)
     count = plan.num_batches * len(pieces)
-    return _parse(batches, dataset.record_format).apply(start.counted(count))
+    return _parse(batches, dataset.record_format, plan).apply(start.counted(count))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def _serialized_batches(
     shuffle: Shuffle | None,
     start: _Start,
 ) -> tf.data.Dataset:
-    """Runs the stages up to `_fill`: dicts of `serialized`, `weight` and `ends_step`.
+    """Runs the stages up to `_fill`: dicts of `serialized`, `weight`, `bucket`, `ends_step`.
 
     One dataset spans the epochs, as to take down an iterator under a strategy and make the next
     one takes longer than an epoch of a small dataset.
@@ -211,47 +219,49 @@ def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
 def _assign_buckets(
     records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
 ) -> tf.data.Dataset:
-    """Pairs each record with its bucket: the first of its length until that is full, then the next.
+    """Pairs each record with its bucket: the first of its run until that is full, then the next.
 
     Counting here is what guarantees that an epoch is the plan: a record too many is an error at
-    once, a record too few at the end, which an empty chunk marks.
+    once, a record too few at the end, which an empty chunk marks. Lengths are counted each on its
+    own, so that one too many does not hide one too few of a length it is merged with.
     """
-    first, capacity, planned = _bucket_tables(plan)
+    first, planned = _length_tables(plan)
+    capacity = plan.bucket_batch_sizes * plan.bucket_num_batches
     longest = len(planned) - 1
 
     def assign(seen, serialized):
         lengths = parse_lengths(serialized, record_format)
         known = tf.clip_by_value(lengths, 0, longest)
-        rank = tf.gather(seen, known) + _rank_among_equals(known)
-        in_plan = tf.where(lengths == known, rank < tf.gather(planned, known), False)
+        bucket = tf.gather(first, known)
+        rank = tf.gather(seen["bucket"], bucket) + _rank_among_equals(bucket)
+        seen = {"bucket": _count(seen["bucket"], bucket), "length": _count(seen["length"], known)}
+        counted = tf.gather(seen["length"], known) <= tf.gather(planned, known)
         at_end = tf.equal(tf.size(serialized), 0)
+        complete = tf.reduce_all(seen["length"] == planned)
         checks = [
-            tf.debugging.Assert(tf.reduce_all(in_plan), [_too_many(split)]),
-            tf.debugging.Assert(~at_end | tf.reduce_all(seen == planned), [_too_few(split)]),
+            tf.debugging.Assert(tf.reduce_all(counted & (lengths == known)), [_too_many(split)]),
+            tf.debugging.Assert(~at_end | complete, [_too_few(split)]),
         ]
         with tf.control_dependencies(checks):
-            bucket = tf.gather(first, known) + tf.cast(rank >= tf.gather(capacity, known), tf.int64)
-        seen = tf.tensor_scatter_nd_add(seen, known[:, None], tf.ones_like(known))
+            bucket += tf.cast(rank >= tf.gather(capacity, bucket), tf.int64)
         return seen, (bucket, serialized)
 
     end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
-    return (
-        records.batch(_LENGTHS_PARSED_AT_ONCE)
-        .concatenate(end)
-        .scan(tf.zeros_like(planned), assign)
-        .unbatch()
-    )
+    none = {"bucket": tf.zeros_like(capacity), "length": tf.zeros_like(planned)}
+    return records.batch(_LENGTHS_PARSED_AT_ONCE).concatenate(end).scan(none, assign).unbatch()
 
 
-def _bucket_tables(plan: BatchPlan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tabulates by length: its first bucket, that bucket's capacity, the sequences planned."""
-    first, capacity, planned = np.zeros((3, max(plan.lengths) + 1), np.int64)
-    sizes = plan.bucket_batch_sizes * plan.bucket_num_batches
-    for bucket, length in reversed(list(enumerate(plan.bucket_lengths.tolist()))):
-        first[length] = bucket
-        capacity[length] = sizes[bucket]
-        planned[length] += sizes[bucket]
-    return first, capacity, planned
+def _length_tables(plan: BatchPlan) -> tuple[np.ndarray, np.ndarray]:
+    """Tabulates by length: the first bucket of its run, the sequences planned."""
+    lengths = list(plan.lengths)
+    first, planned = np.zeros((2, max(lengths) + 1), np.int64)
+    first[lengths] = np.searchsorted(plan.bucket_lengths, lengths)
+    planned[lengths] = list(plan.lengths.values())
+    return first, planned
+
+
+def _count(seen: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    return tf.tensor_scatter_nd_add(seen, values[:, None], tf.ones_like(values))
 
 
 def _rank_among_equals(values: tf.Tensor) -> tf.Tensor:
@@ -297,6 +307,7 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
         steps_left, steps_left_after = (before - 1) // limit, (after - 1) // limit
         return after, {
             "serialized": serialized,
+            "bucket": buckets[0],
             "step": plan.steps_per_epoch - 1 - steps_left,
             "ends_step": steps_left > steps_left_after,
         }
@@ -319,7 +330,8 @@ def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
         if replicas > 1:
             serialized = tf.gather(serialized, index % rows)
         weight = tf.cast(index < rows, tf.float32)
-        return {"serialized": serialized, "weight": weight, "ends_step": batch["ends_step"]}
+        kept = {name: batch[name] for name in ("bucket", "ends_step")}
+        return kept | {"serialized": serialized, "weight": weight}
 
     return batches.map(fill)
 
@@ -332,17 +344,29 @@ def _cut(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Data
         return {
             "serialized": tf.reshape(batch["serialized"], (replicas, -1))[taken],
             "weight": tf.reshape(batch["weight"], (replicas, -1))[taken],
+            "bucket": tf.repeat(batch["bucket"], len(pieces)),
             "ends_step": tf.repeat(batch["ends_step"], len(pieces)),
         }
 
     return batches.map(cut).unbatch()
 
 
-def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dataset:
+def _parse(
+    batches: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan
+) -> tf.data.Dataset:
     """Parses whole batches."""
+    shortest, longest = tf.constant(plan.bucket_shortest), tf.constant(plan.bucket_lengths)
 
     def parse(batch):
-        parsed = parse_examples(batch["serialized"], record_format)
+        if plan.is_exact:
+            parsed = parse_examples(batch["serialized"], record_format)
+        else:
+            parsed = parse_padded_examples(
+                batch["serialized"],
+                record_format,
+                shortest=tf.gather(shortest, batch["bucket"]),
+                longest=tf.gather(longest, batch["bucket"]),
+            )
         return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
 
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
