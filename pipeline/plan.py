@@ -241,12 +241,21 @@ def plan_frontier(
     return plans
 
 
+def check_max_padding(max_padding: float) -> None:
+    """Checks a bound on the padding before there are lengths to plan.
+
+    Raises:
+        ValueError: if it is negative or not finite.
+    """
+    if not 0 <= max_padding < math.inf:
+        raise ValueError(f"`max_padding` must be at least 0 and finite, got {max_padding}.")
+
+
 def _check(lengths, budget: Budget, *, replicas: int, max_paddings: Sequence[float]) -> None:
     if replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
     for bound in max_paddings:
-        if not 0 <= bound < math.inf:
-            raise ValueError(f"`max_padding` must be at least 0 and finite, got {bound}.")
+        check_max_padding(bound)
     if not lengths:
         raise ValueError("`lengths` must count at least one sequence, got none.")
     if budget.max_sequences(longest := max(lengths)) < 1:
