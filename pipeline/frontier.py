@@ -21,7 +21,7 @@ def list_frontier(plans: Sequence[BatchPlan]) -> str:
     """
     head = (
         f"{'at most':>8} {'padded':>8} {'batches':>9} {'steps':>8} {'in a row':>12} "
-        f"{'predicted seconds':>18} {'full batches':>13}"
+        f"{'predicted seconds':>18} {'full batches':>13} {'mean fill':>10}"
     )
     most = max(plan.padded_timesteps for plan in plans)
     below = itertools.takewhile(lambda plan: plan.padded_timesteps < most, plans)
@@ -33,7 +33,8 @@ def _frontier_line(plan: BatchPlan) -> str:
     return (
         f"{100 * plan.max_padding:>6g} % {100 * plan.padding:>6.2f} % {plan.num_batches:>9,} "
         f"{plan.steps_per_epoch:>8,} {plan.timesteps_in_a_row:>12,} "
-        f"{plan.predicted_seconds:>18.3g} {100 * plan.full_share:>11.0f} %"
+        f"{plan.predicted_seconds:>18.3g} {100 * plan.full_share:>11.0f} % "
+        f"{100 * plan.mean_fill:>8.0f} %"
     )
 
 
@@ -59,23 +60,23 @@ def draw_frontier(plans: Sequence[BatchPlan], path: epath.PathLike) -> None:
     axes = figure.subplots(1, 3)
     _draw_steps(axes[0], plans, {"batches": "num_batches", "steps": "steps_per_epoch"})
     axes[0].set_title("batches and steps per epoch")
-    axes[0].legend()
-    _draw_steps(axes[1], plans, {"predicted": "predicted_seconds"})
+    _draw_steps(axes[1], plans, {"by the cost given": "predicted_seconds"})
     axes[1].set_title("predicted seconds per epoch")
-    _draw_steps(axes[2], plans, {"full": "full_share"})
-    axes[2].set_title("share of full batches")
-    axes[2].set_ylim(-0.05, 1.05)
+    _draw_steps(axes[2], plans, {"share that is full": "full_share", "mean fill": "mean_fill"})
+    axes[2].set_title("how full the batches are")
+    axes[2].set_ylim(0, 1.05)
     figure.savefig(path, dpi=110)
 
 
 def _draw_steps(axes, plans: list[BatchPlan], values: dict[str, str]) -> None:
     """Draws each value as it stays until the bound allows the next plan."""
     reached = [100 * plan.padding for plan in plans]
-    end = 1.1 * reached[-1] or 1.0
-    for i, (label, name) in enumerate(values.items()):
+    end, marked = 1.1 * reached[-1] or 1.0, range(len(plans))
+    style = {"drawstyle": "steps-post", "marker": "o", "markersize": 3, "markevery": marked}
+    for label, name in values.items():
         heights = [getattr(plan, name) for plan in plans]
-        axes.step([*reached, end], [*heights, heights[-1]], where="post", color=f"C{i}")
-        axes.plot(reached, heights, "o", color=f"C{i}", markersize=3, label=label)
-    axes.set_ylim(bottom=0)
+        axes.plot([*reached, end], [*heights, heights[-1]], label=label, **style)
+    axes.set_ylim(0, 1.05 * axes.dataLim.ymax)
     axes.grid(alpha=0.3)
     axes.set_xlabel("bound: padded timesteps, % of the sequences' own")
+    axes.legend()

@@ -82,15 +82,30 @@ class BatchPlan:
         return int(self.bucket_num_batches.sum())
 
     @property
+    def bucket_limits(self) -> np.ndarray:
+        """Most sequences that the budget allows in a batch of the bucket, int64 `(buckets,)`."""
+        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
+        return np.array(limits, np.int64)
+
+    @property
     def partial_batches(self) -> int:
         """Batches with fewer sequences than the budget allows at their length."""
-        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
-        return int(self.bucket_num_batches[self.bucket_batch_sizes < limits].sum())
+        return int(self.bucket_num_batches[self.bucket_batch_sizes < self.bucket_limits].sum())
 
     @property
     def full_share(self) -> float:
         """Share of the batches that are not partial."""
         return 1 - self.partial_batches / self.num_batches
+
+    @property
+    def mean_fill(self) -> float:
+        """Sequences of a batch as a share of the most that the budget allows, over all batches.
+
+        Batches of a length are balanced, 33 + 32 and not 64 + 1, so few may be full where all are
+        nearly so.
+        """
+        fill = self.bucket_batch_sizes / self.bucket_limits
+        return float(fill @ self.bucket_num_batches) / self.num_batches
 
     @property
     def steps_per_epoch(self) -> int:

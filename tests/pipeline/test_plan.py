@@ -68,6 +68,12 @@ def test_plan_batches_does_not_depend_on_replicas_but_for_filler():
     assert four.filler_rows == 3 + 0 + 3 + 0 + 1 + 1
 
 
+def test_mean_fill_is_over_batches():
+    plan = plan_batches({5: 64, 7: 65}, batch_size=64)
+    assert plan.full_share == pytest.approx(1 / 3)
+    assert plan.mean_fill == pytest.approx((64 + 33 + 32) / 64 / 3)
+
+
 def test_partial_batches_counts_batches_below_the_limit():
     assert plan_batches({5: 128, 7: 65, 9: 3}, batch_size=64).partial_batches == 3
 
