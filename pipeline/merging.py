@@ -185,7 +185,7 @@ def _thin(padded: np.ndarray, seconds: np.ndarray, before: _Prefix) -> np.ndarra
 
     A float32 holds these bits at its front, exponent first, in the order of the numbers. The price
     of padding is what a timestep more saved on the lengths before. Without one, the ways that pad a
-    little more would win in every cell and at every length, and small bounds be up to 40 % off.
+    little more would win in every cell and at every length: at a bound of 0.1 % that cost 14 %.
     """
     cells = padded.astype(np.float32).view(np.int32) >> _FLOAT32_FRACTION_BITS - _BITS_APART
     edges = np.arange(cells.max() + 1, dtype=np.int32) << _FLOAT32_FRACTION_BITS - _BITS_APART
