@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test lint demo clean
+.PHONY: install test proofs lint demo clean
 
 install: $(INSTALLED)
 
@@ -18,6 +18,9 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest
+
+proofs: install
+	$(BIN)/python -m pytest -m slow
 
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/japanese_vowels/demo.sh build/demo

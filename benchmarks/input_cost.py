@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 from generated import write_dataset
 
-from padless.pipeline.batches import Shuffle, equal_length_batches
+from padless.pipeline.batches import equal_length_batches
+from padless.pipeline.grouping import Shuffle
 from padless.pipeline.plan import plan_batches
 
 BATCH_SIZE = 64

@@ -88,8 +88,8 @@ def padless_way(dataset, units, replicas, epochs):
 
     def train_epoch():
         for _ in range(plan.steps_per_epoch):
-            error, weight = trainer.train_step(batches)
-        return float(error / weight)
+            sums = trainer.train_step(batches)
+        return float(sums.loss)
 
     return train_epoch, plan.computed_timesteps
 

@@ -13,7 +13,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that only mean "not given"."""
 
     def _get_help_string(self, action):
-        if action.required or action.default in (None, False):
+        if action.required or action.default in (None, False, argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)
 
@@ -36,20 +36,41 @@ def options_checked(parser: argparse.ArgumentParser) -> Iterator[None]:
         parser.error(str(error))
 
 
-def add_budget_arguments(parser: argparse.ArgumentParser) -> None:
+def add_budget_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Adds what a batch may hold, in one of two units."""
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
+        default=default,
         help="most sequences per batch, and the mean per step (64 if no budget is given)",
     )
     budget.add_argument(
         "--batch-timesteps",
         type=int,
         metavar="N",
+        default=default,
         help="most timesteps per batch, and the mean per step",
+    )
+
+
+def add_padding_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the bound on the padding, and what decides what is padded within it."""
+    parser.add_argument(
+        "--max-padding",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="most padded timesteps, as a share of the sequences' own: above 0, neighbouring "
+        "lengths share batches where that is predicted to save time",
+    )
+    parser.add_argument(
+        "--batch-cost",
+        type=seconds_of_a_batch,
+        metavar="A,B,C",
+        help="seconds per batch, per timestep in a row and per computed timestep (by default those "
+        "of a small LSTM on a CPU)",
     )
 
 
@@ -107,6 +128,15 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
 def comma_separated(text: str) -> tuple[str, ...]:
     """Parses `a,b,c`; a name that holds a comma stands in double quotes."""
     return tuple(next(csv.reader([text], strict=True)))
+
+
+def seconds_of_a_batch(text: str) -> tuple[float, float, float]:
+    """Parses `4e-3,6e-5,4e-6`."""
+    try:
+        per_batch, in_a_row, computed = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be three numbers A,B,C, got {text!r}") from None
+    return per_batch, in_a_row, computed
 
 
 def shares(text: str) -> dict[str, float]:

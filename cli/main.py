@@ -1,8 +1,8 @@
 """The `padless` command.
 
-Exit codes: 0 done, 1 the work failed, 2 bad usage. Each subcommand is a module of this package with
-`add_arguments(parser)` and `run(args)`; what it needs is imported when it runs, so that `--help`
-answers at once.
+Exit codes: 0 done, 1 the work failed, 2 bad usage, 128 + the number of a signal that ended it. Each
+subcommand is a module of this package with `add_arguments(parser)` and `run(args)`; what it needs
+is imported when it runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command in NEED_TENSORFLOW:
             start_tensorflow()
-        args.run(args)
+        return args.run(args) or 0
     except KeyboardInterrupt:
         print(f"padless {args.command}: interrupted", file=sys.stderr)
         return 130
@@ -48,7 +48,6 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"padless {args.command}: error: {_explain(error)}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _is_answer(error: Exception) -> bool:

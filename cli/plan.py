@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from padless.cli.arguments import add_budget_arguments, options_checked
+from padless.cli.arguments import add_budget_arguments, add_padding_arguments, options_checked
 from padless.cli.progress import progress_of
 from padless.cli.tensorflow_start import start_tensorflow
 
@@ -32,29 +32,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the order, as of `padless train`"
     )
+    parser.add_argument(
+        "--frontier", action="store_true", help="also list what other bounds on the padding give"
+    )
+    parser.add_argument(
+        "--picture",
+        metavar="FILE.png",
+        help="picture of what each bound gives; needs the extra `plot`",
+    )
     add_budget_arguments(parser)
+    add_padding_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
-    from padless.pipeline import Budget, open_dataset, plan_batches
+    from padless.pipeline import open_dataset, plan_batches, plan_frontier
+    from padless.pipeline.frontier import PICTURE_BOUNDS, TABLE_BOUNDS, draw_frontier, list_frontier
 
-    with options_checked(args.parser):
-        Budget.of(args.batch_size, args.batch_timesteps)
-        for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
-            if (value := getattr(args, name)) is not None and value < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+    options = _plan_options(args)
     dataset = open_dataset(args.dataset)
-    plan = plan_batches(
-        dataset.split(args.split).lengths,
-        batch_size=args.batch_size,
-        batch_timesteps=args.batch_timesteps,
-        replicas=args.replicas,
-    )
+    lengths = dataset.split(args.split).lengths
+    plan = plan_batches(lengths, max_padding=args.max_padding, **options)
     print(f"{dataset.name}, split {args.split}")
     print(plan.summary())
     if args.buckets:
         print(plan.table())
+    if args.frontier:
+        bounds = sorted({*TABLE_BOUNDS, args.max_padding})
+        print(f"\n{list_frontier(plan_frontier(lengths, bounds, **options))}")
+    if args.picture:
+        draw_frontier(plan_frontier(lengths, PICTURE_BOUNDS, **options), args.picture)
+        print(f"picture: {args.picture}")
     if args.order is not None:
         _print_order(dataset, plan, args)
 
@@ -77,3 +85,24 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
     )
     for order in orders:
         print(order, flush=True)
+
+
+def _plan_options(args: argparse.Namespace) -> dict:
+    """Checks the options and gives those that every plan of this call shares."""
+    from padless.pipeline import BatchCost, Budget
+    from padless.pipeline.plan import check_max_padding
+
+    options = {
+        "batch_size": args.batch_size,
+        "batch_timesteps": args.batch_timesteps,
+        "replicas": args.replicas,
+    }
+    with options_checked(args.parser):
+        Budget.of(args.batch_size, args.batch_timesteps)
+        check_max_padding(args.max_padding)
+        for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
+            if (value := getattr(args, name)) is not None and value < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+        return (
+            options if args.batch_cost is None else options | {"cost": BatchCost(*args.batch_cost)}
+        )

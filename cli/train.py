@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Mapping
 
 from padless.cli.arguments import add_budget_arguments, options_checked
+
+# Shown as help; what is not given is left to the dataclasses, or to the run that is resumed.
+DEFAULTS = {
+    "epochs": 50,
+    "latent_size": 32,
+    "units": 64,
+    "layers": 1,
+    "cell": "lstm",
+    "dropout": 0.0,
+    "learning_rate": 3e-3,
+    "schedule": "constant",
+    "clip_norm": 1.0,
+    "weighting": "sequence",
+    "precision": "float32",
+    "seed": 0,
+    "checkpoint_minutes": 10.0,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,74 +34,91 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", dest="run_directory", required=True, metavar="RUN", help="directory to make"
     )
-    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="most epochs")
     parser.add_argument(
-        "--replicas",
-        type=int,
-        metavar="N",
-        help="GPUs, or logical CPU devices without GPUs (by default all GPUs, or 1)",
+        "--resume",
+        action="store_true",
+        help="go on where the run was interrupted, with its options, or begin it if there is none; "
+        "with more --epochs, go on with a finished run",
     )
-    add_budget_arguments(parser)
-    parser.add_argument("--latent-size", type=int, default=32, metavar="N", help="of an embedding")
-    parser.add_argument("--units", type=int, default=64, metavar="N", help="of each layer")
-    parser.add_argument(
-        "--layers", type=int, default=1, metavar="N", help="in the encoder, and in the decoder"
-    )
-    parser.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="kind of layer")
-    parser.add_argument(
-        "--bidirectional", action="store_true", help="encode each sequence from both ends"
-    )
-    parser.add_argument("--learning-rate", type=float, default=3e-3, metavar="X", help="of Adam")
-    parser.add_argument(
-        "--clip-norm", type=float, default=1.0, metavar="X", help="most of the gradient's norm"
-    )
-    parser.add_argument(
-        "--weighting",
-        choices=("sequence", "timestep"),
-        default="sequence",
-        help="what weighs the same in the loss",
-    )
-    parser.add_argument(
-        "--patience",
-        type=int,
-        metavar="N",
-        help="stop after so many epochs without a better loss (by default never)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the weights and of the order"
-    )
-    parser.add_argument(
-        "--verbose",
-        type=int,
-        choices=(0, 1, 2),
-        metavar="N",
-        help="0 silent, 1 a bar, 2 a line per epoch (by default what fits the output)",
-    )
+    for add in (_add_model, _add_training, _add_keeping):
+        add(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Trains and prints the report."""
-    from padless.model import Architecture, TrainingOptions, train
+def _add(parser, flag: str, help: str, **options) -> None:
+    """Adds an argument that is not there if it is not given; its default is in the help."""
+    name = flag.strip("-").replace("-", "_")
+    if name in DEFAULTS:
+        help = f"{help} (default: {DEFAULTS[name]})"
+    if "action" not in options and "choices" not in options:
+        options.setdefault("metavar", "X" if options["type"] is float else "N")
+    parser.add_argument(flag, help=help, default=argparse.SUPPRESS, **options)
 
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--latent-size", "of an embedding", type=int)
+    _add(parser, "--units", "of each layer", type=int)
+    _add(parser, "--layers", "in the encoder, and in the decoder", type=int)
+    _add(parser, "--cell", "kind of layer", choices=("lstm", "gru"))
+    _add(parser, "--bidirectional", "encode each sequence from both ends", action="store_true")
+    _add(parser, "--dropout", "share of a layer's inputs to drop when training", type=float)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--epochs", "most epochs", type=int)
+    replicas = "GPUs, or logical CPU devices without GPUs (by default all GPUs, or 1)"
+    _add(parser, "--replicas", replicas, type=int)
+    add_budget_arguments(parser, default=argparse.SUPPRESS)
+    _add(parser, "--learning-rate", "of Adam, the highest of the schedule", type=float)
+    schedules = ("constant", "cosine", "one_cycle")
+    _add(parser, "--schedule", "how the learning rate goes over all epochs", choices=schedules)
+    _add(parser, "--clip-norm", "most of the gradient's norm", type=float)
+    weightings = ("sequence", "timestep")
+    _add(parser, "--weighting", "what weighs the same in the loss", choices=weightings)
+    precisions = ("float32", "mixed_float16", "mixed_bfloat16")
+    _add(parser, "--precision", "of the model's arithmetic", choices=precisions)
+    patience = "stop after so many epochs without a better loss (by default never)"
+    _add(parser, "--patience", patience, type=int)
+    _add(parser, "--seed", "of the weights and of the order", type=int)
+
+
+def _add_keeping(parser: argparse.ArgumentParser) -> None:
+    _add(parser, "--checkpoint-steps", "write a checkpoint every so many steps", type=int)
+    _add(parser, "--checkpoint-minutes", "write one every so many minutes", type=float)
+    verbose = "0 silent, 1 a bar, 2 a line per epoch (by default what fits the output)"
+    _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains and prints the report; the exit code of a stopped run is that of its signal."""
+    from padless.model import Architecture, TrainingOptions, TrainingStopped, read_options, train
+    from padless.model.run_directory import CONFIG_FILE
+
+    architecture, options = Architecture(), TrainingOptions()
+    if args.resume and (pathlib.Path(args.run_directory) / CONFIG_FILE).exists():
+        architecture, options = read_options(args.run_directory)
     with options_checked(args.parser):
-        architecture = Architecture(
-            latent_size=args.latent_size,
-            units=args.units,
-            layers=args.layers,
-            cell=args.cell,
-            bidirectional=args.bidirectional,
+        architecture, options = _replace(architecture, args), _replace(options, args)
+    try:
+        report = train(
+            args.dataset,
+            args.run_directory,
+            architecture=architecture,
+            options=options,
+            resume=args.resume,
         )
-        options = TrainingOptions(
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            batch_timesteps=args.batch_timesteps,
-            replicas=args.replicas,
-            learning_rate=args.learning_rate,
-            clip_norm=args.clip_norm,
-            weighting=args.weighting,
-            patience=args.patience,
-            seed=args.seed,
-            verbose=args.verbose,
-        )
-    print(train(args.dataset, args.run_directory, architecture=architecture, options=options))
+    except TrainingStopped as stopped:
+        print(f"padless train: {stopped}; go on with --resume", file=sys.stderr)
+        return 128 + stopped.signal
+    print(report)
     print(f"run directory: {args.run_directory}")
+    return 0
+
+
+def _replace(options, args: argparse.Namespace):
+    """Puts in the options that were given; of the two budgets, one takes the other's place."""
+    given: Mapping = vars(args)
+    budgets = {"batch_size", "batch_timesteps"}
+    replaced = dict.fromkeys(budgets) if budgets & given.keys() else {}
+    replaced |= given
+    names = {field.name for field in dataclasses.fields(options)}
+    return dataclasses.replace(options, **{n: v for n, v in replaced.items() if n in names})

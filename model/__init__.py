@@ -2,28 +2,35 @@
 
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
 from padless.model.inference import Inference, write_parquet
-from padless.model.layers import DynamicRepeat, FusedLSTM, Standardize
+from padless.model.layers import DynamicRepeat, ReplicaDropout, Standardize
+from padless.model.options import TrainingOptions
 from padless.model.picture import draw_report
+from padless.model.recurrent import FusedLSTM, Recurrent
 from padless.model.replicas import mirrored_strategy
 from padless.model.report import RunReport, report_run
-from padless.model.run_directory import load_model
+from padless.model.run_directory import load_model, read_options
+from padless.model.stopping import TrainingStopped
 from padless.model.trainer import Trainer
-from padless.model.training import TrainingOptions, TrainingReport, train
+from padless.model.training import TrainingReport, train
 
 __all__ = [
     "Architecture",
     "DynamicRepeat",
     "FusedLSTM",
     "Inference",
+    "Recurrent",
+    "ReplicaDropout",
     "RunReport",
     "SequenceAutoencoder",
     "Standardize",
     "Trainer",
     "TrainingOptions",
     "TrainingReport",
+    "TrainingStopped",
     "draw_report",
     "load_model",
     "mirrored_strategy",
+    "read_options",
     "report_run",
     "train",
     "write_parquet",

@@ -6,11 +6,13 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from padless.model.layers import DynamicRepeat, FusedLSTM, Standardize
+from padless.model.layers import DynamicRepeat, Standardize
+from padless.model.recurrent import CELLS, Recurrent
 from padless.pipeline.moments import Moments
 
-CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,9 +25,10 @@ class Architecture:
         layers: recurrent layers in the encoder, and as many in the decoder.
         cell: `"lstm"` or `"gru"`.
         bidirectional: whether the encoder also reads each sequence from its end.
+        dropout: share of the inputs of each recurrent layer dropped in training.
 
     Raises:
-        ValueError: if a size is below 1 or the cell is unknown.
+        ValueError: if a size is below 1, the cell is unknown, or `dropout` is not in [0, 1).
     """
 
     latent_size: int = 32
@@ -33,6 +36,7 @@ class Architecture:
     layers: int = 1
     cell: str = "lstm"
     bidirectional: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self):
         for name in ("latent_size", "units", "layers"):
@@ -40,6 +44,8 @@ class Architecture:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
         if self.cell not in CELLS:
             raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {self.cell!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -48,7 +54,10 @@ class SequenceAutoencoder(keras.Model):
 
     It takes and gives raw units: normalisation by the training set's moments is a layer of the
     model. All sequences of a batch have one length, or `length` says how long each really is; the
-    result for a sequence is the same either way.
+    result for a sequence and its gradient are the same either way.
+
+    In mixed precision the recurrent layers compute in 16 bits. Weights, the standardized values,
+    embeddings, the head, errors and scores are float32 in any case.
 
     Args:
         num_features: values per timestep.
@@ -56,36 +65,64 @@ class SequenceAutoencoder(keras.Model):
         mean: mean of each feature `(features,)` in raw units; 0 if None.
         variance: variance of each feature `(features,)`; 1 if None. A feature whose variance is 0
             is only centred, as there is no scale to divide it by.
+        kwargs: `name`, and `dtype`: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`, or a
+            policy of that name; Keras' global policy if None.
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, raw units.
-        length: valid timesteps of each row `(batch,)`, or None where all are.
+        length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
+            where all are. What stands behind them may have any value.
+        training: whether to drop what `Architecture.dropout` says.
 
     Returns:
-        The reconstruction, `(batch, timesteps, features)`, raw units.
+        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 behind the length.
+
+    Raises:
+        ValueError: if `dtype` is another policy.
     """
 
     def __init__(self, num_features, architecture=None, mean=None, variance=None, **kwargs):
-        super().__init__(**kwargs)
+        # Raw values can lie outside the range of float16: they are cast when standardized.
+        super().__init__(autocast=False, **kwargs)
+        if (precision := self.dtype_policy.name) not in PRECISIONS:
+            raise ValueError(f"`dtype` must be one of {PRECISIONS}, got {precision!r}.")
         if not isinstance(architecture, Architecture):
             architecture = Architecture(**(architecture or {}))
         self.num_features = num_features
         self.architecture = architecture
         self.mean = [0.0] * num_features if mean is None else np.asarray(mean).tolist()
         self.variance = [1.0] * num_features if variance is None else np.asarray(variance).tolist()
-        self.standardize = Standardize(self.mean, self.variance, name="standardize")
-        self.encoder = _recurrent_stack(architecture, "encoder", architecture.bidirectional)
-        self.latent = keras.layers.Dense(architecture.latent_size, name="latent")
-        self.repeat = DynamicRepeat(name="repeat")
-        self.decoder = _recurrent_stack(architecture, "decoder", bidirectional=False)
+        whole = {"dtype": "float32"}
+        self.standardize = Standardize(self.mean, self.variance, name="standardize", **whole)
+        self.encoder = _encoder(architecture, self.dtype_policy)
+        self.latent = keras.layers.Dense(architecture.latent_size, name="latent", **whole)
+        self.repeat = DynamicRepeat(name="repeat", **whole)
+        self.decoder = _decoder(architecture, self.dtype_policy)
         # An LSTM as last layer could only give values between -1 and 1: the head is linear.
-        self.head = keras.layers.Dense(num_features, name="head")
+        self.head = keras.layers.Dense(num_features, name="head", **whole)
         self.build((None, None, num_features))
 
     @classmethod
-    def for_moments(cls, moments: Moments, architecture: Architecture | None = None):
-        """Builds the model for data with these moments."""
-        return cls(len(moments.mean), architecture, moments.mean, moments.variance)
+    def for_moments(
+        cls,
+        moments: Moments,
+        architecture: Architecture | None = None,
+        *,
+        precision: str = "float32",
+    ):
+        """Builds the model for data with these moments.
+
+        Args:
+            moments: mean and variance of each feature.
+            architecture: what to build.
+            precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
+
+        Raises:
+            ValueError: if the precision is unknown.
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"`precision` must be one of {PRECISIONS}, got {precision!r}.")
+        return cls(len(moments.mean), architecture, moments.mean, moments.variance, dtype=precision)
 
     def build(self, input_shape):
         """Creates the weights, for any batch size and any number of timesteps."""
@@ -99,31 +136,31 @@ class SequenceAutoencoder(keras.Model):
         self.head.build((None, None, width))
         self.built = True
 
-    def call(self, sequence, length=None):
+    def call(self, sequence, length=None, training=False):
         """Reconstructs `sequence`."""
-        return self.standardize.invert(self._forward(sequence, length)[2])
+        _, _, reconstruction = self._forward(sequence, length, training)
+        return _blank(self.standardize.invert(reconstruction), length)
 
-    def embed(self, sequence, length=None):
+    def embed(self, sequence, length=None, training=False):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
-        return self._encode(self.standardize(sequence), self._mask(sequence, length))
+        return self._encode(_blank(self.standardize(sequence), length), length, training)
 
-    def analyze(self, sequence, length=None):
+    def analyze(self, sequence, length=None, training=False):
         """Returns each sequence's embedding, score and error per feature.
 
         Returns:
-            A dict of `embedding` `(batch, latent_size)`; `feature_error` `(batch, features)`, the
-            squared error of the reconstruction averaged over the valid timesteps, in units of the
-            feature's training variance; `score` `(batch,)`, the mean of `feature_error`.
+            A dict of float32: `embedding` `(batch, latent_size)`; `feature_error`
+            `(batch, features)`, the squared error of the reconstruction averaged over the valid
+            timesteps, in units of the feature's training variance; `score` `(batch,)`, the mean of
+            `feature_error`.
         """
-        embedding, target, reconstruction = self._forward(sequence, length)
-        squared = keras.ops.square(reconstruction - target)
-        mask = self._mask(sequence, length)
-        if mask is None:
+        embedding, target, reconstruction = self._forward(sequence, length, training)
+        squared = keras.ops.square(_blank(reconstruction, length) - target)
+        if length is None:
             feature_error = keras.ops.mean(squared, axis=1)
         else:
-            valid = keras.ops.cast(mask, squared.dtype)[:, :, None]
-            total = keras.ops.sum(squared * valid, axis=1)
-            feature_error = total / keras.ops.sum(valid, axis=1)
+            timesteps = tf.cast(length, squared.dtype)
+            feature_error = keras.ops.sum(squared, axis=1) / timesteps[:, None]
         return {
             "embedding": embedding,
             "feature_error": feature_error,
@@ -139,48 +176,66 @@ class SequenceAutoencoder(keras.Model):
             "variance": self.variance,
         }
 
-    def _forward(self, sequence, length):
+    def _forward(self, sequence, length, training):
         """Returns embedding, standardized target and standardized reconstruction."""
-        mask = self._mask(sequence, length)
-        target = self.standardize(sequence)
-        embedding = self._encode(target, mask)
+        target = _blank(self.standardize(sequence), length)
+        embedding = self._encode(target, length, training)
         decoded = self.repeat(embedding, like=target)
         for layer in self.decoder:
-            # No mask is needed: what follows the end of a sequence changes nothing before it.
-            decoded = layer(decoded)
+            # It reads from the start alone: what follows an end changes nothing before it.
+            decoded = layer(decoded, training=training)
         return embedding, target, self.head(decoded)
 
-    def _encode(self, standardized, mask):
-        encoded = standardized
-        for layer in self.encoder[:-1]:
-            encoded = layer(encoded, mask=mask)
-        return self.latent(self.encoder[-1](encoded, mask=mask))
-
-    def _mask(self, sequence, length):
-        """Tells valid timesteps from padded ones by the length: a true zero is data."""
-        if length is None:
-            return None
-        timesteps = keras.ops.arange(keras.ops.shape(sequence)[1])
-        return timesteps[None, :] < keras.ops.cast(length, timesteps.dtype)[:, None]
+    def _encode(self, standardized, length, training):
+        encoded, length = standardized, None if length is None else tf.convert_to_tensor(length)
+        for layer in self.encoder:
+            encoded = layer(encoded, length=length, training=training)
+        return self.latent(encoded)
 
 
-def _recurrent_stack(architecture: Architecture, name: str, bidirectional: bool) -> list:
-    """Makes the layers of an encoder, whose last returns one vector, or of a decoder."""
-    layers = []
-    for i in range(architecture.layers):
-        last = i == architecture.layers - 1
-        layer = CELLS[architecture.cell](
+def _blank(sequence, length):
+    """Sets what stands behind the end of each sequence to 0, and its gradient too.
+
+    By choice, not by product: 0 times a value that is not finite would not be 0.
+    """
+    if length is None:
+        return sequence
+    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
+    return tf.where(valid[:, :, None], sequence, 0.0)
+
+
+def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
+    """Makes layers whose last returns one vector."""
+    return [
+        Recurrent(
+            architecture.cell,
             architecture.units,
-            return_sequences=name == "decoder" or not last,
-            name=f"{name}_{i}",
+            bidirectional=architecture.bidirectional,
+            return_sequences=i < architecture.layers - 1,
+            dropout=architecture.dropout,
+            name=f"encoder_{i}",
+            dtype=dtype,
         )
-        if bidirectional:
-            layer = keras.layers.Bidirectional(layer, name=layer.name)
-        layers.append(layer)
-    return layers
+        for i in range(architecture.layers)
+    ]
 
 
-def _build_stack(layers: list, width: int) -> int:
+def _decoder(architecture: Architecture, dtype) -> list[Recurrent]:
+    """Makes layers that all return sequences."""
+    return [
+        Recurrent(
+            architecture.cell,
+            architecture.units,
+            return_sequences=True,
+            dropout=architecture.dropout,
+            name=f"decoder_{i}",
+            dtype=dtype,
+        )
+        for i in range(architecture.layers)
+    ]
+
+
+def _build_stack(layers: list[Recurrent], width: int) -> int:
     """Builds layers one upon another and returns the width of the last one's output."""
     for layer in layers:
         layer.build((None, None, width))

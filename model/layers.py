@@ -103,65 +103,36 @@ class Standardize(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="padless")
-class FusedLSTM(keras.layers.LSTM):
-    """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
+class ReplicaDropout(keras.layers.Dropout):
+    """Sets a share of its inputs to zero in training, other ones on each replica.
 
-    Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
-    most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
-    the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
-    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel;
-    with a mask, dropout or unusual options Keras' own code runs as well.
+    The replicas of `keras.layers.Dropout` mirror its random state, so that the first row of each
+    loses the same values, and the second, and so on. Here the replica's number goes into the seed.
+    The state is still one variable, the same on all replicas and in `model.variables`: set back, it
+    gives the same noise again.
+
+    Args:
+        rate: share of the values to drop, at least 0 and below 1; the others grow by
+            `1 / (1 - rate)`.
+        seed: of the noise; drawn from the seed of `keras.utils.set_random_seed` if None.
+
+    Call arguments:
+        inputs: any shape, of a floating dtype.
+        training: whether to drop at all.
+
+    Returns:
+        What is left of `inputs`, in their shape and dtype.
     """
 
-    MAX_FUSED_UNITS = 64
-
-    def __init__(self, units, **kwargs):
-        super().__init__(units, **kwargs)
-        self.supports_jit = False
-
-    def inner_loop(self, sequences, initial_state, mask, training=False):
-        """Runs the timesteps; Keras calls this from `call`."""
-        if mask is not None or not self._can_fuse(sequences, training):
-            return super().inner_loop(sequences, initial_state, mask, training)
-        by_time = tf.transpose(sequences, (1, 0, 2))
-        if self.go_backwards:
-            by_time = tf.reverse(by_time, (0,))
-        hidden, cell = initial_state
-        peephole = tf.zeros((self.units,), by_time.dtype)  # not used, but asked for
-        result = tf.raw_ops.BlockLSTM(
-            seq_len_max=tf.shape(by_time, tf.int64)[0],
-            x=by_time,
-            h_prev=hidden,
-            cs_prev=cell,
-            w=_by_fused_gates(tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)),
-            b=_by_fused_gates(tf.convert_to_tensor(self.cell.bias)),
-            wci=peephole,
-            wcf=peephole,
-            wco=peephole,
-            forget_bias=0.0,
-            cell_clip=-1.0,
-            use_peephole=False,
-        )
-        outputs = tf.transpose(result.h, (1, 0, 2))
-        return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
-
-    def _can_fuse(self, sequences, training) -> bool:
-        return (
-            self.units <= self.MAX_FUSED_UNITS
-            and self.use_bias
-            and not self.unroll
-            and self.activation is keras.activations.tanh
-            and self.recurrent_activation is keras.activations.sigmoid
-            and not (training and (self.dropout or self.recurrent_dropout))
-            and sequences.dtype == tf.float32
-            and not tf.config.get_visible_devices("GPU")
-        )
+    def call(self, inputs, training=False):
+        """Drops, if in training."""
+        if not training or self.rate == 0:
+            return inputs
+        seed = tf.random.experimental.stateless_fold_in(self.seed_generator.next(), _replica())
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
 
 
-def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
-    """Brings Keras' gates (input, forget, cell, output) into the order of `BlockLSTM`.
-
-    `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
-    """
-    into, forget, cell, output = tf.split(weights, 4, axis=-1)
-    return tf.concat((into, cell, forget, output), axis=-1)
+def _replica():
+    """Returns the number of the replica that this runs on, over all workers."""
+    context = tf.distribute.get_replica_context()
+    return 0 if context is None else context.replica_id_in_sync_group

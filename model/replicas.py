@@ -1,4 +1,4 @@
-"""The devices that share a batch: all GPUs, or logical CPU devices."""
+"""The devices that share a batch: all GPUs, or logical CPU devices, of one machine or several."""
 
 from __future__ import annotations
 
@@ -6,8 +6,25 @@ import itertools
 
 import tensorflow as tf
 
+from padless.model.cluster import cluster_size, cluster_strategy
+
 _KEYS_PER_STRATEGY = 1000
 _strategies = itertools.count()
+
+
+def make_strategy(replicas: int | None = None) -> tf.distribute.Strategy:
+    """Makes the strategy over the machines of `TF_CONFIG`, or that of this machine.
+
+    Args:
+        replicas: how many in all; all GPUs, or 1 per machine without GPUs, if None.
+
+    Raises:
+        ValueError: if there cannot be as many, or `TF_CONFIG` is no cluster.
+        RuntimeError: if TensorFlow already runs with fewer logical CPU devices.
+    """
+    if cluster_size() > 1:
+        return cluster_strategy(replicas)
+    return mirrored_strategy(replicas)
 
 
 def mirrored_strategy(replicas: int | None = None) -> tf.distribute.MirroredStrategy:

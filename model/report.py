@@ -16,9 +16,11 @@ from etils import epath
 
 from padless.model import run_directory
 from padless.model.inference import EVERYTHING, Inference
-from padless.pipeline.batches import Shuffle, equal_length_batches
+from padless.model.metrics_files import HISTORY_FILE
+from padless.pipeline.batches import equal_length_batches
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
+from padless.pipeline.grouping import Shuffle
 from padless.pipeline.plan import BatchPlan, plan_batches
 
 NUM_EXAMPLES = 3
@@ -281,8 +283,8 @@ def _count_rejects(directory: epath.Path) -> int:
 
 
 def _read_history(run: epath.Path) -> dict[str, list[float]]:
-    with (run / run_directory.HISTORY_FILE).open() as file:
+    with (run / HISTORY_FILE).open() as file:
         rows = list(csv.DictReader(file))
     if not rows:
-        raise ValueError(f"{run / run_directory.HISTORY_FILE} must have a row per epoch, got none.")
+        raise ValueError(f"{run / HISTORY_FILE} must have a row per epoch, got none.")
     return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

@@ -1,50 +1,77 @@
 """The run directory: what a training run leaves behind, and how it is opened again.
 
 ```
-config.json                    what was asked for, and of which data
-model.keras                    the model with its best weights, see `load_model`
-saved_model/                   the same for TensorFlow without padless: `serve(sequence)`
-checkpoints/best.weights.h5    the best weights so far, while the run goes on
-steps.csv, history.csv         metrics per step and per epoch
-tensorboard/                   the same as TensorBoard logs
+config.json                             what was asked for, and of which data
+model.keras                             the model with its best weights, see `load_model`
+saved_model/                            for TensorFlow without padless: `serve(sequence)`
+checkpoints/                            the newest states of the run, see `Checkpoints`
+steps.csv, history.csv, timing.csv      per step and per epoch, see `MetricsFiles`
+tensorboard/                            the same as TensorBoard logs
 ```
+
+`model.keras` comes last: a run that has it has finished. While a process trains, `lock` names it.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import pathlib
+import shutil
 import zipfile
 
 import keras
 import tensorflow as tf
 from etils import epath
 
-from padless.model.autoencoder import SequenceAutoencoder
+from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.lock import LOCK_FILE
+from padless.model.options import TrainingOptions
 from padless.pipeline.directory import SequenceDataset
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.keras"
-HISTORY_FILE = "history.csv"
-STEPS_FILE = "steps.csv"
 SAVED_MODEL_DIRECTORY = "saved_model"
 TENSORBOARD_DIRECTORY = "tensorboard"
-CHECKPOINT_FILE = "checkpoints/best.weights.h5"
+CHECKPOINT_DIRECTORY = "checkpoints"
+_INCOMPLETE = "incomplete."
+# What a process may leave that was killed before it had written the configuration.
+_BEFORE_CONFIG = {LOCK_FILE, _INCOMPLETE + CONFIG_FILE}
 
 
-def create_run(run: epath.PathLike, config: dict) -> epath.Path:
-    """Makes the directory of a new run and writes its configuration.
+def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
+    """Makes the directory of a run, or with `resume` takes the one that is there.
 
     Raises:
-        FileExistsError: if it exists.
+        FileExistsError: if it exists and is not to be resumed.
+        FileNotFoundError: if it is to be resumed but holds something else than a run.
+        ValueError: if it is not in a file system of this machine.
     """
-    run = epath.Path(run)
-    if run.exists():
-        raise FileExistsError(
-            f"{run}: the run directory must not exist. Delete it or name another one."
+    if "://" in str(run):
+        raise ValueError(
+            f"{run}: the run directory must be in a file system of this machine (a mounted one "
+            "as well), as it is locked while it is written."
         )
-    (run / CHECKPOINT_FILE).parent.mkdir(parents=True)
-    (run / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    run = pathlib.Path(run)
+    if not resume and run.exists():
+        raise FileExistsError(
+            f"{run}: the run directory must not exist. Resume the run (`--resume`), delete it or "
+            "name another one."
+        )
+    run.mkdir(parents=True, exist_ok=resume)
+    names = {path.name for path in run.iterdir()}
+    if CONFIG_FILE not in names and names - _BEFORE_CONFIG:
+        raise FileNotFoundError(
+            f"{run / CONFIG_FILE} is missing: {run} is not a run of `padless train`, and not empty."
+        )
     return run
+
+
+def write_config(run: pathlib.Path, config: dict) -> None:
+    """Writes the configuration, whole or not at all."""
+    incomplete = run / (_INCOMPLETE + CONFIG_FILE)
+    incomplete.write_text(json.dumps(config, indent=2) + "\n")
+    incomplete.replace(run / CONFIG_FILE)
 
 
 def read_config(run: epath.PathLike) -> dict:
@@ -67,20 +94,55 @@ def read_config(run: epath.PathLike) -> dict:
     return config
 
 
+def read_options(run: epath.PathLike) -> tuple[Architecture, TrainingOptions]:
+    """Reads what a run was asked for, as to resume it with something else.
+
+    Example:
+        >>> _, options = read_options("run")  # doctest: +SKIP
+        >>> options = dataclasses.replace(options, epochs=100)  # doctest: +SKIP
+
+    Raises:
+        FileNotFoundError: if it is not a run directory.
+        ValueError: if its configuration is not one of this version.
+    """
+    config = read_config(run)
+    try:
+        return Architecture(**config["architecture"]), TrainingOptions(**config["training"])
+    except (KeyError, TypeError) as error:
+        path = epath.Path(run) / CONFIG_FILE
+        raise ValueError(f"{path} must hold the options of this version: {error}") from error
+
+
 def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
     """Writes `model.keras`, and from it the SavedModel, free of any strategy.
 
     The SavedModel is called with `(batch, timesteps, features)` float32 in raw units and returns
     what `SequenceAutoencoder.analyze` does.
     """
-    run = epath.Path(run)
-    model.save(str(run / MODEL_FILE))
-    model = load_model(run)
+    run = pathlib.Path(run)
+    incomplete = run / (_INCOMPLETE + MODEL_FILE)
+    model.save(str(incomplete))
+    _export(_load(incomplete), run / SAVED_MODEL_DIRECTORY)
+    incomplete.replace(run / MODEL_FILE)
+
+
+def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
+    """Writes a SavedModel beside its place, then in the place of one that is there."""
+    incomplete = path.with_name(_INCOMPLETE + path.name)
+    shutil.rmtree(incomplete, ignore_errors=True)
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence")
     archive.add_endpoint("serve", model.analyze, input_signature=[signature])
-    archive.write_out(str(run / SAVED_MODEL_DIRECTORY), verbose=False)
+    archive.write_out(str(incomplete), verbose=False)
+    if path.exists():
+        shutil.rmtree(path)
+    incomplete.replace(path)
+
+
+def discard_model(run: pathlib.Path) -> None:
+    """Deletes the model of a run that goes on, so that none is taken for that of its end."""
+    (run / MODEL_FILE).unlink(missing_ok=True)
 
 
 def load_model(run: epath.PathLike) -> SequenceAutoencoder:
@@ -95,8 +157,12 @@ def load_model(run: epath.PathLike) -> SequenceAutoencoder:
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is missing: the training of this run has not finished. If it was interrupted, "
-            "delete the directory and train again."
+            "resume it (`padless train --resume`)."
         )
+    return _load(path)
+
+
+def _load(path: epath.PathLike) -> SequenceAutoencoder:
     try:
         model = keras.saving.load_model(str(path), compile=False, safe_mode=True)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

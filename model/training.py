@@ -1,81 +1,54 @@
 """Training: from a dataset directory to a run directory.
 
 1. The dataset is opened and the batches of both splits are planned.
-2. The model is built under the strategy, normalised by the moments of the training split.
-3. `fit` runs the epochs, known step by known step, and calls Keras' callbacks.
-4. The best weights are saved as a model that takes raw values.
+2. The run directory is made, or taken where a run is resumed, and locked.
+3. The model is built under the strategy, normalised by the moments of the training split, and takes
+   the state of the newest checkpoint, if there is one.
+4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
+5. The best weights are saved as a model that takes raw values.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
-import math
+import json
+import pathlib
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 from etils import epath
 
 from padless.model import run_directory
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
-from padless.model.callbacks import Best, log_callbacks
-from padless.model.replicas import mirrored_strategy
-from padless.model.trainer import WEIGHTINGS, Trainer
-from padless.pipeline.batches import Shuffle, replica_batches
-from padless.pipeline.damage import explained
-from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
-from padless.pipeline.plan import BatchPlan, Budget, plan_batches
-
-VALIDATION_SPLIT = "validation"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrainingOptions:
-    """How a model is trained.
-
-    Attributes:
-        epochs: most epochs to train.
-        batch_size: most sequences per batch and about as many per step; 64 if neither is given.
-        batch_timesteps: most timesteps per batch and about as many per step, instead.
-        replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
-        learning_rate: of Adam.
-        clip_norm: most that the global norm of a step's gradient may be, or None.
-        weighting: what weighs the same in the loss, each `"sequence"` or each `"timestep"`.
-        patience: epochs without a better loss on validation after which training stops, or None.
-        seed: of the initial weights and of the order.
-        verbose: 0 silent, 1 a progress bar, 2 a line per epoch; None for what fits the output.
-
-    Raises:
-        ValueError: if an option is out of its range.
-    """
-
-    epochs: int = 50
-    batch_size: int | None = None
-    batch_timesteps: int | None = None
-    replicas: int | None = None
-    learning_rate: float = 3e-3
-    clip_norm: float | None = 1.0
-    weighting: str = "sequence"
-    patience: int | None = None
-    seed: int = 0
-    verbose: int | None = None
-
-    def __post_init__(self):
-        Budget.of(self.batch_size, self.batch_timesteps)
-        for name in ("epochs", "replicas", "patience"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        for name in ("learning_rate", "clip_norm"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise ValueError(f"`{name}` must be above 0, got {value}.")
-        if self.weighting not in WEIGHTINGS:
-            raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {self.weighting!r}.")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
-        if self.verbose not in (None, 0, 1, 2):
-            raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
+from padless.model.checkpoints import Checkpoints
+from padless.model.cluster import (
+    check_same_number,
+    cluster_size,
+    is_chief,
+    lost_machines_explained,
+    wait_for_all,
+)
+from padless.model.lock import locked
+from padless.model.loop import TrainingLoop
+from padless.model.metrics_files import MetricsFiles
+from padless.model.optimizer import make_optimizer
+from padless.model.options import TrainingOptions
+from padless.model.replicas import make_strategy
+from padless.model.resume import check_same_run
+from padless.model.state import RunState
+from padless.model.timing import Times
+from padless.model.trainer import Trainer
+from padless.pipeline.directory import (
+    TRAINING_SPLIT,
+    VALIDATION_SPLIT,
+    SequenceDataset,
+    open_dataset,
+)
+from padless.pipeline.fingerprint import fingerprint
+from padless.pipeline.plan import BatchPlan, plan_batches
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +62,7 @@ class TrainingReport:
         epochs: number of epochs trained.
         steps: number of steps trained.
         seconds: wall time of the epochs.
+        times: what the time was spent on, since the run was begun or resumed.
     """
 
     monitor: str
@@ -97,13 +71,14 @@ class TrainingReport:
     epochs: int
     steps: int
     seconds: float
+    times: Times
 
     def __str__(self) -> str:
-        """Shows the report in one line."""
+        """Shows the report as text."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
         return (
             f"{self.epochs} epochs, {self.steps} steps in {self.seconds:.1f} s; "
-            f"best epoch {self.best_epoch} by {self.monitor}: {losses}"
+            f"best epoch {self.best_epoch} by {self.monitor}: {losses}\n{self.times}"
         )
 
 
@@ -113,6 +88,7 @@ def train(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
+    resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingReport:
     """Trains an autoencoder on the training split of a dataset directory.
@@ -120,153 +96,127 @@ def train(
     Where there is a validation split, its loss decides which epoch's weights are kept; otherwise
     that of the training split does.
 
+    A resumed run goes on from its newest checkpoint, in mid-epoch, and ends as one that was never
+    interrupted: bit for bit on a CPU with as many replicas. A finished run goes on where more
+    epochs are asked for.
+
     Args:
         directory: dataset directory.
-        run: run directory to make; must not exist.
-        architecture: what to build.
-        options: how to train.
-        callbacks: Keras callbacks to call as well.
+        run: run directory to make; must not exist, unless the run is resumed.
+        architecture: what to build; the default one, or that of the run that is resumed, if None.
+        options: how to train; the default, or those of the run that is resumed, if None.
+        resume: whether to go on with the run, where it exists.
+        callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
 
     Raises:
-        FileExistsError: if the run directory exists.
+        FileExistsError: if the run directory exists and is not to be resumed.
         FileNotFoundError: if the dataset or a part of it is missing.
-        ValueError: if the dataset has no training split, is damaged, or an option does not fit it.
+        ValueError: if the dataset has no training split, is damaged, or an option does not fit it;
+            if the run to resume was begun with other data or options; if its checkpoints are
+            damaged.
         FloatingPointError: if the loss is not finite any more.
+        MemoryError: if the largest batches do not fit into memory.
+        OSError: if a checkpoint cannot be written, or another machine of `TF_CONFIG` has stopped.
+        RuntimeError: if another process trains in the run directory.
+        TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
     """
+    if resume and (epath.Path(run) / run_directory.CONFIG_FILE).exists():
+        begun_architecture, begun_options = run_directory.read_options(run)
+        architecture, options = architecture or begun_architecture, options or begun_options
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
-    strategy = mirrored_strategy(options.replicas)
+    strategy = make_strategy(options.replicas)
     plans = {
         split: _plan(dataset, split, options, strategy.num_replicas_in_sync)
         for split in (TRAINING_SPLIT, VALIDATION_SPLIT)
         if split in dataset.splits
     }
-    keras.utils.set_random_seed(options.seed)
-    with strategy.scope():
-        model = SequenceAutoencoder.for_moments(dataset.moments, architecture)
-        model.compile(optimizer=keras.optimizers.Adam(options.learning_rate))
-    trainer = Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
     config = _describe(directory, dataset, plans, architecture, options, strategy)
-    run = run_directory.create_run(run, config)
-    if options.verbose != 0:
-        print(_introduce(plans, model, strategy))
-    best = Best("val_loss" if VALIDATION_SPLIT in plans else "loss", options.patience)
-    started = time.monotonic()
-    epochs = fit(
-        trainer,
-        dataset,
-        plans,
-        options=options,
-        callbacks=[best, *log_callbacks(run, best.monitor), *callbacks],
-    )
-    seconds = time.monotonic() - started
-    model.load_weights(str(run / run_directory.CHECKPOINT_FILE))
-    run_directory.save_model(model, run)
-    return TrainingReport(
-        monitor=best.monitor,
-        best_epoch=best.epoch + 1,
-        best=best.logs,
-        epochs=epochs,
-        steps=epochs * plans[TRAINING_SPLIT].steps_per_epoch,
-        seconds=seconds,
-    )
+    is_writer = is_chief(strategy)
+    run = run_directory.make_run(run, resume=resume) if is_writer else pathlib.Path(run)
+    with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
+        if is_writer:
+            _begin(run, config)
+        trainer = _make_trainer(dataset, plans[TRAINING_SPLIT], architecture, options, strategy)
+        state = RunState(trainer.model)
+        loop = TrainingLoop(trainer, dataset, plans, options=options, state=state)
+        verbose = options.verbose if is_writer else 0
+        if verbose != 0:
+            print(_introduce(plans, trainer.model, strategy))
+        _run(loop, run, strategy, verbose=verbose, callbacks=callbacks)
+    return _report(loop, plans[TRAINING_SPLIT])
 
 
-def fit(
-    trainer: Trainer,
-    dataset: SequenceDataset,
-    plans: Mapping[str, BatchPlan],
-    *,
-    options: TrainingOptions,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> int:
-    """Runs the epochs and returns how many there were.
+def _begin(run, config: dict) -> None:
+    """Writes the configuration, after a look whether it is that of the run that goes on."""
+    if (run / run_directory.CONFIG_FILE).exists():
+        check_same_run(run, run_directory.read_config(run), config)
+    run_directory.write_config(run, config)
 
-    Args:
-        trainer: runs the steps.
-        dataset: an opened dataset.
-        plans: plan of the training split and, to validate after each epoch, of the validation
-            split, by name.
-        options: epochs, seed and verbosity.
-        callbacks: Keras callbacks; they see `loss`, and `val_loss` at the end of an epoch.
-    """
-    plan, model = plans[TRAINING_SPLIT], trainer.model
-    batches = _distribute(
-        trainer, dataset, plan, TRAINING_SPLIT, options.epochs, shuffle=Shuffle(options.seed)
-    )
-    validation = None
-    if VALIDATION_SPLIT in plans:
-        validation = _distribute(
-            trainer, dataset, plans[VALIDATION_SPLIT], VALIDATION_SPLIT, options.epochs
+
+def _make_trainer(dataset, plan, architecture, options, strategy) -> Trainer:
+    keras.utils.set_random_seed(options.seed)
+    steps = options.epochs * plan.steps_per_epoch
+    with strategy.scope():
+        model = SequenceAutoencoder.for_moments(
+            dataset.moments, architecture, precision=options.precision
         )
-    verbose = options.verbose
+        model.compile(optimizer=make_optimizer(options, steps))
+    return Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
+
+
+def _run(loop: TrainingLoop, run: pathlib.Path, strategy, *, verbose, callbacks) -> None:
+    """Goes on from the newest checkpoint to the end; one machine writes, the others wait for it."""
+    checkpoints = Checkpoints(run / run_directory.CHECKPOINT_DIRECTORY)
+    files = MetricsFiles(run) if is_chief(strategy) else None
+    was_begun = _restore(loop, checkpoints, files)
+    progress = loop.state.progress
+    if was_begun and verbose != 0:
+        print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
+    check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
+    if loop.is_over() and (run / run_directory.MODEL_FILE).exists():
+        if verbose != 0:
+            print(f"the run has finished with {progress.epoch} epochs; ask for more to go on")
+        return
+    if files:
+        run_directory.discard_model(run)
+        callbacks = [*_logs(run), *callbacks]
+    calls = _callbacks(loop, verbose, callbacks)
+    loop.run(calls, checkpoints=checkpoints if files else None, files=files)
+    loop.state.use_best()
+    if files:
+        run_directory.save_model(loop.model, run)
+    wait_for_all(strategy)
+
+
+def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
+    """Takes up the newest checkpoint; says no where there is none, and begins."""
+    checkpoint = checkpoints.restore()
+    if checkpoint is not None:
+        step, arrays, saved = checkpoint
+        loop.state.restore(arrays, saved["progress"])
+    if files:
+        files.cut(saved["files"] if checkpoint else {})
+        checkpoints.discard_after(step if checkpoint else 0)
+    return checkpoint is not None
+
+
+def _logs(run: pathlib.Path) -> list[keras.callbacks.Callback]:
+    directory = str(run / run_directory.TENSORBOARD_DIRECTORY)
+    return [keras.callbacks.TensorBoard(directory, write_graph=False)]
+
+
+def _callbacks(loop: TrainingLoop, verbose, callbacks) -> keras.callbacks.CallbackList:
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
-    calls = keras.callbacks.CallbackList(
+    return keras.callbacks.CallbackList(
         list(callbacks),
         add_progbar=verbose > 0,
-        model=model,
+        model=loop.model,
         verbose=verbose,
-        epochs=options.epochs,
-        steps=plan.steps_per_epoch,
-    )
-    model.stop_training = False
-    calls.on_train_begin()
-    for epoch in range(options.epochs):
-        calls.on_epoch_begin(epoch)
-        with explained(dataset.split(TRAINING_SPLIT)):
-            logs = {"loss": _train_epoch(trainer, batches, plan.steps_per_epoch, calls)}
-        if validation is not None:
-            with explained(dataset.split(VALIDATION_SPLIT)):
-                steps = plans[VALIDATION_SPLIT].steps_per_epoch
-                sums = [trainer.evaluation_step(validation) for _ in range(steps)]
-            logs["val_loss"] = _finite(_mean(sums), "validation")
-        calls.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    calls.on_train_end(logs)
-    return epoch + 1
-
-
-def _train_epoch(trainer: Trainer, batches: Iterator, steps: int, calls) -> float:
-    sums = []
-    for step in range(steps):
-        calls.on_train_batch_begin(step)
-        sums.append(trainer.train_step(batches))
-        loss = _finite(_mean(sums[-1:]), f"step {step + 1} of {steps}")
-        calls.on_train_batch_end(step, {"loss": loss})
-    return _mean(sums)
-
-
-def _mean(sums) -> float:
-    """Divides the sum of all weighted scores by the sum of all weights."""
-    errors, weights = zip(*sums, strict=True)
-    return sum(map(float, errors)) / sum(map(float, weights))
-
-
-def _finite(loss: float, where: str) -> float:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"The loss must be finite, got {loss} in {where}: "
-            "try a smaller `learning_rate`, or `clip_norm`."
-        )
-    return loss
-
-
-def _distribute(trainer, dataset, plan, split, epochs, shuffle=None) -> Iterator:
-    """Makes one iterator for all epochs that deals the pieces of each batch out to the replicas.
-
-    Keys and labels are not read: the trainer does not need them, and a GPU holds no text.
-    """
-    numbers = dataclasses.replace(dataset.record_format, key=None, label=None)
-    dataset = dataclasses.replace(dataset, record_format=numbers)
-    return iter(
-        trainer.strategy.distribute_datasets_from_function(
-            lambda context: replica_batches(
-                dataset, plan, split=split, shuffle=shuffle, epochs=range(epochs)
-            )
-        )
+        epochs=loop.epochs,
+        steps=loop.steps_per_epoch,
     )
 
 
@@ -285,20 +235,37 @@ def _plan(dataset: SequenceDataset, split: str, options: TrainingOptions, replic
 def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strategy) -> str:
     plan = plans[TRAINING_SPLIT]
     devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
+    where = ", ".join(devices)
+    if (machines := cluster_size()) > 1:
+        where += f" on each of {machines} machines"
     text = (
         f"{plan.num_sequences:,} sequences in {plan.num_batches:,} equal-length batches, "
         f"{plan.padded_timesteps} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
-        f"{model.count_params():,} weights; replicas: {', '.join(devices)}"
+        f"{model.count_params():,} weights; replicas: {where}"
     )
     if VALIDATION_SPLIT not in plans:
         text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"
     return text
 
 
+def _report(loop: TrainingLoop, plan: BatchPlan) -> TrainingReport:
+    progress = loop.state.progress
+    return TrainingReport(
+        monitor=loop.monitor,
+        best_epoch=progress.best_epoch + 1,
+        best=progress.best_logs,
+        epochs=progress.epoch,
+        steps=progress.epoch * plan.steps_per_epoch,
+        seconds=progress.seconds,
+        times=loop.times,
+    )
+
+
 def _describe(directory, dataset, plans, architecture, options, strategy) -> dict:
     versions = ("padless", "tensorflow", "keras", "numpy")
-    return {
+    config = {
         "dataset": str(epath.Path(directory).resolve()),
+        "fingerprint": fingerprint(dataset),
         "num_features": dataset.record_format.num_features,
         "feature_names": dataset.feature_names,
         "architecture": dataclasses.asdict(architecture),
@@ -308,6 +275,7 @@ def _describe(directory, dataset, plans, architecture, options, strategy) -> dic
         "steps_per_epoch": {split: plan.steps_per_epoch for split, plan in plans.items()},
         "versions": {name: _version(name) for name in versions},
     }
+    return json.loads(json.dumps(config))
 
 
 def _version(package: str) -> str | None:

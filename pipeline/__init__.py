@@ -6,18 +6,21 @@ without it.
 
 import importlib
 
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import BatchCost
 from padless.pipeline.directory import SequenceDataset, Split, open_dataset, open_records
 from padless.pipeline.order import EpochOrder, StepOrder, measure_order
-from padless.pipeline.plan import BatchPlan, Budget, plan_batches
+from padless.pipeline.plan import BatchPlan, plan_batches, plan_frontier
 from padless.pipeline.records import RecordFormat
 
 _NEED_TENSORFLOW = {
-    "Shuffle": "padless.pipeline.batches",
+    "Shuffle": "padless.pipeline.grouping",
     "equal_length_batches": "padless.pipeline.batches",
     "replica_batches": "padless.pipeline.batches",
 }
 
 __all__ = [
+    "BatchCost",
     "BatchPlan",
     "Budget",
     "EpochOrder",
@@ -31,6 +34,7 @@ __all__ = [
     "open_dataset",
     "open_records",
     "plan_batches",
+    "plan_frontier",
     "replica_batches",
 ]
 

@@ -27,6 +27,7 @@ from padless.pipeline.records import RecordFormat, read_lengths
 LENGTHS_FILE = "lengths.json"
 STATISTICS_FILE = "statistics.json"
 TRAINING_SPLIT = "train"
+VALIDATION_SPLIT = "validation"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

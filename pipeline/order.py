@@ -26,7 +26,7 @@ from padless.pipeline.directory import SequenceDataset
 from padless.pipeline.plan import BatchPlan
 
 if TYPE_CHECKING:
-    from padless.pipeline.batches import Shuffle
+    from padless.pipeline.grouping import Shuffle
 
 # Below it a variance is what float64 leaves of one that is 0.
 _ROUNDING = 1e-9

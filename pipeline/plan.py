@@ -4,6 +4,9 @@ A *batch* is one tensor, all of whose sequences have one length. A *step* is one
 weights: batches accumulate until the budget is full. So a rare length costs a small batch, but not
 a step of its own. A step holds the budget on average, and never twice as much.
 
+With `max_padding` above 0 neighbouring lengths may share batches, padded to the longest of them:
+`padless.pipeline.merging` chooses which, for the least predicted time within that bound.
+
 Neither batches nor steps depend on the number of replicas: it only decides how many rows of weight
 0 fill a batch up to a multiple of it. That is what makes a run on 4 replicas the run on 1.
 """
@@ -11,62 +14,15 @@ Neither batches nor steps depend on the number of replicas: it only decides how 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-DEFAULT_BATCH_SIZE = 64
-# On a CPU with 64 units an epoch took 0.4 of the time of one padded per batch where 1.9 times the
-# timesteps ran in a row (benchmarks/training_cost.py), and 2.3 of it where 32 times as many did.
-_MANY_IN_A_ROW = 8
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Budget:
-    """How much work one step may hold, counted in sequences or in timesteps.
-
-    Attributes:
-        batch_size: most sequences per batch, and the mean per step.
-        batch_timesteps: most timesteps per batch, and the mean per step.
-
-    Raises:
-        ValueError: unless exactly one of the two is given and at least 1.
-    """
-
-    batch_size: int | None = None
-    batch_timesteps: int | None = None
-
-    def __post_init__(self):
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError(
-                "Exactly one of `batch_size` and `batch_timesteps` must be given, "
-                f"got {given or 'neither'}."
-            )
-        for name, value in given.items():
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}.")
-
-    @classmethod
-    def of(cls, batch_size: int | None, batch_timesteps: int | None) -> Budget:
-        """Makes the budget that is asked for; 64 sequences where none is."""
-        if batch_size is None and batch_timesteps is None:
-            batch_size = DEFAULT_BATCH_SIZE
-        return cls(batch_size, batch_timesteps)
-
-    @property
-    def limit(self) -> int:
-        """The budget of a step, in its own unit."""
-        return self.batch_size or self.batch_timesteps
-
-    def max_sequences(self, length: int) -> int:
-        """Most sequences of `length` timesteps in one batch."""
-        return self.batch_size or self.batch_timesteps // max(length, 1)
-
-    def cost(self, length):
-        """What one sequence of `length` timesteps takes from the budget."""
-        return length if self.batch_size is None else np.ones_like(length)
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import DEFAULT_COST, BatchCost
+from padless.pipeline.merging import merge_lengths
+from padless.pipeline.plan_summary import list_buckets, summarize_plan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,13 +30,18 @@ class BatchPlan:
     """The batches and steps of one epoch, as buckets of equal batches.
 
     A length has one bucket, or two whose batch sizes differ by one, so that every batch of a bucket
-    is full: grouping leaves no remainder to drop or to flush at the end of the epoch.
+    is full: grouping leaves no remainder to drop or to flush at the end of the epoch. With
+    `max_padding` above 0 the same holds for a run of neighbouring lengths, which share the bucket
+    or the two, padded to the longest of them.
 
     Attributes:
         lengths: length in timesteps -> number of sequences, ascending.
         budget: what was asked for.
         replicas: every batch is filled up to a multiple of it.
-        bucket_lengths: timesteps, int64 `(buckets,)`, ascending.
+        max_padding: the bound on `padding` that was asked for.
+        cost: what the plan predicts times from.
+        bucket_shortest: shortest length of the bucket, int64 `(buckets,)`, ascending.
+        bucket_lengths: timesteps of its batches, the longest length, int64 `(buckets,)`, ascending.
         bucket_batch_sizes: sequences in each batch of the bucket, int64 `(buckets,)`.
         bucket_num_batches: batches of the bucket in an epoch, int64 `(buckets,)`.
     """
@@ -88,6 +49,9 @@ class BatchPlan:
     lengths: Mapping[int, int]
     budget: Budget
     replicas: int
+    max_padding: float
+    cost: BatchCost
+    bucket_shortest: np.ndarray
     bucket_lengths: np.ndarray
     bucket_batch_sizes: np.ndarray
     bucket_num_batches: np.ndarray
@@ -102,16 +66,59 @@ class BatchPlan:
         """Timesteps that the sequences of an epoch have."""
         return sum(length * count for length, count in self.lengths.items())
 
+    def length_tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tabulates by length, from 0 to the longest, int64 `(longest + 1,)` twice.
+
+        Returns:
+            The first bucket that takes it (0 for lengths that the plan does not have), and the
+            number of its sequences.
+        """
+        lengths = list(self.lengths)
+        first, planned = np.zeros((2, max(lengths) + 1), np.int64)
+        first[lengths] = np.searchsorted(self.bucket_lengths, lengths)
+        planned[lengths] = list(self.lengths.values())
+        return first, planned
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no bucket holds two lengths, so that nothing is padded."""
+        return bool((self.bucket_shortest == self.bucket_lengths).all())
+
+    @property
+    def num_runs(self) -> int:
+        """Runs of neighbouring lengths that share batches; as many as lengths if it is exact."""
+        return len(np.unique(self.bucket_lengths))
+
     @property
     def num_batches(self) -> int:
         """Batches in an epoch."""
         return int(self.bucket_num_batches.sum())
 
     @property
+    def bucket_limits(self) -> np.ndarray:
+        """Most sequences that the budget allows in a batch of the bucket, int64 `(buckets,)`."""
+        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
+        return np.array(limits, np.int64)
+
+    @property
     def partial_batches(self) -> int:
         """Batches with fewer sequences than the budget allows at their length."""
-        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
-        return int(self.bucket_num_batches[self.bucket_batch_sizes < limits].sum())
+        return int(self.bucket_num_batches[self.bucket_batch_sizes < self.bucket_limits].sum())
+
+    @property
+    def full_share(self) -> float:
+        """Share of the batches that are not partial."""
+        return 1 - self.partial_batches / self.num_batches
+
+    @property
+    def mean_fill(self) -> float:
+        """Sequences of a batch as a share of the most that the budget allows, over all batches.
+
+        Batches of a length are balanced, 33 + 32 and not 64 + 1, so few may be full where all are
+        nearly so.
+        """
+        fill = self.bucket_batch_sizes / self.bucket_limits
+        return float(fill @ self.bucket_num_batches) / self.num_batches
 
     @property
     def steps_per_epoch(self) -> int:
@@ -125,14 +132,21 @@ class BatchPlan:
 
     @property
     def epoch_cost(self) -> int:
-        """Sequences or timesteps in an epoch, in the budget's unit."""
-        return self.num_timesteps if self.budget.batch_size is None else self.num_sequences
+        """Sequences or timesteps in an epoch, padded ones among them, in the budget's unit."""
+        if self.budget.batch_size is None:
+            return self.num_timesteps + self.padded_timesteps
+        return self.num_sequences
 
     @property
     def padded_timesteps(self) -> int:
         """Timesteps that the batches of an epoch have beyond those of their sequences."""
         rows = self.bucket_batch_sizes * self.bucket_num_batches
         return int(self.bucket_lengths @ rows) - self.num_timesteps
+
+    @property
+    def padding(self) -> float:
+        """Padded timesteps, as a share of the timesteps that the sequences have."""
+        return self.padded_timesteps / max(self.num_timesteps, 1)
 
     @property
     def filler_rows(self) -> int:
@@ -154,50 +168,29 @@ class BatchPlan:
         """
         return int(self.bucket_lengths @ self.bucket_num_batches)
 
+    @property
+    def predicted_seconds(self) -> float:
+        """Time of an epoch on one device, by `cost`; filler rows are left out."""
+        computed = self.num_timesteps + self.padded_timesteps
+        return float(self.cost.seconds(self.num_batches, self.timesteps_in_a_row, computed))
+
+    def without_padding(self) -> BatchPlan:
+        """Plans the same sequences with nothing padded."""
+        return plan_batches(
+            self.lengths,
+            batch_size=self.budget.batch_size,
+            batch_timesteps=self.budget.batch_timesteps,
+            replicas=self.replicas,
+            cost=self.cost,
+        )
+
     def summary(self) -> str:
         """Shows the plan, and beside it what padding would cost, as aligned lines."""
-        unit = "sequences" if self.budget.batch_size else "timesteps"
-        rows = [
-            ("sequences", self.num_sequences, ""),
-            ("lengths", len(self.lengths), f"{min(self.lengths)} to {max(self.lengths)} timesteps"),
-            ("batches", self.num_batches, f"at most {self.budget.limit:,} {unit} each"),
-            ("  of them partial", self.partial_batches, "below that limit"),
-            ("steps per epoch", self.steps_per_epoch, f"{self.budget.limit:,} {unit} on average"),
-            ("padded timesteps", self.padded_timesteps, ""),
-            ("filler rows", self.filler_rows, f"of weight 0, with replicas: {self.replicas}"),
-        ]
-        lines = [f"{name:<18}{count:>12,}  {note}".rstrip() for name, count, note in rows]
-        return "\n".join([*lines, "", *self._compare_with_padding()])
-
-    def _compare_with_padding(self) -> list[str]:
-        size = self.budget.batch_size or max(1, round(self.num_sequences / self.steps_per_epoch))
-        size = min(size, self.num_sequences)
-        batches = -(-self.num_sequences // size)
-        per_batch = expected_timesteps_padded_per_batch(self.lengths, size)
-        to_longest = timesteps_padded_to_longest(self.lengths)
-        ways = {
-            "equal lengths (this plan)": (self.computed_timesteps, self.timesteps_in_a_row),
-            f"padded to the longest of {size}": (per_batch, per_batch / size),
-            "padded to the longest of all": (to_longest, max(self.lengths) * batches),
-        }
-        lines = [f"{'timesteps per epoch':<34}{'computed':>16}{'':8}{'in a row':>12}"]
-        for way, (computed, in_a_row) in ways.items():
-            ratio = f"x {computed / self.num_timesteps:.2f}"
-            lines.append(f"  {way:<32}{computed:>16,.0f}{ratio:>8}{in_a_row:>12,.0f}")
-        if self.timesteps_in_a_row > _MANY_IN_A_ROW * per_batch / size:
-            lines.append(
-                "note: most lengths are rare, so batches are small and many timesteps run in a "
-                "row: an epoch may take longer than a padded one would."
-            )
-        return lines
+        return summarize_plan(self)
 
     def table(self) -> str:
-        """Lists the buckets, one line each."""
-        columns = self.bucket_lengths, self.bucket_batch_sizes, self.bucket_num_batches
-        lines = [f"{'length':>8}  {'sequences per batch':>19}  {'batches':>8}"]
-        for length, size, batches in zip(*(c.tolist() for c in columns), strict=True):
-            lines.append(f"{length:>8,}  {size:>19,}  {batches:>8,}")
-        return "\n".join(lines)
+        """Lists the buckets, one line each; of a run, its shortest and its longest length."""
+        return list_buckets(self)
 
 
 def plan_batches(
@@ -206,6 +199,8 @@ def plan_batches(
     batch_size: int | None = None,
     batch_timesteps: int | None = None,
     replicas: int = 1,
+    max_padding: float = 0.0,
+    cost: BatchCost = DEFAULT_COST,
 ) -> BatchPlan:
     """Plans the batches of an epoch from the histogram of lengths.
 
@@ -215,35 +210,105 @@ def plan_batches(
     Args:
         lengths: length in timesteps -> number of sequences.
         batch_size: most sequences per batch; 64 if `batch_timesteps` is not given either.
-        batch_timesteps: most timesteps per batch.
+        batch_timesteps: most timesteps per batch, padded ones among them.
         replicas: number of replicas that share each batch.
+        max_padding: most padded timesteps, as a share of those that the sequences have. Above 0
+            neighbouring lengths merge where that is predicted to save time.
+        cost: what batches take, which decides what merges; it changes nothing without padding.
 
     Raises:
-        ValueError: if there is no sequence, an argument is below 1, both budgets are given, or
-            `batch_timesteps` is less than the longest sequence.
+        ValueError: if there is no sequence, an argument is below 1, both budgets are given,
+            `batch_timesteps` is less than the longest sequence, or `max_padding` is negative or not
+            finite.
 
     Example:
         >>> plan = plan_batches({7: 65, 9: 2}, batch_size=64)
         >>> plan.bucket_batch_sizes.tolist(), plan.steps_per_epoch
         ([33, 32, 2], 2)
+        >>> plan = plan_batches({7: 60, 9: 2}, batch_size=64, max_padding=0.3)
+        >>> plan.bucket_shortest.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
+        ([7], [9], 120)
+    """
+    (plan,) = plan_frontier(
+        lengths,
+        [max_padding],
+        batch_size=batch_size,
+        batch_timesteps=batch_timesteps,
+        replicas=replicas,
+        cost=cost,
+    )
+    return plan
+
+
+def plan_frontier(
+    lengths: Mapping[int, int],
+    max_paddings: Sequence[float],
+    *,
+    batch_size: int | None = None,
+    batch_timesteps: int | None = None,
+    replicas: int = 1,
+    cost: BatchCost = DEFAULT_COST,
+) -> list[BatchPlan]:
+    """Plans an epoch under each of several bounds on the padding, in one search.
+
+    Takes and raises what `plan_batches` does, and gives the plan that it gives for each bound.
     """
     budget = Budget.of(batch_size, batch_timesteps)
+    lengths = {length: count for length, count in sorted(lengths.items()) if count}
+    _check(lengths, budget, replicas=replicas, max_paddings=max_paddings)
+    limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
+    histogram = np.array([*lengths.items()], np.int64).T
+    timesteps = int(histogram[0] @ histogram[1])
+    apart = np.arange(1, len(lengths) + 1)
+    frontier = merge_lengths(*histogram, limits, cost) if any(max_paddings) else None
+    plans = []
+    for bound in max_paddings:
+        ends = frontier.run_ends(bound * timesteps) if bound else apart
+        buckets = _bucket_runs(*histogram, limits, ends)
+        plans.append(BatchPlan(lengths, budget, replicas, bound, cost, *buckets))
+    return plans
+
+
+def check_max_padding(max_padding: float) -> None:
+    """Checks a bound on the padding before there are lengths to plan.
+
+    Raises:
+        ValueError: if it is negative or not finite.
+    """
+    if not 0 <= max_padding < math.inf:
+        raise ValueError(f"`max_padding` must be at least 0 and finite, got {max_padding}.")
+
+
+def _check(lengths, budget: Budget, *, replicas: int, max_paddings: Sequence[float]) -> None:
     if replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
-    lengths = {length: count for length, count in sorted(lengths.items()) if count}
+    for bound in max_paddings:
+        check_max_padding(bound)
     if not lengths:
         raise ValueError("`lengths` must count at least one sequence, got none.")
     if budget.max_sequences(longest := max(lengths)) < 1:
         raise ValueError(
             "`batch_timesteps` must be at least the length of the longest sequence, "
-            f"{longest}, got {batch_timesteps}."
+            f"{longest}, got {budget.batch_timesteps}."
         )
+
+
+def _bucket_runs(lengths, counts, limits, ends) -> np.ndarray:
+    """Lists the buckets of each run: shortest and longest length, batch size, batches."""
+    starts = np.concatenate([[0], ends[:-1]])
+    runs = zip(
+        lengths[starts].tolist(),
+        lengths[ends - 1].tolist(),
+        np.add.reduceat(counts, starts).tolist(),
+        limits[ends - 1].tolist(),
+        strict=True,
+    )
     buckets = [
-        (length, size, batches)
-        for length, count in lengths.items()
-        for size, batches in _balance(count, budget.max_sequences(length))
+        (shortest, longest, size, batches)
+        for shortest, longest, count, limit in runs
+        for size, batches in _balance(count, limit)
     ]
-    return BatchPlan(lengths, budget, replicas, *np.array(buckets, np.int64).T)
+    return np.array(buckets, np.int64).T
 
 
 def _balance(count: int, limit: int) -> list[tuple[int, int]]:
@@ -251,30 +316,3 @@ def _balance(count: int, limit: int) -> list[tuple[int, int]]:
     batches = -(-count // limit)
     size, larger = divmod(count, batches)
     return [(s, n) for s, n in ((size + 1, larger), (size, batches - larger)) if n]
-
-
-def timesteps_padded_to_longest(lengths: Mapping[int, int]) -> int:
-    """Counts the timesteps of an epoch whose sequences are all padded to the longest."""
-    return max(lengths) * sum(lengths.values())
-
-
-def expected_timesteps_padded_per_batch(lengths: Mapping[int, int], batch_size: int) -> float:
-    """Counts the timesteps of an epoch whose mixed batches are each padded to their longest.
-
-    The exact expectation over a random order: a batch is a random subset, so its longest is at most
-    `L` with probability C(n, size) / C(N, size), where n of the N sequences are at most `L` long.
-    """
-    values = np.array(sorted(lengths))
-    at_most = np.cumsum([lengths[value] for value in values.tolist()])
-    full, rest = divmod(int(at_most[-1]), batch_size)
-    sizes = [(batch_size, full), (rest, 1)]
-    return float(
-        sum(size * n * _expected_max(values, at_most, size) for size, n in sizes if n and size)
-    )
-
-
-def _expected_max(values: np.ndarray, at_most: np.ndarray, size: int) -> float:
-    drawn = np.arange(size)
-    ratios = np.clip((at_most[:, None] - drawn) / (at_most[-1] - drawn), 0.0, None)
-    not_longer = ratios.prod(axis=1)
-    return float(values @ np.diff(not_longer, prepend=0.0))

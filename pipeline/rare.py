@@ -12,7 +12,7 @@ epoch and held:
 4. `release`        puts these at drawn positions among the other batches
 
 Steps 3 and 4 draw uniformly: a held batch is equally likely at any position. What is held are
-buckets of the plan; nothing here depends on how many lengths a bucket has.
+buckets of the plan, which may each have several lengths.
 """
 
 from __future__ import annotations
@@ -93,7 +93,6 @@ def collect_rare(
     plan: BatchPlan,
     *,
     held: np.ndarray,
-    bucket_of_length: np.ndarray,
     split: str,
 ) -> tf.data.Dataset:
     """Reads all records once and collects those of the buckets that are held.
@@ -103,41 +102,35 @@ def collect_rare(
         record_format: how they are read.
         plan: the plan.
         held: whether each bucket is held, bool `(buckets,)`.
-        bucket_of_length: the first bucket of each length up to the longest, -1 for lengths that
-            the plan does not have, int64 `(longest + 1,)`.
         split: name of the split, for errors.
 
     Returns:
         A dataset of one element: the records' first bucket, int64 `(records,)`, and the records,
         string `(records,)`.
     """
-    planned = np.bincount(
-        first_buckets(plan),
-        held * plan.bucket_batch_sizes * plan.bucket_num_batches,
-        minlength=len(held),
-    ).astype(np.int64)
+    first, counts = plan.length_tables()
+    planned = np.where(held[first], counts, 0)
 
     def select(serialized):
         lengths = parse_lengths(serialized, record_format)
-        known = tf.clip_by_value(lengths, 0, len(bucket_of_length) - 1)
-        bucket = tf.where(lengths == known, tf.gather(bucket_of_length, known), -1)
-        # Of unknown length: kept, and refused below, as no other reading may follow.
-        wanted = (bucket < 0) | tf.gather(held, tf.maximum(bucket, 0))
-        return tf.boolean_mask(bucket, wanted), tf.boolean_mask(serialized, wanted)
+        known = tf.clip_by_value(lengths, 0, len(counts) - 1)
+        in_plan = (lengths == known) & (tf.gather(counts, known) > 0)
+        # Of a length that is not in the plan: kept, and refused below, as no other reading follows.
+        wanted = ~in_plan | (tf.gather(planned, known) > 0)
+        lengths = tf.where(in_plan, known, -1)
+        return tf.boolean_mask(lengths, wanted), tf.boolean_mask(serialized, wanted)
 
-    def check(bucket, serialized):
-        counts = tf.math.bincount(
-            tf.cast(tf.maximum(bucket, 0), tf.int32), minlength=len(held), dtype=tf.int64
-        )
-        not_many = tf.reduce_all(bucket >= 0) & tf.reduce_all(counts <= planned)
+    def check(lengths, serialized):
+        known = tf.cast(tf.maximum(lengths, 0), tf.int32)
+        seen = tf.math.bincount(known, minlength=len(planned), dtype=tf.int64)
+        not_many = tf.reduce_all(lengths >= 0) & tf.reduce_all(seen <= planned)
+        not_few = ~not_many | tf.reduce_all(seen == planned)
         checks = [
             tf.debugging.Assert(not_many, [too_many_records(split)]),
-            tf.debugging.Assert(
-                ~not_many | tf.reduce_all(counts == planned), [too_few_records(split)]
-            ),
+            tf.debugging.Assert(not_few, [too_few_records(split)]),
         ]
         with tf.control_dependencies(checks):
-            return tf.identity(bucket), tf.identity(serialized)
+            return tf.gather(first, known), tf.identity(serialized)
 
     none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64), tf.zeros([0], tf.string)))
     return (

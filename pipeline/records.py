@@ -112,29 +112,15 @@ def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[s
     """
     import tensorflow as tf
 
-    names = {
-        field: getattr(record_format, field)
-        for field in ("key", "length", "sequence", "label")
-        if getattr(record_format, field) is not None
-    }
-    parsed = tf.io.parse_example(
-        serialized, {name: _feature_spec(field, name) for field, name in names.items()}
-    )
-    batch = {field: parsed[name] for field, name in names.items()}
+    batch = _parse_features(serialized, record_format)
     length = batch["length"]
-    counts = batch["sequence"].row_lengths()
     checks = [
         tf.debugging.assert_equal(
             length,
             length[0],
             "Every sequence of a batch must have the same `length`.",
         ),
-        tf.debugging.assert_equal(
-            counts,
-            length * record_format.num_features,
-            f"`{record_format.sequence}` must hold `{record_format.length}` times "
-            f"{record_format.num_features} values.",
-        ),
+        _assert_counts(batch, record_format),
     ]
     with tf.control_dependencies(checks):
         batch["sequence"] = tf.reshape(
@@ -143,6 +129,47 @@ def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[s
                 [tf.size(serialized), tf.cast(length[0], tf.int32), record_format.num_features]
             ),
         )
+    return batch
+
+
+def parse_padded_examples(
+    serialized: tf.Tensor, record_format: RecordFormat, *, shortest: tf.Tensor, longest: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Parses a batch of serialized examples whose sequences have neighbouring lengths.
+
+    Each sequence is padded with zeros behind its end. `length` alone tells them from data: a true
+    zero is data.
+
+    Args:
+        serialized: string tensor `(batch,)`, not empty.
+        record_format: names of the features.
+        shortest: least length that the batch may hold, `()` int64.
+        longest: greatest length that the batch may hold, and so its timesteps whether it holds one
+            or not, `()` int64.
+
+    Returns:
+        What `parse_examples` returns, with `sequence` `(batch, longest, features)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if a length is not from `shortest` to `longest`,
+            or not the number of values divided by the number of features.
+    """
+    import tensorflow as tf
+
+    batch = _parse_features(serialized, record_format)
+    checks = [
+        tf.debugging.assert_equal(
+            batch["length"],
+            tf.clip_by_value(batch["length"], shortest, longest),
+            "Every sequence of a batch must have one of the lengths that its bucket merges.",
+        ),
+        _assert_counts(batch, record_format),
+    ]
+    num_features = record_format.num_features
+    with tf.control_dependencies(checks):
+        rows = batch["sequence"].to_tensor(shape=tf.stack([-1, longest * num_features]))
+        shape = tf.stack([tf.size(serialized), tf.cast(longest, tf.int32), num_features])
+        batch["sequence"] = tf.reshape(rows, shape)
     return batch
 
 
@@ -222,6 +249,32 @@ def _checked(framed: bytes, num_bytes: int, where: str) -> bytes:
             f"got {crc.hex()}: the file is damaged."
         )
     return data
+
+
+def _parse_features(serialized: tf.Tensor, record_format: RecordFormat) -> dict:
+    """Parses the features that the format names; the values as a ragged tensor, flat by row."""
+    import tensorflow as tf
+
+    names = {
+        field: getattr(record_format, field)
+        for field in ("key", "length", "sequence", "label")
+        if getattr(record_format, field) is not None
+    }
+    parsed = tf.io.parse_example(
+        serialized, {name: _feature_spec(field, name) for field, name in names.items()}
+    )
+    return {field: parsed[name] for field, name in names.items()}
+
+
+def _assert_counts(batch: dict, record_format: RecordFormat):
+    import tensorflow as tf
+
+    return tf.debugging.assert_equal(
+        batch["sequence"].row_lengths(),
+        batch["length"] * record_format.num_features,
+        f"`{record_format.sequence}` must hold `{record_format.length}` times "
+        f"{record_format.num_features} values.",
+    )
 
 
 def _feature_spec(field: str, name: str):

@@ -49,6 +49,24 @@ def test_plan_prints_the_order_of_each_epoch(call, trained):
     assert call(*argv, "--order", 2).out == printed.out
 
 
+def test_plan_shows_what_merging_pads_and_what_other_bounds_give(call, trained, tmp_path):
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
+    picture = tmp_path / "frontier.png"
+    options = ["--max-padding", 0.3, "--batch-cost", "1,0,0", "--frontier", "--picture", picture]
+    printed = call("plan", trained.data, "--batch-size", 64, *options)
+    assert printed.code == 0
+    lines = [" ".join(line.split()) for line in printed.out.splitlines()]
+    assert any("of the sequences' own, at most 30 %" in line for line in lines)
+    # What the cost counts are the batches: one batch is the best, and pads most.
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("at most padded batches"))
+    table = [line.split() for line in lines[head + 1 : -1]]
+    assert ["30", "%"] in [row[:2] for row in table]
+    assert [float(row[7]) for row in table] == [float(row[4]) for row in table]
+    assert table[-1][4] == "1"
+    assert lines[-1] == f"picture: {picture}"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_train_leaves_a_run_directory(trained):
     assert {path.name for path in trained.run.iterdir()} == {
         "checkpoints",
@@ -58,6 +76,7 @@ def test_train_leaves_a_run_directory(trained):
         "saved_model",
         "steps.csv",
         "tensorboard",
+        "timing.csv",
     }
 
 

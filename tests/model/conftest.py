@@ -46,11 +46,14 @@ def make_model():
 def make_trainer():
     """Builds a trainer of a small model for a dataset, with the same weights for any replicas."""
 
-    def make(dataset, replicas=1, optimizer=None, **options):
+    def make(dataset, replicas=1, optimizer=None, *, precision="float32", dropout=0.0, **options):
         keras.utils.set_random_seed(1)
+        architecture = Architecture(**SMALL, dropout=dropout)
         strategy = mirrored_strategy(replicas)
         with strategy.scope():
-            model = SequenceAutoencoder.for_moments(dataset.moments, Architecture(**SMALL))
+            model = SequenceAutoencoder.for_moments(
+                dataset.moments, architecture, precision=precision
+            )
             model.compile(optimizer=keras.optimizers.get(optimizer or "sgd"))
         return Trainer(model, strategy, **options)
 
@@ -104,7 +107,7 @@ def read_sequences():
 def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
-    def train_on(dataset, callbacks=(), run=None, **options):
+    def train_on(dataset, callbacks=(), run=None, resume=False, **options):
         run = run or tmp_path_factory.mktemp("runs") / "run"
         options = {"epochs": 2, "batch_size": 8, "verbose": 0, "learning_rate": 0.02} | options
         report = train(
@@ -112,6 +115,7 @@ def train_small(tmp_path_factory, small):
             run,
             architecture=small,
             options=TrainingOptions(**options),
+            resume=resume,
             callbacks=callbacks,
         )
         return run, report

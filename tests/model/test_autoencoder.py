@@ -41,6 +41,14 @@ def assert_close(received, expected):
     np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
 
 
+def gradient_of(model, sequence, length=None, weights=1.0):
+    """Returns the gradient of the sum of weighted scores, `(weights of the model,)` float64."""
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(weights * model.analyze(sequence, length)["score"])
+    gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
+    return np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
+
+
 @all_kinds
 def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
     model = make_model(**kind)
@@ -58,10 +66,12 @@ def test_model_has_the_layers_asked_for(make_model, kind):
     model = make_model(**kind)
     cell = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[kind["cell"]]
     assert len(model.encoder) == len(model.decoder) == kind["layers"]
+    for layer in (*model.encoder, *model.decoder):
+        assert isinstance(layer.forward_layer, cell)
+        assert layer.forward_layer.built
     for layer in model.encoder:
-        assert isinstance(layer, keras.layers.Bidirectional if kind["bidirectional"] else cell)
-    assert all(isinstance(layer, cell) for layer in model.decoder)
-    assert all(layer.built for layer in (*model.encoder, *model.decoder))
+        assert isinstance(layer.backward_layer, cell if kind["bidirectional"] else type(None))
+    assert all(layer.backward_layer is None for layer in model.decoder)
 
 
 def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
@@ -102,7 +112,7 @@ def test_a_constant_feature_stays_finite(make_model):
 
 
 @all_kinds
-@pytest.mark.parametrize("fill", [0.0, 1e3], ids=["zeros", "garbage"])
+@pytest.mark.parametrize("fill", [0.0, np.nan], ids=["zeros", "garbage"])
 def test_padding_behind_the_length_changes_nothing(make_model, kind, fill):
     model = make_model(mean=MEAN, variance=VARIANCE, **kind)
     sequences = draw([1, 4, 9, 4])
@@ -113,6 +123,7 @@ def test_padding_behind_the_length_changes_nothing(make_model, kind, fill):
         for name, expected in model.analyze(sequence[None]).items():
             assert_close(results[name][i], expected[0])
         assert_close(reconstruction[i, : len(sequence)], model(sequence[None])[0])
+        assert not np.any(reconstruction[i, len(sequence) :])
         assert_close(embedding[i], model.embed(sequence[None])[0])
 
 
@@ -136,22 +147,85 @@ def test_exact_batches_have_the_gradient_of_the_padded_batch(make_model, kind):
 
     def gradient(sequence, length=None):
         weights = tf.constant([weight[n] for n in length or [sequence.shape[1]] * len(sequence)])
-        with tf.GradientTape() as tape:
-            total = tf.reduce_sum(weights * model.analyze(sequence, length)["score"])
-        gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
-        flat = np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
-        return flat, float(tf.reduce_sum(weights))
+        return gradient_of(model, sequence, length, weights), float(tf.reduce_sum(weights))
 
     groups = [np.stack(list(group)) for _, group in itertools.groupby(sequences, key=len)]
     totals, weights = zip(*(gradient(group) for group in groups), strict=True)
     exact = sum(totals) / sum(weights)
-    padded, length = pad(sequences, fill=1e3)
+    padded, length = pad(sequences, fill=np.nan)
     mixed, mixed_weight = gradient(padded, length.tolist())
     assert len(groups) == 4
     assert sum(weights) == pytest.approx(mixed_weight)
     norm = np.linalg.norm(exact)
     assert np.linalg.norm(mixed / mixed_weight - exact) <= 1e-5 * norm
     assert norm > 1e-2
+
+
+@all_kinds
+def test_padding_gets_no_gradient(make_model, kind):
+    model = make_model(mean=MEAN, variance=VARIANCE, **kind)
+    sequences = draw([2, 9, 5])
+    padded, length = pad(sequences, fill=np.nan)
+
+    def gradient(sequence, length=None):
+        sequence = tf.constant(sequence)
+        with tf.GradientTape() as tape:
+            tape.watch(sequence)
+            score = model.analyze(sequence, length)["score"]
+        return tape.gradient(score, sequence).numpy()
+
+    mixed = gradient(padded, length)
+    for i, sequence in enumerate(sequences):
+        assert_close(mixed[i, : len(sequence)], gradient(sequence[None])[0])
+        assert not mixed[i, len(sequence) :].any()
+
+
+def test_lengths_need_one_trace_and_no_loop_over_timesteps(make_model):
+    model = make_model(bidirectional=True, layers=2)
+    signature = [tf.TensorSpec((None, None, 2)), tf.TensorSpec((None,), tf.int64)]
+    analyze = tf.function(model.analyze, input_signature=signature, autograph=False)
+    for timesteps in (1, 4):
+        sequence = np.stack(draw([timesteps] * 2))
+        for name, expected in model.analyze(sequence).items():
+            assert_close(analyze(sequence, [timesteps] * 2)[name], expected)
+    assert analyze.experimental_get_tracing_count() == 1
+    operations = {op.type for op in analyze.get_concrete_function().graph.get_operations()}
+    assert "BlockLSTM" in operations
+    assert "While" not in operations
+
+
+@all_kinds
+def test_dropout_is_off_unless_training(make_model, kind):
+    model = make_model(dropout=0.5, **kind)
+    whole = make_model(**kind)
+    whole.set_weights(model.get_weights())
+    sequence = np.stack(draw([5, 5]))
+    for name, expected in whole.analyze(sequence).items():
+        np.testing.assert_array_equal(model.analyze(sequence)[name], expected)
+        assert np.abs(model.analyze(sequence, training=True)[name] - expected).max() > 1e-4
+    np.testing.assert_array_equal(model(sequence), whole(sequence))
+    np.testing.assert_array_equal(model.embed(sequence), whole.embed(sequence))
+
+
+def test_dropout_draws_the_same_again_from_the_variables(make_model):
+    model = make_model(dropout=0.5, layers=2, bidirectional=True)
+    sequence = np.stack(draw([5, 5]))
+    before = [variable.numpy() for variable in model.variables]
+    drawn = [model.analyze(sequence, training=True)["score"] for _ in range(3)]
+    after = [variable.numpy() for variable in model.variables]
+    for variable, value in zip(model.variables, before, strict=True):
+        variable.assign(value)
+    again = [model.analyze(sequence, training=True)["score"] for _ in range(3)]
+    np.testing.assert_array_equal(again, drawn)
+    assert len({float(scores[0]) for scores in drawn}) == 3
+    # The states of two layers in the encoder and two in the decoder.
+    assert sum((old != new).any() for old, new in zip(before, after, strict=True)) == 4
+
+
+def test_dropout_is_kept_by_a_saved_model(make_model, tmp_path):
+    make_model(dropout=0.25).save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert reloaded.architecture.dropout == 0.25
 
 
 @all_kinds
@@ -181,6 +255,9 @@ def test_model_takes_its_architecture_as_a_dict(small):
         ({"latent_size": 0}, "`latent_size` must be at least 1, got 0"),
         ({"units": -1}, "`units` must be at least 1, got -1"),
         ({"layers": 0}, "`layers` must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"`dropout` must be at least 0 and below 1, got 1.0"),
+        ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1, got -0.1"),
+        ({"dropout": float("nan")}, r"`dropout` must be at least 0 and below 1, got nan"),
         ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
     ],
 )

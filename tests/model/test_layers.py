@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model import DynamicRepeat, FusedLSTM, Standardize, mirrored_strategy
+from padless.model import DynamicRepeat, ReplicaDropout, Standardize, mirrored_strategy
 
 
 def vectors(batch=3, units=4):
@@ -111,83 +111,6 @@ def test_dynamic_repeat_refuses_wrong_ranks(inputs_shape, like_shape, message):
         DynamicRepeat()(np.zeros(inputs_shape), like=np.zeros(like_shape))
 
 
-@pytest.fixture(scope="module")
-def fused_and_keras():
-    """Builds a `FusedLSTM` and Keras' own LSTM with the same weights."""
-
-    def build(units=5, num_features=3, **options):
-        keras.utils.set_random_seed(0)
-        layers = [cls(units, **options) for cls in (FusedLSTM, keras.layers.LSTM)]
-        for layer in layers:
-            layer.build((None, None, num_features))
-        layers[1].set_weights(layers[0].get_weights())
-        return layers
-
-    return build
-
-
-def output_and_gradients(layer, sequences, **options):
-    with tf.GradientTape() as tape:
-        outputs = layer(sequences, **options)
-        loss = sum(tf.reduce_sum(tf.square(output)) for output in tf.nest.flatten(outputs))
-    variables = [variable.value for variable in layer.trainable_variables]
-    return [*tf.nest.flatten(outputs), *tape.gradient(loss, variables)]
-
-
-@pytest.mark.parametrize("batch", [1, 2, 7])
-@pytest.mark.parametrize("timesteps", [1, 6])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"return_sequences": True},
-        {"return_sequences": True, "return_state": True},
-        {"go_backwards": True},
-        {"return_sequences": True, "go_backwards": True},
-        {"units": FusedLSTM.MAX_FUSED_UNITS + 1},
-        {"activation": "relu"},
-        {"use_bias": False},
-    ],
-    ids=str,
-)
-def test_fused_lstm_is_keras_lstm(fused_and_keras, options, batch, timesteps):
-    fused, reference = fused_and_keras(**options)
-    sequences = np.random.default_rng(0).normal(size=(batch, timesteps, 3)).astype(np.float32)
-    results = output_and_gradients(fused, sequences)
-    expected = output_and_gradients(reference, sequences)
-    for result, value in zip(results, expected, strict=True):
-        np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5)
-
-
-def test_fused_lstm_takes_a_mask(fused_and_keras):
-    fused, reference = fused_and_keras()
-    sequences = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
-    mask = np.array([[True] * 5, [True] * 3 + [False] * 2])
-    np.testing.assert_allclose(
-        fused(sequences, mask=mask), reference(sequences, mask=mask), rtol=1e-5, atol=1e-6
-    )
-
-
-@pytest.mark.parametrize(
-    ("units", "is_fused"),
-    [(FusedLSTM.MAX_FUSED_UNITS, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)],
-)
-def test_fused_lstm_is_one_operation_up_to_a_size(fused_and_keras, units, is_fused):
-    fused, _ = fused_and_keras(units)
-    traced = tf.function(fused).get_concrete_function(tf.TensorSpec((None, None, 3)))
-    operations = {operation.type for operation in traced.graph.get_operations()}
-    assert ("BlockLSTM" in operations) == is_fused
-
-
-def test_fused_lstm_reloads_without_custom_objects(tmp_path):
-    model = keras.Sequential([keras.Input((None, 3)), FusedLSTM(4)])
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    sequences = np.ones((2, 5, 3), np.float32)
-    assert type(loaded.layers[0]) is FusedLSTM
-    np.testing.assert_array_equal(loaded(sequences), model(sequences))
-
-
 @pytest.mark.parametrize("deviation", [1e-9, 1.0, 1e20])
 def test_standardize_takes_any_scale(deviation):
     rng = np.random.default_rng(0)
@@ -214,3 +137,74 @@ def test_standardize_reloads_without_custom_objects(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     values = np.ones((1, 3, 2), np.float32)
     np.testing.assert_array_equal(loaded(values), model(values))
+
+
+def noise_on_replicas(layer, strategy, rows=2):
+    """Drops ones on each replica, in the graph that training runs in."""
+
+    @tf.function(autograph=False)
+    def drop():
+        return strategy.run(lambda: layer(tf.ones((rows, 50)), training=True))
+
+    return [noise.numpy() for noise in strategy.experimental_local_results(drop())]
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one replica", "two replicas"])
+def dropout_and_strategy(request):
+    strategy = mirrored_strategy(request.param)
+    with strategy.scope():
+        return ReplicaDropout(0.25, seed=3), strategy
+
+
+def test_replica_dropout_drops_its_share_and_scales_the_rest():
+    values = ReplicaDropout(0.25, seed=0)(tf.ones((100, 100)), training=True).numpy()
+    assert set(np.unique(values)) == {0, np.float32(1 / 0.75)}
+    assert np.mean(values == 0) == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("options", [{}, {"training": False}], ids=str)
+def test_replica_dropout_leaves_inference_alone(options):
+    np.testing.assert_array_equal(ReplicaDropout(0.9)(vectors(), **options), vectors())
+
+
+def test_replica_dropout_differs_by_row_by_call_and_by_replica(dropout_and_strategy):
+    layer, strategy = dropout_and_strategy
+    drawn = [noise_on_replicas(layer, strategy) for _ in range(3)]
+    rows = np.concatenate([replica for call in drawn for replica in call])
+    assert len(rows) == 3 * 2 * strategy.num_replicas_in_sync
+    assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_replica_dropout_set_back_draws_the_same_again(dropout_and_strategy):
+    layer, strategy = dropout_and_strategy
+    (state,) = layer.variables
+    before = state.numpy()
+    drawn = [noise_on_replicas(layer, strategy) for _ in range(2)]
+    state.assign(before)
+    again = [noise_on_replicas(layer, strategy) for _ in range(2)]
+    np.testing.assert_array_equal(again, drawn)
+
+
+def test_replica_dropout_takes_the_seed_of_the_program():
+    def draw(seed):
+        keras.utils.set_random_seed(seed)
+        return ReplicaDropout(0.5)(tf.ones((5, 5)), training=True).numpy()
+
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert (draw(1) != draw(2)).any()
+
+
+def test_replica_dropout_gives_no_gradient_to_what_it_drops():
+    inputs = tf.ones((10, 10))
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = ReplicaDropout(0.5, seed=0)(inputs, training=True)
+    np.testing.assert_array_equal(tape.gradient(outputs, inputs), outputs)
+
+
+def test_replica_dropout_reloads_without_custom_objects(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), ReplicaDropout(0.5, seed=4)])
+    model.save(tmp_path / "model.keras")
+    (layer,) = keras.saving.load_model(tmp_path / "model.keras").layers
+    assert type(layer) is ReplicaDropout
+    assert (layer.rate, layer.seed) == (0.5, 4)

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from padless.model import load_model
-from padless.model.run_directory import check_features, create_run, read_config, save_model
+from padless.model.run_directory import (
+    check_features,
+    make_run,
+    read_config,
+    save_model,
+    write_config,
+)
 
 CONFIG = {
     "dataset": "data",
@@ -17,6 +23,12 @@ CONFIG = {
     "training": {},
     "replicas": 1,
 }
+
+
+def create_run(path, config):
+    run = make_run(path, resume=False)
+    write_config(run, config)
+    return run
 
 
 @pytest.fixture
@@ -45,16 +57,16 @@ def test_load_model_gives_back_what_was_saved(run, make_model):
     )
 
 
-def test_create_run_makes_the_folders_above(tmp_path):
+def test_make_run_makes_the_folders_above(tmp_path):
     run = create_run(tmp_path / "a" / "b", CONFIG)
     assert read_config(run) == CONFIG
 
 
-def test_create_run_refuses_what_exists(tmp_path):
+def test_make_run_refuses_what_exists(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(FileExistsError, match=f"{path}: the run directory must not exist"):
-            create_run(path, {})
+            make_run(path, resume=False)
 
 
 @pytest.mark.parametrize("read", [load_model, read_config])

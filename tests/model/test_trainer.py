@@ -1,6 +1,7 @@
 """One objective: however the work is cut and dealt out, the weights come out the same."""
 
 import itertools
+import time
 
 import keras
 import numpy as np
@@ -44,7 +45,7 @@ def train_on(make_trainer, deal, dataset):
         trainer = make_trainer(dataset, replicas, optimizer, **options)
         batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2)
         sums = [trainer.train_step(batches) for _ in range(2 * plan.steps_per_epoch)]
-        return trainer, [float(error / weight) for error, weight in sums]
+        return trainer, [float(step.loss) for step in sums]
 
     return run
 
@@ -89,10 +90,12 @@ def test_the_loss_of_a_step_is_the_weighted_mean_over_its_sequences(
     batches, _ = deal(trainer, dataset, BATCH_SIZE)
     for sequences in steps:
         expected = mean_score(trainer.model, sequences, weighting)
-        error, weight = trainer.train_step(batches)
-        assert float(error / weight) == pytest.approx(expected, rel=1e-5)
-        weights = map(len, sequences) if weighting == "timestep" else [1] * len(sequences)
-        assert float(weight) == sum(weights)
+        sums = trainer.train_step(batches)
+        assert float(sums.loss) == pytest.approx(expected, rel=1e-5)
+        lengths = [len(sequence) for sequence in sequences]
+        weights = lengths if weighting == "timestep" else [1] * len(lengths)
+        counted = [float(n) for n in (sums.weight, sums.sequences, sums.timesteps)]
+        assert counted == [sum(weights), len(lengths), sum(lengths)]
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])
@@ -163,14 +166,85 @@ def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
     evaluated, _ = deal(trainer, dataset, BATCH_SIZE, epochs=2)
     for step, sequences in zip(range(2 * plan.steps_per_epoch), itertools.cycle(steps)):
         before = weights_of(trainer.model)
-        error, weight = trainer.evaluation_step(evaluated)
+        loss = float(trainer.evaluation_step(evaluated).loss)
         if step < len(steps):
-            loss = mean_score(trainer.model, sequences, "sequence")
-            assert float(error / weight) == pytest.approx(loss, rel=1e-5)
+            expected_loss = mean_score(trainer.model, sequences, "sequence")
+            assert loss == pytest.approx(expected_loss, rel=1e-5)
         np.testing.assert_array_equal(weights_of(trainer.model), before)
-        error, weight = trainer.train_step(batches)
-        assert float(error / weight) == pytest.approx(losses[step], rel=1e-6)
+        assert float(trainer.train_step(batches).loss) == pytest.approx(losses[step], rel=1e-6)
     np.testing.assert_array_equal(weights_of(trainer.model), weights_of(expected.model))
+
+
+def test_a_step_whose_loss_is_not_finite_leaves_weights_and_optimizer_as_they_are(
+    make_trainer, deal, weights_of, dataset
+):
+    trainer = make_trainer(dataset, replicas=2, optimizer="adam")
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    trainer.train_step(batches)
+    bias = trainer.model.head.bias
+    finite = bias.numpy()
+    bias.assign([np.nan, 0.0])
+    before = weights_of(trainer.model)
+    assert np.isnan(trainer.train_step(batches).loss)
+    np.testing.assert_array_equal(weights_of(trainer.model), before)
+    assert trainer.model.optimizer.iterations.numpy() == 1
+    # What the step added up is gone as well.
+    bias.assign(finite)
+    assert np.isfinite(trainer.train_step(batches).loss)
+
+
+def test_float16_trains_as_float32_does(make_trainer, deal, weights_of, dataset):
+    """The loss is scaled by 2**15 and back: what is left is the rounding of 16 bits."""
+    steps = {}
+    for precision in ("float32", "mixed_float16"):
+        options = {"precision": precision, "clip_norm": 0.1}
+        trainer = make_trainer(dataset, replicas=2, optimizer="sgd", **options)
+        assert trainer.scales_loss == (precision == "mixed_float16")
+        start = weights_of(trainer.model)
+        sums = trainer.train_step(deal(trainer, dataset, BATCH_SIZE)[0])
+        steps[precision] = weights_of(trainer.model) - start, float(sums.gradient_norm)
+    (expected, norm), (change, scaled_norm) = steps.values()
+    assert np.linalg.norm(change - expected) <= 0.01 * np.linalg.norm(expected)
+    assert scaled_norm == pytest.approx(norm, rel=0.01)
+    assert np.linalg.norm(expected) == pytest.approx(0.01 * min(norm, 0.1), rel=1e-3)
+
+
+def test_a_gradient_that_overflows_lowers_the_scale(make_trainer, deal, weights_of, dataset):
+    trainer = make_trainer(dataset, replicas=2, optimizer="sgd", precision="mixed_float16")
+    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+    trainer.model.optimizer.dynamic_scale.assign(2.0**126)
+    before = weights_of(trainer.model)
+    assert not np.isfinite(trainer.train_step(batches).gradient_norm)
+    np.testing.assert_array_equal(weights_of(trainer.model), before)
+    assert trainer.model.optimizer.dynamic_scale.numpy() == 2.0**125
+
+
+def test_dropout_is_for_training_alone(make_trainer, deal, dataset):
+    trainers = dropping, exact = make_trainer(dataset, dropout=0.5), make_trainer(dataset)
+    dropping.model.set_weights(exact.model.get_weights())
+    batches = [deal(trainer, dataset, BATCH_SIZE, epochs=2)[0] for trainer in trainers]
+    evaluated = [float(t.evaluation_step(b).loss) for t, b in zip(trainers, batches, strict=True)]
+    assert evaluated[0] == evaluated[1]
+    trained = [float(t.train_step(b).loss) for t, b in zip(trainers, batches, strict=True)]
+    assert abs(trained[0] - trained[1]) > 1e-3
+
+
+def test_a_step_measures_how_long_it_waited_for_its_batches(make_trainer, dataset):
+    trainer = make_trainer(dataset)
+    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
+    slow = equal_length_batches(dataset, plan).map(_sleep_with_batch)
+    waited = float(trainer.train_step(iter(slow)).waited_seconds)
+    assert waited > 0.9 * 0.2
+
+
+def _sleep_with_batch(batch):
+    def sleep(ends_step):
+        time.sleep(0.2)
+        return ends_step
+
+    slept = tf.numpy_function(sleep, [batch["ends_step"]], tf.bool)
+    slept.set_shape(())
+    return {name: batch[name] for name in ("sequence", "length", "weight")} | {"ends_step": slept}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from padless.model import TrainingOptions, load_model, run_directory, train
 from padless.pipeline import open_dataset
@@ -56,9 +57,9 @@ def without_validation(train_small, dataset):
 def test_train_writes_what_the_run_directory_promises(finished):
     run, _ = finished
     described = re.search("```\n(.*?)```", run_directory.__doc__, re.DOTALL)[1]
-    names = re.findall(r"^(?:[\w./]+, )?[\w./]+(?=  )", described, re.MULTILINE)
+    names = re.findall(r"^(?:[\w./]+, )*[\w./]+(?=  )", described, re.MULTILINE)
     names = [name for group in names for name in group.split(", ")]
-    assert len(names) == 7
+    assert len(names) == 8
     for name in names:
         path = run / name
         assert path.is_dir() if name.endswith("/") else path.stat().st_size > 0
@@ -71,7 +72,8 @@ def test_train_describes_itself(finished, validated_dataset):
     config = run_directory.read_config(run)
     assert config["dataset"] == str(folder_of(validated_dataset))
     assert config["architecture"] == {
-        "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False
+        "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False,
+        "dropout": 0.0,
     }  # fmt: skip
     assert config["training"]["epochs"] == 6
     assert config["replicas"] == len(config["devices"]) == 1
@@ -200,6 +202,11 @@ def test_train_refuses_a_dataset_without_a_training_split(make_dataset, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_train_refuses_a_run_directory_that_cannot_be_locked(train_small, dataset):
+    with pytest.raises(ValueError, match=r"gs://.*must be in a file system of this machine"):
+        train_small(dataset, run="gs://bucket/run")
+
+
 def test_train_refuses_a_dataset_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: the dataset directory does not exist"):
         train(tmp_path / "nowhere", tmp_path / "run")
@@ -214,7 +221,7 @@ def test_train_refuses_a_dataset_that_is_not_there(tmp_path):
         ({"batch_timesteps": 100}, "Exactly one of"),
         ({"replicas": 0}, "`replicas` must be at least 1, got 0"),
         ({"weighting": "batch"}, "`weighting` must be one of.*got 'batch'"),
-        ({"clip_norm": 0.0}, "`clip_norm` must be above 0, got 0.0"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be above 0 and finite, got 0.0"),
     ],
 )
 def test_train_leaves_nothing_where_an_option_does_not_fit(
@@ -252,15 +259,49 @@ def test_train_answers_a_shard_that_lost_records(train_small, make_dataset):
 
 
 def test_train_stops_when_the_loss_is_not_finite(train_small, dataset):
-    message = r"The loss must be finite, got (inf|nan) in step 2 of 2: try a smaller `learning_rate"
+    message = r"must be finite, got .* in epoch 1, step 2 of split 'train': .* `learning_rate`"
     with pytest.raises(FloatingPointError, match=message):
         train_small(dataset, learning_rate=1e30, clip_norm=None)
 
 
 def test_train_stops_when_the_validation_loss_is_not_finite(train_small, make_dataset):
     dataset = make_dataset({"train": [4] * 4, "validation": [4] * 4})
-    with pytest.raises(FloatingPointError, match=r"must be finite, got (inf|nan) in validation"):
+    with pytest.raises(FloatingPointError, match=r"finite, got (inf|nan) .* of split 'validation'"):
         train_small(dataset, learning_rate=1e30, clip_norm=None, epochs=1)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_loss_that_is_not_finite_names_step_length_and_keys(
+    train_small, make_dataset, tmp_path, split
+):
+    dataset = make_dataset({"train": [3] * 4 + [5] * 4, "validation": [3, 5]})
+    (file,) = dataset.split(split).files
+    examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(file))]
+    # Its square is more than a float32 holds.
+    examples[-1].features.feature["sequence"].float_list.value[0] = 1e30
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    key = examples[-1].features.feature["key"].bytes_list.value[0].decode()
+    message = (
+        r"finite, got (inf|nan) .* in epoch 1, step [12] of split "
+        rf"'{split}': the keys at fault are '{key}' \(length 5\)\. The weights are still those"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        train_small(dataset, run=tmp_path / "run", batch_size=4)
+
+
+def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset, tmp_path):
+    class Fill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                path = tmp_path / "run" / "checkpoints" / "step-00000002.incomplete"
+                path.symlink_to("/dev/full")
+
+    message = r"checkpoint after 2 steps could not be .*No space left .* the newest is of step 1"
+    with pytest.raises(OSError, match=message):
+        train_small(dataset, run=tmp_path / "run", callbacks=[Fill()], checkpoint_steps=1)
+    train_small(dataset, run=tmp_path / "run", resume=True)
 
 
 def test_train_reads_a_dataset_that_was_moved(train_small, dataset, tmp_path):
@@ -276,8 +317,12 @@ def test_train_reads_a_dataset_that_was_moved(train_small, dataset, tmp_path):
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": 0}, "`patience` must be at least 1, got 0"),
         ({"seed": -1}, r"`seed` must be at least 0 and below 2\*\*32, got -1"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be above 0, got 0.0"),
-        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0, got nan"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0 and finite, got 0.0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0 and finite, got nan"),
+        ({"schedule": "linear"}, "`schedule` must be one of .*, got 'linear'"),
+        ({"precision": "float16"}, "`precision` must be one of .*, got 'float16'"),
+        ({"checkpoint_steps": 0}, "`checkpoint_steps` must be at least 1, got 0"),
+        ({"checkpoint_minutes": 0.0}, "`checkpoint_minutes` must be above 0 and finite, got 0.0"),
         ({"verbose": 3}, "`verbose` must be 0, 1, 2 or None, got 3"),
     ],
 )

@@ -18,12 +18,18 @@ from padless.pipeline import (
     plan_batches,
     replica_batches,
 )
-from padless.pipeline.batches import _group
 from padless.pipeline.damage import explained
+from padless.pipeline.grouping import _group
 
 
 def plan_of(dataset, split="train", **options):
     return plan_batches(dataset.split(split).lengths, **options)
+
+
+def stored_in(dataset):
+    """Reads the training split one by one, as `{key: sequence}`."""
+    batches = equal_length_batches(dataset, plan_of(dataset, batch_size=1)).as_numpy_iterator()
+    return {batch["key"][0]: batch["sequence"][0] for batch in batches}
 
 
 def keys_seen(batches):
@@ -68,6 +74,80 @@ def test_batches_hold_every_key_once_and_no_padding(
     assert batches[-1]["ends_step"]
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=80),
+    budget=st.sampled_from([{"batch_size": 5}, {"batch_size": 40}, {"batch_timesteps": 60}]),
+    replicas=st.integers(1, 4),
+    max_padding=st.sampled_from([0.05, 0.3, 5.0]),
+    shuffle=st.none() | st.builds(Shuffle, st.integers(0, 9), record_buffer=st.integers(1, 99)),
+)
+def test_merged_batches_hold_every_sequence_once_with_zeros_behind_it(
+    make_dataset, lengths, budget, replicas, max_padding, shuffle
+):
+    dataset = make_dataset(lengths, num_shards=2)
+    stored = stored_in(dataset)
+    plan = plan_of(dataset, **budget, replicas=replicas, max_padding=max_padding)
+    batches = list(equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator())
+    seen, padded = collections.Counter(), 0
+    for batch in batches:
+        assert batch["sequence"].shape[1] in plan.bucket_lengths
+        assert len(batch["sequence"]) % replicas == 0
+        for row, length, key, weight in zip(
+            *(batch[name] for name in ("sequence", "length", "key", "weight")), strict=True
+        ):
+            np.testing.assert_array_equal(row[:length], stored[key])
+            assert not row[length:].any()
+            seen[key] += int(weight)
+            padded += int(weight) * (len(row) - length)
+    assert seen == dict.fromkeys(stored, 1)
+    assert padded == plan.padded_timesteps
+    assert len(batches) == plan.num_batches
+    assert sum(batch["ends_step"] for batch in batches) == plan.steps_per_epoch
+    assert batches[-1]["ends_step"]
+
+
+def test_merged_batches_have_the_shapes_of_the_plan_in_any_order(make_dataset):
+    dataset = make_dataset([3, 4, 4, 5, 9, 9, 10] * 5)
+    plan = plan_of(dataset, batch_size=16, max_padding=0.2)
+    assert not plan.is_exact
+    planned = [
+        (size, length)
+        for length, size, batches in zip(
+            plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches, strict=True
+        )
+        for _ in range(batches)
+    ]
+    for seed in range(3):
+        batches = equal_length_batches(dataset, plan, shuffle=Shuffle(seed)).as_numpy_iterator()
+        assert sorted(batch["sequence"].shape[:2] for batch in batches) == sorted(planned)
+
+
+def test_merged_batches_cut_for_replicas_are_the_batches(make_dataset):
+    dataset = make_dataset([3, 4, 4, 5, 9, 9, 10] * 3)
+    plan = plan_of(dataset, batch_size=16, max_padding=0.2, replicas=2)
+    options = {"plan": plan, "shuffle": Shuffle(3)}
+    whole = list(equal_length_batches(dataset, **options).as_numpy_iterator())
+    pieces = list(replica_batches(dataset, **options).as_numpy_iterator())
+    for batch, first, second in zip(whole, pieces[::2], pieces[1::2], strict=True):
+        for name in ("sequence", "key", "weight", "length"):
+            own = np.concatenate([first[name], second[name]])
+            np.testing.assert_array_equal(own, batch[name])
+
+
+def test_merged_batches_refuse_a_length_in_place_of_its_neighbour(make_dataset):
+    dataset, other = make_dataset([3, 3, 4, 4]), make_dataset([3, 4, 4, 4])
+    plan = plan_of(dataset, max_padding=0.5)
+    assert plan.num_runs == 1
+    (file,), (swapped,) = dataset.split("train").files, other.split("train").files
+    file.write_bytes(swapped.read_bytes())
+    with (
+        pytest.raises(ValueError, match="not counted often enough"),
+        explained(dataset.split("train")),
+    ):
+        list(equal_length_batches(dataset, plan))
+
+
 @settings(max_examples=10, deadline=None)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40), replicas=st.integers(1, 4))
 def test_replica_batches_are_the_batches_cut_in_equal_pieces(make_dataset, lengths, replicas):
@@ -86,11 +166,7 @@ def test_replica_batches_are_the_batches_cut_in_equal_pieces(make_dataset, lengt
 
 def test_batches_give_the_values_of_their_keys(make_dataset):
     dataset = make_dataset([3, 4, 3, 4, 3])
-    stored = {
-        key: sequence
-        for batch in equal_length_batches(dataset, plan_of(dataset, batch_size=1))
-        for key, sequence in zip(batch["key"].numpy(), batch["sequence"].numpy(), strict=True)
-    }
+    stored = stored_in(dataset)
     for batch in equal_length_batches(dataset, plan_of(dataset, batch_size=2), shuffle=Shuffle(0)):
         for key, sequence in zip(batch["key"].numpy(), batch["sequence"].numpy(), strict=True):
             np.testing.assert_array_equal(sequence, stored[key])
@@ -288,3 +364,60 @@ def test_open_dataset_refuses_metadata_of_another_hand(make_dataset):
 def test_shuffle_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         Shuffle(**options)
+
+
+def steps_of(batches):
+    """Groups the keys by step."""
+    steps = [[]]
+    for batch in batches.as_numpy_iterator():
+        steps[-1].append((batch["key"].tolist(), batch["weight"].tolist()))
+        if batch["ends_step"]:
+            steps.append([])
+    assert steps.pop() == []
+    return steps
+
+
+def test_reading_goes_on_from_any_step(make_dataset):
+    dataset = make_dataset([3] * 9 + [4] * 7 + [5] * 2 + [8], num_shards=2)
+    options = {"plan": plan_of(dataset, batch_size=4), "shuffle": Shuffle(5)}
+    steps = steps_of(equal_length_batches(dataset, epochs=range(3), **options))
+    per_epoch = options["plan"].steps_per_epoch
+    assert (per_epoch, len(steps)) == (5, 15)
+    for epoch, step in itertools.product(range(3), range(per_epoch)):
+        rest = equal_length_batches(dataset, epochs=range(epoch, 3), first_step=step, **options)
+        assert steps_of(rest) == steps[epoch * per_epoch + step :]
+
+
+def test_values_of_steps_left_out_are_not_parsed(make_dataset):
+    dataset = make_dataset([3] * 4 + [5] * 4)
+    options = {"plan": plan_of(dataset, batch_size=4)}
+    (file,) = dataset.split("train").files
+    examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(file))]
+    examples[0].features.feature["sequence"].float_list.value.pop()
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    assert len(steps_of(equal_length_batches(dataset, first_step=1, **options))) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        steps_of(equal_length_batches(dataset, **options))
+
+
+@pytest.mark.parametrize("first_step", [-1, 2])
+def test_reading_refuses_a_step_that_no_epoch_has(make_dataset, first_step):
+    dataset = make_dataset([3] * 8)
+    plan = plan_of(dataset, batch_size=4)
+    with pytest.raises(ValueError, match=f"`first_step` must be from 0 to 1, got {first_step}"):
+        equal_length_batches(dataset, plan, first_step=first_step)
+
+
+def test_machines_take_the_pieces_that_are_theirs(make_dataset):
+    dataset = make_dataset([3] * 5 + [4] * 7)
+    options = {"plan": plan_of(dataset, batch_size=8, replicas=4), "shuffle": Shuffle(3)}
+    everything = list(replica_batches(dataset, **options).as_numpy_iterator())
+    for first in (0, 2):
+        own = replica_batches(dataset, pieces=range(first, first + 2), **options)
+        expected = [piece for i, piece in enumerate(everything) if first <= i % 4 < first + 2]
+        assert len(expected) == own.cardinality()
+        for received, piece in zip(own.as_numpy_iterator(), expected, strict=True):
+            np.testing.assert_array_equal(received["sequence"], piece["sequence"])
+            np.testing.assert_array_equal(received["weight"], piece["weight"])

@@ -1,18 +1,20 @@
 """The plan's arithmetic."""
 
+import collections
 import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padless.pipeline.plan import (
-    Budget,
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import BatchCost
+from padless.pipeline.padding import (
     expected_timesteps_padded_per_batch,
-    plan_batches,
     timesteps_padded_to_longest,
 )
+from padless.pipeline.plan import plan_batches, plan_frontier
 
 histograms = st.dictionaries(st.integers(1, 60), st.integers(1, 300), min_size=1, max_size=12)
 
@@ -66,6 +68,12 @@ def test_plan_batches_does_not_depend_on_replicas_but_for_filler():
     assert four.filler_rows == 3 + 0 + 3 + 0 + 1 + 1
 
 
+def test_mean_fill_is_over_batches():
+    plan = plan_batches({5: 64, 7: 65}, batch_size=64)
+    assert plan.full_share == pytest.approx(1 / 3)
+    assert plan.mean_fill == pytest.approx((64 + 33 + 32) / 64 / 3)
+
+
 def test_partial_batches_counts_batches_below_the_limit():
     assert plan_batches({5: 128, 7: 65, 9: 3}, batch_size=64).partial_batches == 3
 
@@ -80,6 +88,9 @@ def test_partial_batches_counts_batches_below_the_limit():
         ({5: 1}, {"replicas": 0}, "`replicas` must be at least 1, got 0"),
         ({5: 1}, {"batch_timesteps": 4}, "longest sequence, 5, got 4"),
         ({5: 1}, {"batch_size": 2, "batch_timesteps": 9}, "Exactly one of"),
+        ({5: 1}, {"max_padding": -0.1}, "`max_padding` must be at least 0 and finite, got -0.1"),
+        ({5: 1}, {"max_padding": float("nan")}, "`max_padding` must be .* finite, got nan"),
+        ({5: 1}, {"max_padding": float("inf")}, "`max_padding` must be .* finite, got inf"),
     ],
 )
 def test_plan_batches_refuses(lengths, options, message):
@@ -127,3 +138,86 @@ def test_summary_of_less_than_a_batch_compares_with_what_there_is():
         line.split() for line in plan_batches({3: 2, 8: 1}, batch_size=64).summary().split("\n")
     ]
     assert ["padded", "to", "the", "longest", "of", "3", "24", "x", "1.71", "8"] in shown
+
+
+@settings(deadline=None)
+@given(
+    histograms,
+    st.fixed_dictionaries({"batch_size": st.integers(1, 70)})
+    | st.fixed_dictionaries({"batch_timesteps": st.integers(60, 400)}),
+    st.floats(0, 1.5),
+)
+def test_merged_plan_holds_every_sequence_within_its_bounds(lengths, budget, max_padding):
+    plan = plan_batches(lengths, **budget, max_padding=max_padding)
+    ranges = np.unique([plan.bucket_shortest, plan.bucket_lengths], axis=1).T.tolist()
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(ranges))
+    sizes = plan.bucket_batch_sizes * plan.bucket_num_batches
+    padded = 0
+    for shortest, longest in ranges:
+        run = {length: n for length, n in lengths.items() if shortest <= length <= longest}
+        assert sizes[plan.bucket_lengths == longest].sum() == sum(run.values())
+        padded += sum((longest - length) * n for length, n in run.items())
+    assert sizes.sum() == sum(lengths.values())
+    assert plan.padded_timesteps == padded <= max_padding * plan.num_timesteps
+    limits = [plan.budget.max_sequences(length) for length in plan.bucket_lengths.tolist()]
+    assert (plan.bucket_batch_sizes <= limits).all()
+
+
+@settings(deadline=None)
+@given(histograms, st.integers(1, 70))
+def test_plan_frontier_gets_faster_with_its_bound(lengths, batch_size):
+    bounds = [0.0, 0.001, 0.01, 0.05, 0.2, 1.0, 50.0]
+    plans = plan_frontier(lengths, bounds, batch_size=batch_size)
+    seconds = [plan.predicted_seconds for plan in plans]
+    assert all(b <= a * (1 + 1e-9) for a, b in itertools.pairwise(seconds))
+    for bound, plan in zip(bounds, plans, strict=True):
+        alone = plan_batches(lengths, batch_size=batch_size, max_padding=bound)
+        assert buckets(alone) == buckets(plan)
+        assert alone.bucket_shortest.tolist() == plan.bucket_shortest.tolist()
+
+
+def test_plan_frontier_of_many_lengths_gives_the_plan_of_each_bound():
+    rng = np.random.default_rng(0)
+    lengths = collections.Counter(rng.integers(1, 4000, 400).tolist())
+    bounds = [0.002, 0.03, 0.5]
+    for bound, plan in zip(bounds, plan_frontier(lengths, bounds), strict=True):
+        alone = plan_batches(lengths, max_padding=bound)
+        assert buckets(alone) == buckets(plan)
+        assert 0 < plan.padding <= bound
+
+
+@given(histograms, st.integers(1, 70))
+def test_merged_plan_does_not_depend_on_replicas_but_for_filler(lengths, batch_size):
+    one, four = (
+        plan_batches(lengths, batch_size=batch_size, max_padding=0.1, replicas=n) for n in (1, 4)
+    )
+    assert buckets(one) == buckets(four)
+    assert one.bucket_shortest.tolist() == four.bucket_shortest.tolist()
+    assert one.predicted_seconds == four.predicted_seconds
+    assert one.steps_per_epoch == four.steps_per_epoch
+
+
+@given(histograms, st.integers(1, 70))
+def test_plan_without_padding_is_exact_whatever_the_cost(lengths, batch_size):
+    plan = plan_batches(lengths, batch_size=batch_size, cost=BatchCost(99.0, 0.0, 0.0))
+    assert plan.is_exact
+    assert plan.num_runs == len(lengths)
+    merged = plan_batches(lengths, batch_size=batch_size, max_padding=2.0)
+    assert buckets(merged.without_padding()) == buckets(plan)
+
+
+def test_merged_plan_counts_padded_timesteps_in_its_steps():
+    plan = plan_batches({9: 5, 10: 3}, batch_timesteps=40, max_padding=0.1)
+    assert buckets(plan) == [(10, 4, 2)]
+    assert (plan.padded_timesteps, plan.epoch_cost, plan.steps_per_epoch) == (5, 80, 2)
+    assert plan.timesteps_in_a_row == 20
+    assert plan.full_share == 1
+
+
+def test_summary_and_table_of_a_merged_plan_say_what_it_pads():
+    plan = plan_batches({3: 2, 4: 9, 30: 1}, max_padding=0.05)
+    shown = " ".join(plan.summary().split())
+    assert "merged into 2 runs of neighbours" in shown
+    assert "padded timesteps 2 2.78 % of the sequences' own, at most 5 %" in shown
+    assert "merged lengths (this plan) 74 x 1.03 34 equal lengths 72 x 1.00 37" in shown
+    assert plan.table().split("\n")[1].split() == ["3", "to", "4", "11", "1"]

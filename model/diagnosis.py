@@ -1,0 +1,71 @@
+"""Finds what made a loss that is not finite."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from padless.model.autoencoder import SequenceAutoencoder
+from padless.pipeline.batches import equal_length_batches
+from padless.pipeline.directory import SequenceDataset
+from padless.pipeline.grouping import Shuffle
+from padless.pipeline.plan import BatchPlan
+
+_KEYS_SHOWN = 5
+
+
+def explain_loss(
+    model: SequenceAutoencoder,
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str,
+    shuffle: Shuffle | None,
+    epoch: int,
+    step: int,
+) -> str:
+    """Reads a step again, whose order is known, and names the sequences at fault.
+
+    Args:
+        model: with the weights that the step began with.
+        dataset: the dataset.
+        plan: plan of the split.
+        split: name of the split.
+        shuffle: what drew the order.
+        epoch: number of the epoch, counted from 0.
+        step: number of its step, counted from 0.
+    """
+    batches = equal_length_batches(
+        dataset,
+        plan,
+        split=split,
+        shuffle=shuffle,
+        epochs=range(epoch, epoch + 1),
+        first_step=step,
+    )
+    found = []
+    for batch in _step(batches.as_numpy_iterator()):
+        score = np.array(model.analyze(batch["sequence"])["score"])
+        rows = ~np.isfinite(score) & (batch["weight"] > 0)
+        found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
+    if not found:
+        return "the score of each of its sequences is finite, but not their gradient"
+    shown = ", ".join(
+        f"{key.decode(errors='replace')!r} (length {n})" for key, n in found[:_KEYS_SHOWN]
+    )
+    more = len(found) - _KEYS_SHOWN
+    return f"the keys at fault are {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _step(batches):
+    for batch in batches:
+        yield batch
+        if batch["ends_step"]:
+            return
+
+
+def weights_are_finite(model: SequenceAutoencoder) -> bool:
+    """Tells whether every weight is a number."""
+    values = itertools.chain(model.trainable_variables, model.non_trainable_variables)
+    return all(np.isfinite(np.array(variable.value.numpy())).all() for variable in values)

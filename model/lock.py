@@ -1,0 +1,54 @@
+"""One process at a time writes into a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+LOCK_FILE = "lock"
+
+
+@contextlib.contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Holds the directory's lock, which the system takes back when the process dies.
+
+    Raises:
+        RuntimeError: if a running process holds it.
+    """
+    path = directory / LOCK_FILE
+    descriptor = _acquire(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        yield
+    finally:
+        # Deleted while it is held: who waits for it sees in `_is_at` that it is gone.
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _acquire(path: pathlib.Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode(errors="replace") or "another process"
+            os.close(descriptor)
+            raise RuntimeError(
+                f"{path.parent}: the run directory is written by {holder}, which still runs. "
+                "Wait for it, or stop it and resume the run."
+            ) from None
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: pathlib.Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False

@@ -1,0 +1,180 @@
+"""Recurrent layers for sequences that end within the batch: one operation on a CPU, cuDNN on a GPU.
+
+A mask would send them to a loop over the timesteps on a CPU, and on a GPU it must be checked first.
+None is needed: nothing that stands behind the end of a sequence changes the outputs before it.
+
+1. `FusedLSTM` runs the timesteps, from the first to the last of the batch.
+2. `Recurrent` turns each sequence about its own length and takes the output at its own end.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from padless.model.layers import ReplicaDropout
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class FusedLSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
+
+    Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
+    most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
+    the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
+    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel;
+    with a mask, dropout or unusual options Keras' own code runs as well. In mixed precision the
+    operation takes inputs and weights rounded to 16 bits, and computes in float32.
+    """
+
+    MAX_FUSED_UNITS = 64
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.supports_jit = False
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the timesteps; Keras calls this from `call`."""
+        if mask is not None or not self._can_fuse(sequences, training):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        # `BlockLSTM` knows no bfloat16; float32 holds the values of both halves.
+        by_time = tf.cast(tf.transpose(sequences, (1, 0, 2)), tf.float32)
+        if self.go_backwards:
+            by_time = tf.reverse(by_time, (0,))
+        hidden, cell = initial_state
+        peephole = tf.zeros((self.units,), by_time.dtype)  # not used, but asked for
+        result = tf.raw_ops.BlockLSTM(
+            seq_len_max=tf.shape(by_time, tf.int64)[0],
+            x=by_time,
+            h_prev=tf.cast(hidden, tf.float32),
+            cs_prev=tf.cast(cell, tf.float32),
+            w=_by_fused_gates(tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)),
+            b=_by_fused_gates(tf.convert_to_tensor(self.cell.bias)),
+            wci=peephole,
+            wcf=peephole,
+            wco=peephole,
+            forget_bias=0.0,
+            cell_clip=-1.0,
+            use_peephole=False,
+        )
+        outputs = tf.transpose(result.h, (1, 0, 2))
+        return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
+
+    def _can_fuse(self, sequences, training) -> bool:
+        return (
+            self.units <= self.MAX_FUSED_UNITS
+            and self.use_bias
+            and not self.unroll
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and not (training and (self.dropout or self.recurrent_dropout))
+            and sequences.dtype in (tf.float32, tf.float16, tf.bfloat16)
+            and not tf.config.get_visible_devices("GPU")
+        )
+
+
+def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
+    """Brings Keras' gates (input, forget, cell, output) into the order of `BlockLSTM`.
+
+    `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
+    """
+    into, forget, cell, output = tf.split(tf.cast(weights, tf.float32), 4, axis=-1)
+    return tf.concat((into, cell, forget, output), axis=-1)
+
+
+CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class Recurrent(keras.layers.Layer):
+    """A recurrent layer, in one or both directions, that knows where each sequence ends.
+
+    What a row of a padded batch gives is what its sequence gives alone, and so is the gradient.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        units: size of the state in each direction.
+        bidirectional: whether a second set of weights also reads each sequence from its end.
+        return_sequences: whether to return the output of each timestep, not only of the last.
+        dropout: share of the inputs dropped in training; the recurrent connections are whole.
+
+    Call arguments:
+        sequences: `(batch, timesteps, features)`, finite behind the ends as well.
+        length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`; None where
+            all are valid.
+        training: whether to drop.
+
+    Returns:
+        `(batch, timesteps, width)` or, of the last valid timestep, `(batch, width)`; `width` is
+        `units`, twice that if bidirectional. A row is of no meaning behind its end.
+
+    Raises:
+        ValueError: if the cell is unknown or `dropout` is not from 0 to 1.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = Recurrent("gru", 4, bidirectional=True)
+        >>> layer(np.zeros((2, 5, 3), "float32"), length=np.array([5, 2])).shape
+        TensorShape([2, 8])
+    """
+
+    def __init__(
+        self, cell, units, *, bidirectional=False, return_sequences=False, dropout=0.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if cell not in CELLS:
+            raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {cell!r}.")
+        self.cell, self.units = cell, units
+        self.bidirectional, self.return_sequences = bidirectional, return_sequences
+        self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.forward_layer = self._direction("forward")
+        self.backward_layer = self._direction("backward") if bidirectional else None
+
+    def build(self, sequences_shape, length_shape=None):
+        """Creates the weights of each direction."""
+        for layer in filter(None, (self.forward_layer, self.backward_layer)):
+            layer.build(sequences_shape)
+        self.built = True
+
+    def compute_output_shape(self, sequences_shape, length_shape=None):
+        """Returns `(batch, timesteps, width)` or `(batch, width)`, None where unknown."""
+        width = self.units * (2 if self.bidirectional else 1)
+        return (*sequences_shape[: 2 if self.return_sequences else 1], width)
+
+    def call(self, sequences, length=None, training=False):
+        """Runs each direction from one end of each sequence to the other."""
+        sequences = self.dropout(sequences, training=training)
+        outputs = self._run(self.forward_layer, sequences, length)
+        if not self.bidirectional:
+            return outputs
+        backward = self._run(self.backward_layer, _turn(sequences, length), length)
+        if self.return_sequences:
+            backward = _turn(backward, length)
+        return tf.concat((outputs, backward), axis=-1)
+
+    def get_config(self):
+        """Returns the arguments that build this layer again."""
+        return super().get_config() | {
+            "cell": self.cell,
+            "units": self.units,
+            "bidirectional": self.bidirectional,
+            "return_sequences": self.return_sequences,
+            "dropout": self.dropout.rate,
+        }
+
+    def _direction(self, name):
+        options = {"return_sequences": True, "return_state": True, "dtype": self.dtype_policy}
+        return CELLS[self.cell](self.units, name=name, **options)
+
+    def _run(self, layer, sequences, length):
+        outputs, last, *_ = layer(sequences)
+        if self.return_sequences:
+            return outputs
+        return last if length is None else tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+
+
+def _turn(sequences, length):
+    """Reverses each sequence; what stands behind its end stays there."""
+    if length is None:
+        return tf.reverse(sequences, axis=(1,))
+    return tf.reverse_sequence(sequences, length, seq_axis=1)

@@ -1,0 +1,91 @@
+"""`padless train` as a process that is stopped and resumed."""
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from padless.cli import train as train_command
+from padless.cli.tensorflow_start import LOG_LEVEL
+from padless.model import Architecture, TrainingOptions, read_options
+from padless.model.options import PRECISIONS, SCHEDULES, WEIGHTINGS
+
+SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8)
+
+
+def test_defaults_in_the_help_are_those_of_the_options():
+    defaults = dataclasses.asdict(TrainingOptions()) | dataclasses.asdict(Architecture())
+    unset = {name for name, value in defaults.items() if value is None or value is False}
+    assert {n: v for n, v in defaults.items() if n not in unset} == train_command.DEFAULTS
+
+
+def test_choices_are_those_of_the_options(call, trained):
+    text = " ".join(call("train", "--help").out.split())
+    for choices in (WEIGHTINGS, SCHEDULES, PRECISIONS):
+        assert f"{{{','.join(choices)}}}" in text
+
+
+def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_path):
+    argv = ("train", trained.data, "--run", tmp_path / "run", "--resume")
+    assert call(*argv, *SMALL, "--epochs", 1, "--seed", 3).code == 0
+    printed = call(*argv, "--epochs", 2)
+    assert printed.code == 0
+    assert "resumed after step 0 of epoch 2" in printed.out
+    assert "Epoch 2/2" in printed.out
+    assert "Epoch 1/2" not in printed.out
+    architecture, options = read_options(tmp_path / "run")
+    assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
+    printed = call(*argv)
+    assert printed.code == 0
+    assert "the run has finished with 2 epochs; ask for more to go on" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", 4], "`seed` must be 0 as in the run that is resumed, got 4"),
+        (["--batch-timesteps", 99], "`batch_size` must be 8 as in the run that is resumed, got No"),
+        (["--bidirectional"], "`bidirectional` must be False as in the run .*, got True"),
+    ],
+)
+def test_resume_refuses_other_options(call, trained, options, message):
+    printed = call("train", trained.data, "--run", trained.run, "--resume", *options)
+    assert printed.code == 1
+    assert printed.err.startswith(f"padless train: error: {trained.run}: ")
+
+    assert re.search(message, printed.err)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
+    run = tmp_path / "run"
+    argv = ["train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--verbose", 0]
+    # Set by the commands that ran in this process; a user who sets it wants to see more.
+    environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "history.csv").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signum)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (128 + signum, "")
+    (line,) = errors.splitlines()
+    assert line.startswith("padless train: stopped after step ")
+    assert line.endswith("; go on with --resume")
+    assert f"the state is in {run}/checkpoints/step-" in line
+    printed = call("embed", run, trained.data, "--output", tmp_path / "e.parquet")
+    assert printed.code == 1
+    assert "the training of this run has not finished" in printed.err
+    assert "`padless train --resume`" in printed.err

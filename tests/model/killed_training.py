@@ -1,0 +1,79 @@
+"""A training in a process of its own, which a test kills, or which kills itself where told."""
+
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+
+import numpy as np
+
+from padless.model import Architecture, TrainingOptions, train
+
+OPTIONS = {"dropout": 0.0, "epochs": 4, "batch_size": 6, "verbose": 0, "learning_rate": 0.02}
+# A new process takes a copy of one that has imported TensorFlow but not used it: 1 s, not 8.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["padless.model"])
+
+
+def start(directory, run, *, killed_writing=None, task=None, **options):
+    """Starts a training, resumed if there is something to resume.
+
+    Args:
+        directory: dataset directory.
+        run: run directory.
+        killed_writing: the array, counted over all checkpoints, in whose writing it dies.
+        task: the number of this machine of a cluster, and the ports of all.
+        options: of the training.
+
+    An error it ends with is written into `<run>.error<number>`.
+    """
+    arguments = str(directory), str(run), killed_writing, task, OPTIONS | options
+    process = _context.Process(target=_train, args=arguments)
+    process.start()
+    return process
+
+
+def _train(directory, run, killed_writing, task, options):
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    if task is not None:
+        _join_cluster(*task)
+    if killed_writing is not None:
+        _die_in_array(killed_writing)
+    # Dropout draws from a random state, which must go on as well.
+    architecture = Architecture(latent_size=3, units=4, dropout=options.pop("dropout"))
+    options = TrainingOptions(**options)
+    try:
+        train(directory, run, architecture=architecture, options=options, resume=True)
+    except Exception as error:
+        path = pathlib.Path(f"{run}.error{task[0] if task else ''}")
+        path.write_text(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _join_cluster(index, ports):
+    """Takes a place among processes that act as machines."""
+    workers = [f"localhost:{port}" for port in ports]
+    config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+    os.environ["TF_CONFIG"] = json.dumps(config)
+
+
+def _die_in_array(number):
+    """Writes half of an array and dies as by `kill -9`."""
+    write_array, left = np.lib.format.write_array, [number]
+
+    def write(file, array, **options):
+        if left[0] == 0:
+            file.write(array.tobytes()[: array.nbytes // 2])
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        write_array(file, array, **options)
+
+    np.lib.format.write_array = write
+
+
+def steps_done(run):
+    """Counts the steps that a run has logged."""
+    path = pathlib.Path(run) / "steps.csv"
+    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
