@@ -7,7 +7,9 @@ import collections
 import numpy as np
 from etils import epath
 
-from padless.model.report import Example, RunReport, feature_name
+from padless.model.report import Example, RunReport
+from padless.model.summary import feature_name
+from padless.pipeline.directory import SequenceDataset
 from padless.pipeline.moments import scale_of
 
 _MAX_BATCHES_DRAWN = 400
@@ -39,7 +41,7 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
     width = 6 // max(len(report.examples), 1)
     for i, example in enumerate(report.examples):
         axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
-        _draw_example(axes, report, example, with_legend=i == 0)
+        draw_example(axes, example, report.dataset, with_unit=i == 0)
     figure.savefig(path, dpi=110)
 
 
@@ -69,7 +71,7 @@ def _draw_losses(axes, report: RunReport) -> None:
         marker = "o" if len(values) < _FEW_POINTS else None
         axes.plot(range(1, len(values) + 1), values, marker=marker, label=names.get(name, name))
     split = report.example_split
-    losses = report.losses[split]
+    losses = report.summaries[split].losses
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
     axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
     axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
@@ -80,12 +82,18 @@ def _draw_losses(axes, report: RunReport) -> None:
     axes.legend(loc="upper right", ncols=2)
 
 
-def _draw_example(axes, report: RunReport, example: Example, *, with_legend: bool) -> None:
-    """Draws the features that vary most in this sequence: lines, and the model's dashed.
+def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit: bool) -> None:
+    """Draws the features that vary most in a sequence: lines, and the model's dashed.
 
     In units of the training standard deviation, so that features of any size share the axis.
+
+    Args:
+        axes: matplotlib's, to draw into.
+        example: the sequence and its reconstruction.
+        dataset: knows the moments and the names of the features.
+        with_unit: whether to name the unit beside the axis.
     """
-    moments = report.dataset.moments
+    moments = dataset.moments
     scale = scale_of(moments.variance)
     original, reconstruction = (
         (values - moments.mean) / scale for values in (example.original, example.reconstruction)
@@ -94,7 +102,7 @@ def _draw_example(axes, report: RunReport, example: Example, *, with_legend: boo
     marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
         options = {"color": f"C{i}", "marker": marker, "markersize": 3}
-        name = feature_name(report.dataset, feature)
+        name = feature_name(dataset, feature)
         axes.plot(original[:, feature], **options, label=name)
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
@@ -102,5 +110,5 @@ def _draw_example(axes, report: RunReport, example: Example, *, with_legend: boo
     axes.set_title(f"{key}, score {example.score:.3f}", parse_math=False)
     axes.set_xlabel("timestep (original solid, reconstruction dashed)")
     axes.legend()
-    if with_legend:
+    if with_unit:
         axes.set_ylabel("standard deviations from the training mean")

@@ -5,7 +5,7 @@
 3. The model is built under the strategy, normalised by the moments of the training split, and takes
    the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
-5. The best weights are saved as a model that takes raw values.
+5. The best weights are saved as a model that takes raw values, and summed up.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from padless.model.options import TrainingOptions
 from padless.model.replicas import mirrored_strategy
 from padless.model.resume import check_same_run
 from padless.model.state import RunState
+from padless.model.summary import Summary, summarise
 from padless.model.timing import Times
 from padless.model.trainer import Trainer
 from padless.pipeline.directory import (
@@ -54,6 +55,7 @@ class TrainingReport:
         steps: number of steps trained.
         seconds: wall time of the epochs.
         times: what the time was spent on, since the run was begun or resumed.
+        summary: what the best weights come to, on the validation split if there is one.
     """
 
     monitor: str
@@ -63,13 +65,15 @@ class TrainingReport:
     steps: int
     seconds: float
     times: Times
+    summary: Summary
 
     def __str__(self) -> str:
         """Shows the report as text."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
         return (
-            f"{self.epochs} epochs, {self.steps} steps in {self.seconds:.1f} s; "
-            f"best epoch {self.best_epoch} by {self.monitor}: {losses}\n{self.times}"
+            f"best epoch {self.best_epoch} by {self.monitor}: {losses}\n"
+            f"{self.epochs} epochs, {self.steps} steps in {self.seconds:.1f} s\n"
+            f"{self.times}\n\n{self.summary}\n"
         )
 
 
@@ -140,9 +144,13 @@ def train(
             loop.run(calls, checkpoints=checkpoints, files=files)
             state.use_best()
             run_directory.save_model(trainer.model, run)
-        elif options.verbose != 0:
-            print(f"the run has finished with {state.progress.epoch} epochs; ask for more to go on")
-    return _report(loop, plans[TRAINING_SPLIT])
+        else:
+            state.use_best()
+            if options.verbose != 0:
+                epochs = state.progress.epoch
+                print(f"the run has finished with {epochs} epochs; ask for more to go on")
+        summary = summarise(loop.model, dataset, list(plans)[-1], options.weighting)
+    return _report(loop, plans[TRAINING_SPLIT], summary)
 
 
 def _begin(run, config: dict) -> None:
@@ -216,7 +224,7 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     return text
 
 
-def _report(loop: TrainingLoop, plan: BatchPlan) -> TrainingReport:
+def _report(loop: TrainingLoop, plan: BatchPlan, summary: Summary) -> TrainingReport:
     progress = loop.state.progress
     return TrainingReport(
         monitor=loop.monitor,
@@ -226,6 +234,7 @@ def _report(loop: TrainingLoop, plan: BatchPlan) -> TrainingReport:
         steps=progress.epoch * plan.steps_per_epoch,
         seconds=progress.seconds,
         times=loop.times,
+        summary=summary,
     )
 
 
