@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import collections
+import io
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
@@ -28,13 +31,7 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
         ImportError: if matplotlib is not installed.
         ValueError: if the extension names no format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
-        ) from error
-    figure = Figure(figsize=(13, 8), layout="constrained")
+    figure = _new_figure(figsize=(13, 8))
     grid = figure.add_gridspec(2, 6)
     _draw_lengths(figure.add_subplot(grid[0, :3]), report)
     _draw_losses(figure.add_subplot(grid[0, 3:]), report)
@@ -42,7 +39,49 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
     for i, example in enumerate(report.examples):
         axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
         draw_example(axes, example, report.dataset, with_unit=i == 0)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
+
+
+def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, title: str) -> bytes:
+    """Draws sequences with their reconstructions side by side.
+
+    Args:
+        examples: what to draw; at least one.
+        dataset: knows the moments and the names of the features.
+        title: stands above them.
+
+    Returns:
+        The picture, a PNG.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    figure = _new_figure(figsize=(13, 4))
+    figure.suptitle(title)
+    for i, example in enumerate(examples):
+        axes = figure.add_subplot(1, len(examples), i + 1)
+        draw_example(axes, example, dataset, with_unit=i == 0)
+    buffer = io.BytesIO()
+    _save(figure, buffer)
+    return buffer.getvalue()
+
+
+def _new_figure(figsize: tuple[float, float]):
+    """Makes a figure without pyplot, which would keep it and ask for a screen."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
+        ) from error
+    return Figure(figsize=figsize, layout="constrained")
+
+
+def _save(figure, file: epath.PathLike | io.BytesIO) -> None:
+    with warnings.catch_warnings():
+        # A key in a script that the font lacks is drawn as boxes; nothing more is to be done.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(file, dpi=110)
 
 
 def _draw_lengths(axes, report: RunReport) -> None:
@@ -102,8 +141,7 @@ def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit:
     marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
         options = {"color": f"C{i}", "marker": marker, "markersize": 3}
-        name = feature_name(dataset, feature)
-        axes.plot(original[:, feature], **options, label=name)
+        axes.plot(original[:, feature], **options, label=_label(dataset, feature))
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
     # A key is data: it may hold what matplotlib would read as a formula.
@@ -112,3 +150,9 @@ def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit:
     axes.legend()
     if with_unit:
         axes.set_ylabel("standard deviations from the training mean")
+
+
+def _label(dataset: SequenceDataset, feature: int) -> str:
+    """Names a feature for a legend, which reads `$` as a formula and leaves `_name` out."""
+    name = feature_name(dataset, feature).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name

@@ -194,9 +194,7 @@ def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -
     """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
     windows = list(inference.windows(dataset, split))
     scores, keys = (np.concatenate([w[name] for w in windows]) for name in ("score", "key"))
-    order = np.argsort(scores, kind="stable")
-    positions = np.rint(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)).astype(int)
-    chosen = {keys[row]: float(scores[row]) for row in order[np.unique(positions)]}
+    chosen = {keys[row]: float(scores[row]) for row in pick_rows(scores)}
     found = {
         key: sequence
         for batch in _batches(dataset, split)
@@ -207,6 +205,13 @@ def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -
         Example(key.decode(), score, found[key], inference.model(found[key][None])[0].numpy())
         for key, score in chosen.items()
     ]
+
+
+def pick_rows(values: np.ndarray) -> np.ndarray:
+    """Picks the rows whose values are at the 10th, 50th and 90th percentile, each row once."""
+    order = np.argsort(values, kind="stable")
+    positions = np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)
+    return order[np.unique(np.rint(positions).astype(int))]
 
 
 def _count_rejects(directory: epath.Path) -> int:

@@ -31,6 +31,7 @@ from padless.model.replicas import mirrored_strategy
 from padless.model.resume import check_same_run
 from padless.model.state import RunState
 from padless.model.summary import Summary, summarise
+from padless.model.tensorboard_log import TensorBoardLog
 from padless.model.timing import Times
 from padless.model.trainer import Trainer
 from padless.pipeline.directory import (
@@ -140,7 +141,8 @@ def train(
             print(_introduce(plans, trainer.model, strategy))
         if not (loop.is_over() and (run / run_directory.MODEL_FILE).exists()):
             run_directory.discard_model(run)
-            calls = _callbacks(run, loop, options, callbacks)
+            log = TensorBoardLog(run / run_directory.TENSORBOARD_DIRECTORY, dataset)
+            calls = _callbacks(loop, options, [log, *callbacks])
             loop.run(calls, checkpoints=checkpoints, files=files)
             state.use_best()
             run_directory.save_model(trainer.model, run)
@@ -184,13 +186,12 @@ def _restore(state: RunState, checkpoints: Checkpoints, files: MetricsFiles, opt
         print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
 
 
-def _callbacks(run, loop: TrainingLoop, options: TrainingOptions, callbacks):
+def _callbacks(loop: TrainingLoop, options: TrainingOptions, callbacks):
     verbose = options.verbose
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
-    logs = str(run / run_directory.TENSORBOARD_DIRECTORY)
     return keras.callbacks.CallbackList(
-        [keras.callbacks.TensorBoard(logs, write_graph=False), *callbacks],
+        callbacks,
         add_progbar=verbose > 0,
         model=loop.model,
         verbose=verbose,

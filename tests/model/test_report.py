@@ -67,3 +67,10 @@ def test_draw_report_takes_a_key_that_looks_like_a_formula(report, tmp_path):
     examples = [dataclasses.replace(report.examples[0], key="$\\frac{1}$" * 9)]
     draw_report(dataclasses.replace(report, examples=examples), tmp_path / "report.png")
     assert (tmp_path / "report.png").exists()
+
+
+def test_draw_report_takes_names_that_a_legend_would_not(report, tmp_path):
+    names = ("$\\frac{1}$ ünï 音", "_hidden")
+    dataset = dataclasses.replace(report.dataset, feature_names=names)
+    draw_report(dataclasses.replace(report, dataset=dataset), tmp_path / "report.svg")
+    assert "_hidden" in (tmp_path / "report.svg").read_text()
