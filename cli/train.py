@@ -82,7 +82,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--checkpoint-steps", "write a checkpoint every so many steps", type=int)
     _add(parser, "--checkpoint-minutes", "write one every so many minutes", type=float)
-    verbose = "0 silent, 1 a bar, 2 a line per epoch (by default what fits the output)"
+    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (by default what fits the output)"
     _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 

@@ -41,7 +41,8 @@ class TrainingOptions:
         seed: of the initial weights and of the order.
         checkpoint_steps: steps after which a checkpoint is due, or None.
         checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
-        verbose: 0 silent, 1 a progress bar, 2 a line per epoch; None for what fits the output.
+        verbose: 0 silent, 1 a progress bar, 2 a line per epoch and per minute; None for what fits
+            the output.
 
     Raises:
         ValueError: if an option is out of its range.

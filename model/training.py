@@ -27,6 +27,7 @@ from padless.model.loop import TrainingLoop
 from padless.model.metrics_files import MetricsFiles
 from padless.model.optimizer import make_optimizer
 from padless.model.options import TrainingOptions
+from padless.model.progress import ProgressDisplay
 from padless.model.replicas import mirrored_strategy
 from padless.model.resume import check_same_run
 from padless.model.state import RunState
@@ -190,9 +191,9 @@ def _callbacks(loop: TrainingLoop, options: TrainingOptions, callbacks):
     verbose = options.verbose
     if verbose is None:
         verbose = 1 if sys.stdout.isatty() else 2
+    display = [ProgressDisplay(bar=verbose == 1)] if verbose else []
     return keras.callbacks.CallbackList(
-        callbacks,
-        add_progbar=verbose > 0,
+        [*display, *callbacks],
         model=loop.model,
         verbose=verbose,
         epochs=options.epochs,
