@@ -20,7 +20,7 @@ _MAX_RANGES = 5
 _FEATURES_SHOWN = 8
 _LEARNED = {
     "mean of each feature": "it has learned nothing more",
-    "own mean": "it has learned the level of a sequence, not its course",
+    "mean of each sequence": "it has learned the level of a sequence, not its course",
 }
 
 
@@ -47,7 +47,7 @@ class Errors:
         if not self.model < self.feature_mean:
             return "mean of each feature"
         if self.own_mean > 0 and not self.model < self.own_mean:
-            return "own mean"
+            return "mean of each sequence"
         return None
 
 
@@ -137,7 +137,10 @@ class Summary:
 
     def __str__(self) -> str:
         """Shows the summary as two tables, with its warnings behind them."""
-        return "\n".join([*self._length_table(), "", *self._feature_table(), *self.warnings()])
+        lines = [*self._length_table(), "", *self._feature_table()]
+        if warnings := self.warnings():
+            lines += ["", *warnings]
+        return "\n".join(lines)
 
     def _length_table(self) -> list[str]:
         rows = [(str(part), part.num_sequences, part.losses) for part in self.ranges]

@@ -148,7 +148,7 @@ def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2):
     ("losses", "warning"),
     [
         ((0.4, 1.0, 0.5), None),
-        ((0.5, 1.0, 0.5), "on validation the model does not beat the own mean: "),
+        ((0.5, 1.0, 0.5), "on validation the model does not beat the mean of each sequence: "),
         ((1.0, 1.0, 0.5), "on validation the model does not beat the mean of each feature: "),
         ((float("nan"), 1.0, 0.5), "the model does not beat the mean of each feature"),
         ((0.1, 1.0, 0.0), None),
