@@ -13,7 +13,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that only mean "not given"."""
 
     def _get_help_string(self, action):
-        if action.required or action.default in (None, False, argparse.SUPPRESS):
+        if action.required or action.default in (None, False, True, argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)
 
@@ -55,12 +55,19 @@ def add_budget_arguments(parser: argparse.ArgumentParser, default: str | None = 
     )
 
 
-def add_padding_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the bound on the padding, and what decides what is padded within it."""
+def add_tail_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Adds what becomes of rare lengths: steps of their own, or batches with their neighbours."""
+    parser.add_argument(
+        "--no-accumulate",
+        dest="accumulate",
+        action="store_false",
+        default=default or True,
+        help="make each batch a step of its own, the small ones of rare lengths too",
+    )
     parser.add_argument(
         "--max-padding",
         type=float,
-        default=0.0,
+        default=default or 0.0,
         metavar="P",
         help="most padded timesteps, as a share of the sequences' own: above 0, neighbouring "
         "lengths share batches where that is predicted to save time",
@@ -68,9 +75,10 @@ def add_padding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-cost",
         type=seconds_of_a_batch,
+        default=default,
         metavar="A,B,C",
-        help="seconds per batch, per timestep in a row and per computed timestep (by default those "
-        "of a small LSTM on a CPU)",
+        help="seconds per batch, per timestep in a row and per computed timestep; `padless train` "
+        "measures and prints them, `padless plan` takes those of a small LSTM on a CPU",
     )
 
 

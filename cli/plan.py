@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from padless.cli.arguments import add_budget_arguments, add_padding_arguments, options_checked
+from padless.cli.arguments import add_budget_arguments, add_tail_arguments, options_checked
 from padless.cli.progress import progress_of
 from padless.cli.tensorflow_start import start_tensorflow
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="picture of what each bound gives; needs the extra `plot`",
     )
     add_budget_arguments(parser)
-    add_padding_arguments(parser)
+    add_tail_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
     options = _plan_options(args)
     dataset = open_dataset(args.dataset)
     lengths = dataset.split(args.split).lengths
-    plan = plan_batches(lengths, max_padding=args.max_padding, **options)
+    plan = plan_batches(
+        lengths, max_padding=args.max_padding, accumulate=args.accumulate, **options
+    )
     print(f"{dataset.name}, split {args.split}")
     print(plan.summary())
     if args.buckets:

@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Mapping
 
-from padless.cli.arguments import add_budget_arguments, options_checked
+from padless.cli.arguments import add_budget_arguments, add_tail_arguments, options_checked
 
 # Shown as help; what is not given is left to the dataclasses, or to the run that is resumed.
 DEFAULTS = {
@@ -68,6 +68,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     replicas = "GPUs, or logical CPU devices without GPUs (by default all GPUs, or 1)"
     _add(parser, "--replicas", replicas, type=int)
     add_budget_arguments(parser, default=argparse.SUPPRESS)
+    add_tail_arguments(parser, default=argparse.SUPPRESS)
     _add(parser, "--learning-rate", "of Adam, the highest of the schedule", type=float)
     schedules = ("constant", "cosine", "one_cycle")
     _add(parser, "--schedule", "how the learning rate goes over all epochs", choices=schedules)
@@ -84,7 +85,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--checkpoint-steps", "write a checkpoint every so many steps", type=int)
     _add(parser, "--checkpoint-minutes", "write one every so many minutes", type=float)
-    verbose = "0 silent, 1 a bar, 2 a line per epoch (by default what fits the output)"
+    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (by default what fits the output)"
     _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 
@@ -92,11 +93,13 @@ def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
     from padless.model import Architecture, TrainingOptions, TrainingStopped, read_options, train
     from padless.model.run_directory import CONFIG_FILE
+    from padless.pipeline import BatchCost
 
     architecture, options = Architecture(), TrainingOptions()
     if args.resume and (pathlib.Path(args.run_directory) / CONFIG_FILE).exists():
         architecture, options = read_options(args.run_directory)
     with options_checked(args.parser):
+        cost = BatchCost(*args.batch_cost) if "batch_cost" in args else None
         architecture, options = _replace(architecture, args), _replace(options, args)
     try:
         report = train(
@@ -104,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
             args.run_directory,
             architecture=architecture,
             options=options,
+            cost=cost,
             resume=args.resume,
         )
     except TrainingStopped as stopped:

@@ -10,6 +10,7 @@ from padless.model.replicas import mirrored_strategy
 from padless.model.report import RunReport, report_run
 from padless.model.run_directory import load_model, read_options
 from padless.model.stopping import TrainingStopped
+from padless.model.summary import Summary, summarise
 from padless.model.trainer import Trainer
 from padless.model.training import TrainingReport, train
 
@@ -23,6 +24,7 @@ __all__ = [
     "RunReport",
     "SequenceAutoencoder",
     "Standardize",
+    "Summary",
     "Trainer",
     "TrainingOptions",
     "TrainingReport",
@@ -32,6 +34,7 @@ __all__ = [
     "mirrored_strategy",
     "read_options",
     "report_run",
+    "summarise",
     "train",
     "write_parquet",
 ]

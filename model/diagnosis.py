@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from padless.model.autoencoder import SequenceAutoencoder
@@ -46,7 +44,8 @@ def explain_loss(
     )
     found = []
     for batch in _step(batches.as_numpy_iterator()):
-        score = np.array(model.analyze(batch["sequence"])["score"])
+        length = None if plan.is_exact else batch["length"]
+        score = np.array(model.analyze(batch["sequence"], length)["score"])
         rows = ~np.isfinite(score) & (batch["weight"] > 0)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
@@ -63,9 +62,3 @@ def _step(batches):
         yield batch
         if batch["ends_step"]:
             return
-
-
-def weights_are_finite(model: SequenceAutoencoder) -> bool:
-    """Tells whether every weight is a number."""
-    values = itertools.chain(model.trainable_variables, model.non_trainable_variables)
-    return all(np.isfinite(np.array(variable.value.numpy())).all() for variable in values)

@@ -54,29 +54,35 @@ class Inference:
         Raises:
             ValueError: if the records are damaged; names the file.
         """
-        source, seen = dataset.split(split), 0
+        source, record_format = dataset.split(split), dataset.record_format
         with explained(source):
-            for window in _read_windows(source, dataset.record_format):
-                yield self._in_order(window, dataset.record_format)
-                seen += len(window["length"])
-        if seen != source.num_sequences:
-            raise ValueError(
-                f"{source.files[0].parent}: split {split!r} must hold the {source.num_sequences} "
-                f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
-            )
+            for window in read_windows(source, record_format):
+                yield _in_order(self._run_batches(window, record_format))
 
-    def _in_order(self, window, record_format: RecordFormat) -> dict[str, np.ndarray]:
-        results = {}
+    def batches(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Computes the outputs of a split, batch by batch, for what needs no order.
+
+        Yields:
+            What `windows` does, for a batch of one length, and `sequence` `(batch, timesteps,
+            features)` float32, raw units.
+
+        Raises:
+            ValueError: if the records are damaged; names the file.
+        """
+        source, record_format = dataset.split(split), dataset.record_format
+        with explained(source):
+            for window in read_windows(source, record_format):
+                for _, batch in self._run_batches(window, record_format, with_sequence=True):
+                    yield batch
+
+    def _run_batches(self, window, record_format: RecordFormat, *, with_sequence: bool = False):
+        """Yields the rows of the window that each batch holds, and the batch."""
         for rows in _group_by_length(window["length"]):
             batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
-            computed = self._run(batch.pop("sequence"))
-            for name, values in {**batch, **computed}.items():
-                values = values.numpy()
-                whole = results.setdefault(
-                    name, np.empty((len(window["length"]), *values.shape[1:]), values.dtype)
-                )
-                whole[rows] = values
-        return results
+            computed = self._run(batch["sequence"])
+            if not with_sequence:
+                del batch["sequence"]
+            yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
     def _compute(self, sequence):
         if self.outputs == EMBEDDING:
@@ -152,12 +158,31 @@ def check_output(output: epath.PathLike) -> epath.Path:
     return output
 
 
-def _read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:
+def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:
+    """Reads the records of a split in order, unparsed, some thousands at a time.
+
+    Yields:
+        `serialized` `(window,)` bytes and `length` `(window,)` int64.
+
+    Raises:
+        ValueError: at the end, if there were not as many as the dataset counts.
+        tf.errors.OpError: if the records are damaged. `padless.pipeline.damage.explained` names the
+            file.
+    """
+    seen = 0
+
     def with_lengths(serialized):
         return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
 
     records = tf.data.TFRecordDataset([str(file) for file in split.files])
-    return records.batch(_WINDOW).map(with_lengths).prefetch(1).as_numpy_iterator()
+    for window in records.batch(_WINDOW).map(with_lengths).prefetch(1).as_numpy_iterator():
+        yield window
+        seen += len(window["length"])
+    if seen != split.num_sequences:
+        raise ValueError(
+            f"{split.files[0].parent}: split {split.name!r} must hold the {split.num_sequences} "
+            f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
+        )
 
 
 def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
@@ -167,6 +192,13 @@ def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
         rows = np.array(list(rows))
         batches = math.ceil(len(rows) * int(length) / _MAX_BATCH_TIMESTEPS)
         yield from np.array_split(rows, min(max(batches, 1), len(rows)))
+
+
+def _in_order(batches: Iterator) -> dict[str, np.ndarray]:
+    """Puts the batches of a window into the order of its records."""
+    all_rows, parts = zip(*batches, strict=True)
+    order = np.argsort(np.concatenate(all_rows))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
 def _schema(inference: Inference, dataset: SequenceDataset, name_splits: bool) -> pa.Schema:

@@ -23,11 +23,12 @@ from padless.model.state import RunState
 from padless.model.stopping import StopRequest, TrainingStopped, stop_requests
 from padless.model.timing import Times
 from padless.model.trainer import StepSums, Trainer
-from padless.model.warm_up import largest_batches, largest_shapes
+from padless.model.warm_up import largest_shapes, weightless_steps
 from padless.pipeline.batches import replica_batches
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
 from padless.pipeline.grouping import Shuffle
+from padless.pipeline.order import StepOrder
 from padless.pipeline.plan import BatchPlan
 
 
@@ -161,7 +162,13 @@ class TrainingLoop:
                 first_step=step,
                 pieces=range(first, first + local),
             )
-            return largest_batches(plan, numbers.num_features, local).concatenate(batches)
+            largest = weightless_steps(
+                [largest_shapes(plan)],
+                numbers.num_features,
+                replicas=plan.replicas,
+                pieces=local,
+            )
+            return largest.concatenate(batches)
 
         return iter(self._trainer.strategy.distribute_datasets_from_function(deal))
 
@@ -184,6 +191,7 @@ class TrainingLoop:
         with explained(self._dataset.split(TRAINING_SPLIT)):
             while progress.step < self.steps_per_epoch:
                 self._run_step()
+        order = StepOrder(**progress.order)
         logs = {"loss": progress.loss}
         if VALIDATION_SPLIT in self._plans:
             with self._epoch_times.measure("validating"):
@@ -192,7 +200,7 @@ class TrainingLoop:
         if logs[self.monitor] < best:
             self.state.remember_best(logs)
         progress.seconds += time.monotonic() - started
-        self._end_epoch(logs)
+        self._end_epoch(logs | _describe_order(order))
         if self._is_checkpoint_due():
             self._save()
 
@@ -221,6 +229,7 @@ class TrainingLoop:
         progress.step += 1
         progress.error += sums.error
         progress.weight += sums.weight
+        progress.add_length(sums.timesteps / sums.sequences, self.steps_per_epoch)
         if self._is_checkpoint_due(after_step=True):
             self._save()
         self._stop_if_asked(sums)
@@ -292,3 +301,9 @@ class TrainingLoop:
             path = self._checkpoints.save(self.total_steps, arrays, state)
         self._saved_at = time.monotonic()
         return path
+
+
+def _describe_order(order: StepOrder) -> dict[str, float]:
+    """Names what is measured of the order of an epoch's steps, where that is defined."""
+    measured = {"length_correlation": order.correlation, "length_drift": order.drift}
+    return {name: value for name, value in measured.items() if math.isfinite(value)}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from padless.model.autoencoder import PRECISIONS
-from padless.pipeline.plan import Budget
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import BatchCost
+from padless.pipeline.plan import BatchPlan, check_max_padding, plan_batches
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")
@@ -29,6 +32,9 @@ class TrainingOptions:
         epochs: most epochs to train.
         batch_size: most sequences per batch and about as many per step; 64 if neither is given.
         batch_timesteps: most timesteps per batch and about as many per step, instead.
+        accumulate: whether batches add up to steps of the budget; if not, each is a step.
+        max_padding: most padded timesteps, as a share of the sequences' own. Above 0, neighbouring
+            lengths share batches where that is predicted to save time.
         replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
         learning_rate: of Adam; the highest that the schedule reaches.
         schedule: `"constant"`, `"cosine"` (falls to 0 along half a cosine over all epochs) or
@@ -41,7 +47,8 @@ class TrainingOptions:
         seed: of the initial weights and of the order.
         checkpoint_steps: steps after which a checkpoint is due, or None.
         checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
-        verbose: 0 silent, 1 a progress bar, 2 a line per epoch; None for what fits the output.
+        verbose: 0 silent, 1 a progress bar, 2 a line per epoch and per minute; None for what fits
+            the output.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -50,6 +57,8 @@ class TrainingOptions:
     epochs: int = 50
     batch_size: int | None = None
     batch_timesteps: int | None = None
+    accumulate: bool = True
+    max_padding: float = 0.0
     replicas: int | None = None
     learning_rate: float = 3e-3
     schedule: str = "constant"
@@ -64,6 +73,7 @@ class TrainingOptions:
 
     def __post_init__(self):
         Budget.of(self.batch_size, self.batch_timesteps)
+        check_max_padding(self.max_padding)
         for name in ("epochs", "replicas", "patience", "checkpoint_steps"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
@@ -79,3 +89,15 @@ class TrainingOptions:
             raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
         if self.verbose not in (None, 0, 1, 2):
             raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
+
+    def plan(self, lengths: Mapping[int, int], replicas: int, cost: BatchCost) -> BatchPlan:
+        """Plans the batches of a split; takes and raises what `plan_batches` does."""
+        return plan_batches(
+            lengths,
+            batch_size=self.batch_size,
+            batch_timesteps=self.batch_timesteps,
+            replicas=replicas,
+            max_padding=self.max_padding,
+            cost=cost,
+            accumulate=self.accumulate,
+        )

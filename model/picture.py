@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import collections
+import io
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
 
-from padless.model.report import Example, RunReport, feature_name
+from padless.model.report import Example, RunReport
+from padless.model.summary import feature_name
+from padless.pipeline.directory import SequenceDataset
 from padless.pipeline.moments import scale_of
 
 _MAX_BATCHES_DRAWN = 400
@@ -26,41 +31,84 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
         ImportError: if matplotlib is not installed.
         ValueError: if the extension names no format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
-        ) from error
-    figure = Figure(figsize=(13, 8), layout="constrained")
+    figure = _new_figure(figsize=(13, 8), layout="constrained")
     grid = figure.add_gridspec(2, 6)
     _draw_lengths(figure.add_subplot(grid[0, :3]), report)
     _draw_losses(figure.add_subplot(grid[0, 3:]), report)
     width = 6 // max(len(report.examples), 1)
     for i, example in enumerate(report.examples):
         axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
-        _draw_example(axes, report, example, with_legend=i == 0)
-    figure.savefig(path, dpi=110)
+        draw_example(axes, example, report.dataset, with_unit=i == 0)
+    _save(figure, path)
+
+
+def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, title: str) -> bytes:
+    """Draws sequences with their reconstructions side by side.
+
+    Args:
+        examples: what to draw; at least one.
+        dataset: knows the moments and the names of the features.
+        title: stands above them.
+
+    Returns:
+        The picture, a PNG.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    figure = _new_figure(figsize=(13, 4))
+    # To have matplotlib look for the margins takes as long as all the rest.
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.13, top=0.83, wspace=0.12)
+    figure.suptitle(title)
+    for i, example in enumerate(examples):
+        axes = figure.add_subplot(1, len(examples), i + 1)
+        draw_example(axes, example, dataset, with_unit=i == 0)
+    buffer = io.BytesIO()
+    _save(figure, buffer)
+    return buffer.getvalue()
+
+
+def _new_figure(**options):
+    """Makes a figure without pyplot, which would keep it and ask for a screen."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
+        ) from error
+    return Figure(**options)
+
+
+def _save(figure, file: epath.PathLike | io.BytesIO) -> None:
+    with warnings.catch_warnings():
+        # A key in a script that the font lacks is drawn as boxes; nothing more is to be done.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(file, dpi=110)
 
 
 def _draw_lengths(axes, report: RunReport) -> None:
-    """Draws a bar per length, cut where one batch ends and the next begins."""
+    """Draws a bar per length, cut where a batch ends; lengths that share batches are shaded."""
     plan = report.plan
     axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
-    if plan.num_batches <= _MAX_BATCHES_DRAWN:
+    if not plan.is_exact:
+        runs = np.unique(np.stack([plan.bucket_shortest, plan.bucket_lengths], 1), axis=0)
+        for shortest, longest in runs[::2].tolist():
+            axes.axvspan(shortest - 0.5, longest + 0.5, color="gray", alpha=0.2, linewidth=0)
+    elif plan.num_batches <= _MAX_BATCHES_DRAWN:
         columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
         filled = collections.Counter()
         for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
             cuts = filled[length] + size * np.arange(1, batches + 1)
             axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
             filled[length] += size * batches
+    kind = "equal-length batches" if plan.is_exact else "batches of neighbouring lengths"
     axes.set_title(
-        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} equal-length batches,\n"
-        f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps} padded timesteps"
+        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {kind},\n"
+        f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps:,} padded timesteps"
     )
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("length (timesteps)")
-    axes.set_ylabel("sequences, cut into batches")
+    axes.set_ylabel("sequences, cut into batches" if plan.is_exact else "sequences")
 
 
 def _draw_losses(axes, report: RunReport) -> None:
@@ -69,7 +117,7 @@ def _draw_losses(axes, report: RunReport) -> None:
         marker = "o" if len(values) < _FEW_POINTS else None
         axes.plot(range(1, len(values) + 1), values, marker=marker, label=names.get(name, name))
     split = report.example_split
-    losses = report.losses[split]
+    losses = report.summaries[split].losses
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
     axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
     axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
@@ -80,12 +128,18 @@ def _draw_losses(axes, report: RunReport) -> None:
     axes.legend(loc="upper right", ncols=2)
 
 
-def _draw_example(axes, report: RunReport, example: Example, *, with_legend: bool) -> None:
-    """Draws the features that vary most in this sequence: lines, and the model's dashed.
+def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit: bool) -> None:
+    """Draws the features that vary most in a sequence: lines, and the model's dashed.
 
     In units of the training standard deviation, so that features of any size share the axis.
+
+    Args:
+        axes: matplotlib's, to draw into.
+        example: the sequence and its reconstruction.
+        dataset: knows the moments and the names of the features.
+        with_unit: whether to name the unit beside the axis.
     """
-    moments = report.dataset.moments
+    moments = dataset.moments
     scale = scale_of(moments.variance)
     original, reconstruction = (
         (values - moments.mean) / scale for values in (example.original, example.reconstruction)
@@ -94,13 +148,19 @@ def _draw_example(axes, report: RunReport, example: Example, *, with_legend: boo
     marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
         options = {"color": f"C{i}", "marker": marker, "markersize": 3}
-        name = feature_name(report.dataset, feature)
-        axes.plot(original[:, feature], **options, label=name)
+        axes.plot(original[:, feature], **options, label=_label(dataset, feature))
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
     # A key is data: it may hold what matplotlib would read as a formula.
     axes.set_title(f"{key}, score {example.score:.3f}", parse_math=False)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("timestep (original solid, reconstruction dashed)")
     axes.legend()
-    if with_legend:
+    if with_unit:
         axes.set_ylabel("standard deviations from the training mean")
+
+
+def _label(dataset: SequenceDataset, feature: int) -> str:
+    """Names a feature for a legend, which reads `$` as a formula and leaves `_name` out."""
+    name = feature_name(dataset, feature).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name

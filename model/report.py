@@ -1,8 +1,4 @@
-"""What a run has come to: the contracts checked on its data, and its loss beside two baselines.
-
-The baselines need no model: to predict each feature's mean over the training split, and each
-sequence's own mean. An autoencoder worth training is below both.
-"""
+"""What a run has come to: the contracts checked on its data, its losses beside two baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +13,9 @@ from etils import epath
 from padless.model import run_directory
 from padless.model.inference import EVERYTHING, Inference
 from padless.model.metrics_files import HISTORY_FILE
+from padless.model.summary import Summary, summarise
 from padless.pipeline.batches import equal_length_batches
+from padless.pipeline.cost import BatchCost
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
 from padless.pipeline.grouping import Shuffle
@@ -44,25 +42,6 @@ class EpochCount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Losses:
-    """Mean squared error of a split in three ways, in units of the training variance.
-
-    Sequences weigh what they weigh in the loss of the run.
-
-    Attributes:
-        model: of the model's reconstruction.
-        feature_mean: of each feature's mean over the training split.
-        own_mean: of each sequence's own mean.
-        worst_feature: position and error of the feature that the model reconstructs worst.
-    """
-
-    model: float
-    feature_mean: float
-    own_mean: float
-    worst_feature: tuple[int, float]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Example:
     """A sequence and its reconstruction, both `(timesteps, features)` in raw units."""
 
@@ -82,9 +61,8 @@ class RunReport:
         rejected: number of inputs that were refused when the dataset was made.
         plan: the plan of the training split.
         epoch: what one epoch of it was counted to hold.
-        losses: by split.
+        summaries: by split, see `padless.model.summary`.
         history: metric -> its value in each epoch.
-        weighting: what weighs the same in the losses, `"sequence"` or `"timestep"`.
         examples: sequences of low, median and high score, of the first split that is not training.
         example_split: that split.
     """
@@ -94,9 +72,8 @@ class RunReport:
     rejected: int
     plan: BatchPlan
     epoch: EpochCount
-    losses: Mapping[str, Losses]
+    summaries: Mapping[str, Summary]
     history: Mapping[str, list[float]]
-    weighting: str
     examples: list[Example]
     example_split: str
 
@@ -110,7 +87,7 @@ class RunReport:
                 f"run {self.run} on {self.dataset.name}",
                 "",
                 (
-                    f"nothing padded  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
+                    f"{'nothing padded' if self.plan.is_exact else 'little padded '}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
                     f"timesteps in {epoch.batches:,} batches, counted over one epoch"
                 ),
                 (
@@ -119,32 +96,28 @@ class RunReport:
                     "came exactly once in that epoch"
                 ),
                 "",
-                self._losses_table(),
+                self._splits_table(),
+                "",
+                str(self.summaries[self.example_split]),
             ]
         )
 
-    def _losses_table(self) -> str:
+    def _splits_table(self) -> str:
+        """Shows the splits, and the warnings of all but the one that is shown in full."""
+        shown = self.summaries[self.example_split]
         lines = [
-            f"mean squared error per {self.weighting}, in units of the training variance",
+            f"mean squared error per {shown.weighting}, in units of the training variance",
             f"{'split':<12}{'model':>9}{'mean of each feature':>23}{'own mean':>11}  worst feature",
         ]
-        for split, losses in self.losses.items():
-            feature, error = losses.worst_feature
+        for split, summary in self.summaries.items():
+            losses, worst = summary.losses, summary.worst_features[0]
             lines.append(
                 f"{split:<12}{losses.model:>9.4f}{losses.feature_mean:>23.4f}"
-                f"{losses.own_mean:>11.4f}  {feature_name(self.dataset, feature)} {error:.4f}"
+                f"{losses.own_mean:>11.4f}  {worst.name} {worst.loss:.4f}"
             )
-            if losses.model >= min(losses.feature_mean, losses.own_mean):
-                lines.append(
-                    f"  warning: on {split} the model does not beat a mean; it has learned "
-                    "little more: train longer, or with another learning rate or size."
-                )
+            if summary is not shown:
+                lines += summary.warnings()
         return "\n".join(lines)
-
-
-def feature_name(dataset: SequenceDataset, feature: int) -> str:
-    """Names a feature as the input did, or by its position."""
-    return dataset.feature_names[feature] if dataset.feature_names else f"feature {feature}"
 
 
 def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
@@ -168,13 +141,9 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         )
     dataset = open_dataset(directory)
     run_directory.check_features(run, dataset)
-    training = config["training"]
-    plan = plan_batches(
-        dataset.split(TRAINING_SPLIT).lengths,
-        batch_size=training["batch_size"],
-        batch_timesteps=training["batch_timesteps"],
-        replicas=config["replicas"],
-    )
+    _, options = run_directory.read_options(run)
+    lengths = dataset.split(TRAINING_SPLIT).lengths
+    plan = options.plan(lengths, config["replicas"], BatchCost(**config["batch_cost"]))
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     return RunReport(
@@ -182,13 +151,11 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         dataset=dataset,
         rejected=_count_rejects(directory),
         plan=plan,
-        epoch=count_epoch(dataset, plan, Shuffle(training["seed"])),
-        losses={
-            name: compare_losses(inference, dataset, name, training["weighting"])
-            for name in dataset.splits
+        epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
+        summaries={
+            name: summarise(inference, dataset, name, options.weighting) for name in dataset.splits
         },
         history=_read_history(epath.Path(run)),
-        weighting=training["weighting"],
         examples=_pick_examples(inference, dataset, example_split),
         example_split=example_split,
     )
@@ -214,44 +181,6 @@ def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> 
     )
 
 
-def compare_losses(
-    inference: Inference, dataset: SequenceDataset, split: str, weighting: str = "sequence"
-) -> Losses:
-    """Compares the model's mean squared error on a split with those of the two baselines.
-
-    Args:
-        inference: the model and `EVERYTHING`.
-        dataset: the dataset.
-        split: name of the split.
-        weighting: `"sequence"` or `"timestep"`, see `Trainer`.
-    """
-    model = inference.model
-    mean, scale = np.array(model.mean), model.standardize.scale
-    weights, errors = [], {"model": [], "feature_mean": [], "own_mean": []}
-    for window in inference.windows(dataset, split):
-        errors["model"].append(window["feature_error"].astype(np.float64))
-        weights.append(_weigh(window["length"], weighting))
-    of_model = np.average(np.concatenate(errors["model"]), axis=0, weights=np.concatenate(weights))
-    weights = []
-    for batch in _batches(dataset, split):
-        standardized = (batch["sequence"].astype(np.float64) - mean) / scale
-        errors["feature_mean"].append(np.square(standardized).mean(axis=(1, 2)))
-        errors["own_mean"].append(standardized.var(axis=1).mean(axis=1))
-        weights.append(_weigh(batch["length"], weighting))
-    baselines = {
-        name: float(np.average(np.concatenate(errors[name]), weights=np.concatenate(weights)))
-        for name in ("feature_mean", "own_mean")
-    }
-    worst = int(of_model.argmax())
-    return Losses(
-        model=float(of_model.mean()), worst_feature=(worst, float(of_model[worst])), **baselines
-    )
-
-
-def _weigh(lengths: np.ndarray, weighting: str) -> np.ndarray:
-    return lengths if weighting == "timestep" else np.ones_like(lengths)
-
-
 def _batches(dataset: SequenceDataset, split: str):
     plan = plan_batches(dataset.split(split).lengths)
     with explained(dataset.split(split)):
@@ -262,9 +191,7 @@ def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -
     """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
     windows = list(inference.windows(dataset, split))
     scores, keys = (np.concatenate([w[name] for w in windows]) for name in ("score", "key"))
-    order = np.argsort(scores, kind="stable")
-    positions = np.rint(np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)).astype(int)
-    chosen = {keys[row]: float(scores[row]) for row in order[np.unique(positions)]}
+    chosen = {keys[row]: float(scores[row]) for row in pick_rows(scores)}
     found = {
         key: sequence
         for batch in _batches(dataset, split)
@@ -275,6 +202,13 @@ def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -
         Example(key.decode(), score, found[key], inference.model(found[key][None])[0].numpy())
         for key, score in chosen.items()
     ]
+
+
+def pick_rows(values: np.ndarray) -> np.ndarray:
+    """Picks the rows whose values are at the 10th, 50th and 90th percentile, each row once."""
+    order = np.argsort(values, kind="stable")
+    positions = np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)
+    return order[np.unique(np.rint(positions).astype(int))]
 
 
 def _count_rejects(directory: epath.Path) -> int:

@@ -35,6 +35,16 @@ SAVED_MODEL_DIRECTORY = "saved_model"
 TENSORBOARD_DIRECTORY = "tensorboard"
 CHECKPOINT_DIRECTORY = "checkpoints"
 _INCOMPLETE = "incomplete."
+_NEEDED = (
+    "dataset",
+    "fingerprint",
+    "num_features",
+    "feature_names",
+    "architecture",
+    "training",
+    "replicas",
+    "batch_cost",
+)
 # What a process may leave that was killed before it had written the configuration.
 _BEFORE_CONFIG = {LOCK_FILE, _INCOMPLETE + CONFIG_FILE}
 
@@ -88,7 +98,7 @@ def read_config(run: epath.PathLike) -> dict:
         config = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} must hold JSON: {error}") from error
-    for key in ("dataset", "num_features", "feature_names", "training", "replicas"):
+    for key in _NEEDED:
         if key not in config:
             raise ValueError(f"{path} must hold {key!r}, as `padless train` wrote it; it does not.")
     return config

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from padless.model.autoencoder import SequenceAutoencoder
+from padless.pipeline.order import StepOrder
 
 
 @dataclasses.dataclass(slots=True)
@@ -19,6 +20,7 @@ class Progress:
         step: steps of the epoch under way. All of them: what is left of it is the validation.
         error: sum of weighted scores over these steps.
         weight: sum of weights over these steps.
+        order: what `StepOrder` has added up of the lengths of these steps.
         seconds: wall time of all epochs.
         best_epoch: number of the best epoch, counted from 0; None before the first is over.
         best_logs: its metrics.
@@ -28,6 +30,7 @@ class Progress:
     step: int = 0
     error: float = 0.0
     weight: float = 0.0
+    order: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     best_epoch: int | None = None
     best_logs: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -37,10 +40,16 @@ class Progress:
         """Mean score over the steps of the epoch under way, each sequence with its weight."""
         return self.error / self.weight
 
+    def add_length(self, mean_length: float, steps_per_epoch: int) -> None:
+        """Takes the mean length of a step's sequences, in timesteps."""
+        order = StepOrder(**self.order or {"steps_per_epoch": steps_per_epoch})
+        order.add(mean_length)
+        self.order = dataclasses.asdict(order)
+
     def start_epoch(self) -> None:
         """Ends the epoch under way."""
         self.epoch += 1
-        self.step, self.error, self.weight = 0, 0.0, 0.0
+        self.step, self.error, self.weight, self.order = 0, 0.0, 0.0, {}
 
 
 class RunState:

@@ -1,7 +1,7 @@
 """Training: from a dataset directory to a run directory.
 
-1. The dataset is opened and the batches of both splits are planned.
-2. The run directory is made, or taken where a run is resumed, and locked.
+1. The dataset is opened; the run directory is made, or taken where a run is resumed, and locked.
+2. The batches of both splits are planned, where padding is allowed by what batches cost here.
 3. The model is built under the strategy, normalised by the moments of the training split, and takes
    the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
@@ -12,23 +12,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
-import json
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
+import tensorflow as tf
 from etils import epath
 
 from padless.model import run_directory
 from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.batch_cost import measure_batch_cost
 from padless.model.checkpoints import Checkpoints
 from padless.model.cluster import (
     check_same_number,
     cluster_size,
     is_chief,
     lost_machines_explained,
+    numbers_of_chief,
     wait_for_all,
 )
 from padless.model.lock import locked
@@ -36,19 +38,23 @@ from padless.model.loop import TrainingLoop
 from padless.model.metrics_files import MetricsFiles
 from padless.model.optimizer import make_optimizer
 from padless.model.options import TrainingOptions
+from padless.model.progress import ProgressDisplay
 from padless.model.replicas import make_strategy
-from padless.model.resume import check_same_run
+from padless.model.run_config import check_same_run, describe_plans, describe_run
 from padless.model.state import RunState
+from padless.model.summary import Summary, summarise
+from padless.model.tensorboard_log import TensorBoardLog
 from padless.model.timing import Times
 from padless.model.trainer import Trainer
+from padless.pipeline.budget import Budget
+from padless.pipeline.cost import DEFAULT_COST, BatchCost
 from padless.pipeline.directory import (
     TRAINING_SPLIT,
     VALIDATION_SPLIT,
     SequenceDataset,
     open_dataset,
 )
-from padless.pipeline.fingerprint import fingerprint
-from padless.pipeline.plan import BatchPlan, plan_batches
+from padless.pipeline.plan import BatchPlan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class TrainingReport:
         steps: number of steps trained.
         seconds: wall time of the epochs.
         times: what the time was spent on, since the run was begun or resumed.
+        summary: the errors of the best epoch's model, by feature and by length, beside baselines.
     """
 
     monitor: str
@@ -72,13 +79,19 @@ class TrainingReport:
     steps: int
     seconds: float
     times: Times
+    summary: Summary
 
     def __str__(self) -> str:
         """Shows the report as text."""
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
-        return (
-            f"{self.epochs} epochs, {self.steps} steps in {self.seconds:.1f} s; "
-            f"best epoch {self.best_epoch} by {self.monitor}: {losses}\n{self.times}"
+        return "\n".join(
+            [
+                f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
+                f"{self.epochs} epochs, {self.steps:,} steps in {self.seconds:.1f} s",
+                str(self.times),
+                "",
+                str(self.summary),
+            ]
         )
 
 
@@ -88,6 +101,7 @@ def train(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
+    cost: BatchCost | None = None,
     resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingReport:
@@ -105,6 +119,8 @@ def train(
         run: run directory to make; must not exist, unless the run is resumed.
         architecture: what to build; the default one, or that of the run that is resumed, if None.
         options: how to train; the default, or those of the run that is resumed, if None.
+        cost: what batches cost, by which `max_padding` is used; measured here if None. A run that
+            is resumed keeps its own.
         resume: whether to go on with the run, where it exists.
         callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
 
@@ -120,74 +136,149 @@ def train(
         RuntimeError: if another process trains in the run directory.
         TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
     """
-    if resume and (epath.Path(run) / run_directory.CONFIG_FILE).exists():
+    begun = _read_begun(run) if resume else None
+    if begun:
         begun_architecture, begun_options = run_directory.read_options(run)
         architecture, options = architecture or begun_architecture, options or begun_options
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
     strategy = make_strategy(options.replicas)
-    plans = {
-        split: _plan(dataset, split, options, strategy.num_replicas_in_sync)
-        for split in (TRAINING_SPLIT, VALIDATION_SPLIT)
-        if split in dataset.splits
-    }
-    config = _describe(directory, dataset, plans, architecture, options, strategy)
+    request = _Request(dataset, architecture, options, strategy)
+    request.plan(DEFAULT_COST)  # an option that does not fit the data leaves nothing behind
+    config = describe_run(
+        directory, dataset, architecture=architecture, options=options, strategy=strategy
+    )
+    if begun:
+        check_same_run(run, begun, config)
     is_writer = is_chief(strategy)
     run = run_directory.make_run(run, resume=resume) if is_writer else pathlib.Path(run)
     with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
+        cost = _cost_of(run, begun, cost) if begun else request.choose_cost(cost)
+        plans = request.plan(cost)
         if is_writer:
-            _begin(run, config)
-        trainer = _make_trainer(dataset, plans[TRAINING_SPLIT], architecture, options, strategy)
-        state = RunState(trainer.model)
-        loop = TrainingLoop(trainer, dataset, plans, options=options, state=state)
-        verbose = options.verbose if is_writer else 0
-        if verbose != 0:
-            print(_introduce(plans, trainer.model, strategy))
-        _run(loop, run, strategy, verbose=verbose, callbacks=callbacks)
-    return _report(loop, plans[TRAINING_SPLIT])
+            run_directory.write_config(run, config | describe_plans(plans, cost))
+        return _go_on(request, plans, run, callbacks)
 
 
-def _begin(run, config: dict) -> None:
-    """Writes the configuration, after a look whether it is that of the run that goes on."""
-    if (run / run_directory.CONFIG_FILE).exists():
-        check_same_run(run, run_directory.read_config(run), config)
-    run_directory.write_config(run, config)
-
-
-def _make_trainer(dataset, plan, architecture, options, strategy) -> Trainer:
-    keras.utils.set_random_seed(options.seed)
-    steps = options.epochs * plan.steps_per_epoch
-    with strategy.scope():
-        model = SequenceAutoencoder.for_moments(
-            dataset.moments, architecture, precision=options.precision
+def _cost_of(run, begun: dict, cost: BatchCost | None) -> BatchCost:
+    before = BatchCost(**begun["batch_cost"])
+    if cost not in (None, before):
+        raise ValueError(
+            f"{run}: `cost` must be that of the run that is resumed, {before}, got {cost}."
         )
-        model.compile(optimizer=make_optimizer(options, steps))
-    return Trainer(model, strategy, weighting=options.weighting, clip_norm=options.clip_norm)
+    return before
 
 
-def _run(loop: TrainingLoop, run: pathlib.Path, strategy, *, verbose, callbacks) -> None:
+def _read_begun(run: epath.PathLike) -> dict | None:
+    path = epath.Path(run) / run_directory.CONFIG_FILE
+    return run_directory.read_config(run) if path.exists() else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Request:
+    """What is to be trained, how, and on which devices."""
+
+    dataset: SequenceDataset
+    architecture: Architecture
+    options: TrainingOptions
+    strategy: tf.distribute.Strategy
+
+    @property
+    def verbose(self) -> int:
+        """What to print; one machine of several does."""
+        verbose = self.options.verbose
+        if not is_chief(self.strategy):
+            return 0
+        if verbose is None:
+            return 1 if sys.stdout.isatty() else 2
+        return verbose
+
+    def plan(self, cost: BatchCost) -> dict[str, BatchPlan]:
+        """Plans the training split and, to validate after each epoch, the validation split."""
+        plans = {}
+        for name in (TRAINING_SPLIT, VALIDATION_SPLIT):
+            if name in self.dataset.splits:
+                lengths = self.dataset.split(name).lengths
+                replicas = self.strategy.num_replicas_in_sync
+                try:
+                    plans[name] = self.options.plan(lengths, replicas, cost)
+                except ValueError as error:
+                    split = f"Split {name!r} of dataset {self.dataset.name!r}"
+                    raise ValueError(f"{split}: {error}") from error
+        return plans
+
+    def choose_cost(self, cost: BatchCost | None) -> BatchCost:
+        """Measures the cost of batches where it matters and is not given."""
+        if cost is not None or not self.options.max_padding:
+            return cost or DEFAULT_COST
+        lengths = np.repeat(*np.array([*self.dataset.split(TRAINING_SPLIT).lengths.items()]).T)
+        marks = np.percentile(lengths, [10, 50, 100], method="nearest").tolist()
+        measured = measure_batch_cost(
+            self.make_trainer(steps_per_epoch=1),
+            self.dataset.record_format.num_features,
+            tuple(marks),
+            Budget.of(self.options.batch_size, self.options.batch_timesteps),
+        )
+        # Machines that measured something else would plan something else.
+        cost = BatchCost(*numbers_of_chief(self.strategy, list(dataclasses.astuple(measured))))
+        if self.verbose:
+            print(f"measured here: {cost}")
+        return cost
+
+    def make_trainer(self, *, steps_per_epoch: int, exact: bool = True) -> Trainer:
+        """Builds the model, always from the same seed, and its trainer."""
+        options = self.options
+        keras.utils.set_random_seed(options.seed)
+        with self.strategy.scope():
+            model = SequenceAutoencoder.for_moments(
+                self.dataset.moments, self.architecture, precision=options.precision
+            )
+            model.compile(optimizer=make_optimizer(options, options.epochs * steps_per_epoch))
+        return Trainer(
+            model,
+            self.strategy,
+            weighting=options.weighting,
+            clip_norm=options.clip_norm,
+            exact=exact,
+        )
+
+
+def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingReport:
     """Goes on from the newest checkpoint to the end; one machine writes, the others wait for it."""
+    dataset, strategy, verbose = request.dataset, request.strategy, request.verbose
+    plan = plans[TRAINING_SPLIT]
+    trainer = request.make_trainer(
+        steps_per_epoch=plan.steps_per_epoch, exact=all(p.is_exact for p in plans.values())
+    )
+    state = RunState(trainer.model)
+    loop = TrainingLoop(trainer, dataset, plans, options=request.options, state=state)
+    if verbose:
+        print(_introduce(plans, trainer.model, strategy))
     checkpoints = Checkpoints(run / run_directory.CHECKPOINT_DIRECTORY)
     files = MetricsFiles(run) if is_chief(strategy) else None
-    was_begun = _restore(loop, checkpoints, files)
-    progress = loop.state.progress
-    if was_begun and verbose != 0:
+    if _restore(loop, checkpoints, files) and verbose:
+        progress = state.progress
         print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
     check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
     if loop.is_over() and (run / run_directory.MODEL_FILE).exists():
-        if verbose != 0:
-            print(f"the run has finished with {progress.epoch} epochs; ask for more to go on")
-        return
-    if files:
-        run_directory.discard_model(run)
-        callbacks = [*_logs(run), *callbacks]
-    calls = _callbacks(loop, verbose, callbacks)
-    loop.run(calls, checkpoints=checkpoints if files else None, files=files)
-    loop.state.use_best()
-    if files:
-        run_directory.save_model(loop.model, run)
-    wait_for_all(strategy)
+        state.use_best()
+        if verbose:
+            epochs = state.progress.epoch
+            print(f"the run has finished with {epochs} epochs; ask for more to go on")
+    else:
+        if files:
+            run_directory.discard_model(run)
+            log = TensorBoardLog(run / run_directory.TENSORBOARD_DIRECTORY, dataset)
+            callbacks = [log, *callbacks]
+        calls = _callbacks(loop, verbose, callbacks)
+        loop.run(calls, checkpoints=checkpoints if files else None, files=files)
+        state.use_best()
+        if files:
+            run_directory.save_model(loop.model, run)
+        wait_for_all(strategy)
+    summary = summarise(loop.model, dataset, list(plans)[-1], request.options.weighting)
+    return _report(loop, plan, summary)
 
 
 def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
@@ -202,34 +293,15 @@ def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles |
     return checkpoint is not None
 
 
-def _logs(run: pathlib.Path) -> list[keras.callbacks.Callback]:
-    directory = str(run / run_directory.TENSORBOARD_DIRECTORY)
-    return [keras.callbacks.TensorBoard(directory, write_graph=False)]
-
-
-def _callbacks(loop: TrainingLoop, verbose, callbacks) -> keras.callbacks.CallbackList:
-    if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
+def _callbacks(loop: TrainingLoop, verbose: int, callbacks) -> keras.callbacks.CallbackList:
+    display = [ProgressDisplay(bar=verbose == 1)] if verbose else []
     return keras.callbacks.CallbackList(
-        list(callbacks),
-        add_progbar=verbose > 0,
+        [*display, *callbacks],
         model=loop.model,
         verbose=verbose,
         epochs=loop.epochs,
         steps=loop.steps_per_epoch,
     )
-
-
-def _plan(dataset: SequenceDataset, split: str, options: TrainingOptions, replicas: int):
-    try:
-        return plan_batches(
-            dataset.split(split).lengths,
-            batch_size=options.batch_size,
-            batch_timesteps=options.batch_timesteps,
-            replicas=replicas,
-        )
-    except ValueError as error:
-        raise ValueError(f"Split {split!r} of dataset {dataset.name!r}: {error}") from error
 
 
 def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strategy) -> str:
@@ -238,9 +310,10 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     where = ", ".join(devices)
     if (machines := cluster_size()) > 1:
         where += f" on each of {machines} machines"
+    kind = "equal-length batches" if plan.is_exact else "batches of neighbouring lengths"
     text = (
-        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} equal-length batches, "
-        f"{plan.padded_timesteps} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
+        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} {kind}, "
+        f"{plan.padded_timesteps:,} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
         f"{model.count_params():,} weights; replicas: {where}"
     )
     if VALIDATION_SPLIT not in plans:
@@ -248,7 +321,7 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     return text
 
 
-def _report(loop: TrainingLoop, plan: BatchPlan) -> TrainingReport:
+def _report(loop: TrainingLoop, plan: BatchPlan, summary: Summary) -> TrainingReport:
     progress = loop.state.progress
     return TrainingReport(
         monitor=loop.monitor,
@@ -258,28 +331,5 @@ def _report(loop: TrainingLoop, plan: BatchPlan) -> TrainingReport:
         steps=progress.epoch * plan.steps_per_epoch,
         seconds=progress.seconds,
         times=loop.times,
+        summary=summary,
     )
-
-
-def _describe(directory, dataset, plans, architecture, options, strategy) -> dict:
-    versions = ("padless", "tensorflow", "keras", "numpy")
-    config = {
-        "dataset": str(epath.Path(directory).resolve()),
-        "fingerprint": fingerprint(dataset),
-        "num_features": dataset.record_format.num_features,
-        "feature_names": dataset.feature_names,
-        "architecture": dataclasses.asdict(architecture),
-        "training": dataclasses.asdict(options),
-        "replicas": strategy.num_replicas_in_sync,
-        "devices": list(strategy.extended.worker_devices),
-        "steps_per_epoch": {split: plan.steps_per_epoch for split, plan in plans.items()},
-        "versions": {name: _version(name) for name in versions},
-    }
-    return json.loads(json.dumps(config))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # run from a checkout that is not installed

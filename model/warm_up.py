@@ -1,6 +1,8 @@
-"""The largest batches of a plan, before training: memory runs out at once or never."""
+"""Batches without weight: what they take in memory and time is real, and they change no weights."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -23,21 +25,26 @@ def largest_shapes(plan: BatchPlan) -> list[tuple[int, int]]:
     return list(dict.fromkeys(largest))
 
 
-def largest_batches(plan: BatchPlan, num_features: int, pieces: int) -> tf.data.Dataset:
-    """Makes one step of batches of the largest shapes, without weight.
+def weightless_steps(
+    steps: Sequence[Sequence[tuple[int, int]]], num_features: int, *, replicas: int, pieces: int
+) -> tf.data.Dataset:
+    """Makes steps of batches of zeros, without weight.
 
     Args:
-        plan: the plan.
+        steps: of each step, the shapes of its batches as (sequences, timesteps).
         num_features: features per timestep.
-        pieces: number of equal pieces of each batch, out of `plan.replicas`, that are wanted.
+        replicas: number of equal pieces that a batch is cut into.
+        pieces: how many of them are wanted, those of one machine.
 
     Returns:
         A dataset of dicts as `replica_batches` gives them, without keys and labels.
     """
-    shapes = largest_shapes(plan)
-    rows = [size // plan.replicas for size, _ in shapes for _ in range(pieces)]
-    lengths = [length for _, length in shapes for _ in range(pieces)]
-    is_last = [i >= len(rows) - pieces for i in range(len(rows))]
+    batches = [
+        (sequences // replicas, length, i == len(step) - 1)
+        for step in steps
+        for i, (sequences, length) in enumerate(step)
+        for _ in range(pieces)
+    ]
 
     def make(rows, length, ends_step):
         zeros = tf.zeros(tf.stack([rows, length, num_features]))
@@ -48,4 +55,5 @@ def largest_batches(plan: BatchPlan, num_features: int, pieces: int) -> tf.data.
             "ends_step": ends_step,
         }
 
-    return tf.data.Dataset.from_tensor_slices((rows, lengths, is_last)).map(make)
+    columns = tuple(map(list, zip(*batches, strict=True)))
+    return tf.data.Dataset.from_tensor_slices(columns).map(make)

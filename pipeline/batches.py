@@ -141,6 +141,8 @@ def _marked_batches(
 def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     """Ends a step where the cost that remains falls to or below a multiple of the budget.
 
+    Or with every batch, where the plan does not accumulate them.
+
     Counting up would tell as well where the budget is full, but could end an epoch one step early:
     a last batch that reaches past the last multiple leaves no batch for the step behind it.
     """
@@ -151,8 +153,13 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
         step, before = state
         buckets, serialized = batch
         after = before - tf.gather(costs, buckets[0])
-        ends_step = (before - 1) // limit > (after - 1) // limit
-        marked = {"serialized": serialized, "bucket": buckets[0], "ends_step": ends_step}
+        is_full = (before - 1) // limit > (after - 1) // limit
+        ends_step = is_full if plan.accumulates else tf.constant(True)
+        marked = {
+            "serialized": serialized,
+            "bucket": buckets[0],
+            "ends_step": tf.cast(ends_step, tf.bool),
+        }
         remaining = tf.where(after > 0, after, plan.epoch_cost)
         return (step + tf.cast(ends_step, tf.int64), remaining), marked | {"step": step}
 

@@ -35,6 +35,12 @@ class BatchCost:
         if not any(costs.values()):
             raise ValueError("One cost of a batch must be above 0, got 0 for all of them.")
 
+    def __str__(self) -> str:
+        """Says it as `--batch-cost` takes it."""
+        parts = ",".join(f"{getattr(self, f.name):.3g}" for f in dataclasses.fields(self))
+        counts = "seconds per batch, per timestep in a row, per computed timestep"
+        return f"--batch-cost {parts} ({counts})"
+
     def seconds(self, batches, timesteps_in_a_row, computed_timesteps):
         """Predicts the time of some batches.
 

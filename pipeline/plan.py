@@ -44,6 +44,7 @@ class BatchPlan:
         bucket_lengths: timesteps of its batches, the longest length, int64 `(buckets,)`, ascending.
         bucket_batch_sizes: sequences in each batch of the bucket, int64 `(buckets,)`.
         bucket_num_batches: batches of the bucket in an epoch, int64 `(buckets,)`.
+        accumulates: whether batches add up to steps of the budget, or each is a step of its own.
     """
 
     lengths: Mapping[int, int]
@@ -55,6 +56,7 @@ class BatchPlan:
     bucket_lengths: np.ndarray
     bucket_batch_sizes: np.ndarray
     bucket_num_batches: np.ndarray
+    accumulates: bool = True
 
     @property
     def num_sequences(self) -> int:
@@ -128,6 +130,8 @@ class BatchPlan:
         batch costs more than the budget, each multiple, 0 among them, ends a step of its own, in
         whatever order the batches come.
         """
+        if not self.accumulates:
+            return self.num_batches
         return -(-self.epoch_cost // self.budget.limit)
 
     @property
@@ -182,6 +186,7 @@ class BatchPlan:
             batch_timesteps=self.budget.batch_timesteps,
             replicas=self.replicas,
             cost=self.cost,
+            accumulate=self.accumulates,
         )
 
     def summary(self) -> str:
@@ -201,6 +206,7 @@ def plan_batches(
     replicas: int = 1,
     max_padding: float = 0.0,
     cost: BatchCost = DEFAULT_COST,
+    accumulate: bool = True,
 ) -> BatchPlan:
     """Plans the batches of an epoch from the histogram of lengths.
 
@@ -215,6 +221,8 @@ def plan_batches(
         max_padding: most padded timesteps, as a share of those that the sequences have. Above 0
             neighbouring lengths merge where that is predicted to save time.
         cost: what batches take, which decides what merges; it changes nothing without padding.
+        accumulate: whether batches add up to steps of the budget. If not, each batch is a step, the
+            small ones of rare lengths too.
 
     Raises:
         ValueError: if there is no sequence, an argument is below 1, both budgets are given,
@@ -237,7 +245,7 @@ def plan_batches(
         replicas=replicas,
         cost=cost,
     )
-    return plan
+    return dataclasses.replace(plan, accumulates=accumulate)
 
 
 def plan_frontier(

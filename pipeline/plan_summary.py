@@ -49,6 +49,12 @@ def list_buckets(plan: BatchPlan) -> str:
     return "\n".join(lines)
 
 
+def _step_note(plan: BatchPlan, unit: str) -> str:
+    if plan.accumulates:
+        return f"{plan.budget.limit:,} {unit} on average"
+    return f"one per batch, {plan.epoch_cost / plan.num_batches:,.1f} {unit} on average"
+
+
 def _merged_rows(plan: BatchPlan) -> list[tuple[str, int, str]]:
     if plan.is_exact:
         return []

@@ -20,7 +20,10 @@ CONFIG = {
     "dataset": "data",
     "num_features": 2,
     "feature_names": ["x", "y"],
+    "fingerprint": {},
+    "architecture": {},
     "training": {},
+    "batch_cost": {},
     "replicas": 1,
 }
 

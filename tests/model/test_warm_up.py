@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from padless.model.warm_up import largest_batches, largest_shapes
+from padless.model.warm_up import largest_shapes, weightless_steps
 from padless.pipeline import plan_batches, replica_batches
 
 
@@ -23,10 +23,10 @@ def test_largest_shapes(lengths, options, shapes):
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
-def test_largest_batches_are_one_step_without_weight(make_dataset, pieces):
+def test_weightless_steps_are_as_read_ones_but_without_weight(make_dataset, pieces):
     dataset = make_dataset([3] * 9 + [8] * 2)
     plan = plan_batches(dataset.split("train").lengths, batch_size=6, replicas=2)
-    batches = largest_batches(plan, 2, pieces)
+    batches = weightless_steps([largest_shapes(plan)], 2, replicas=2, pieces=pieces)
     real = replica_batches(dataset, plan).element_spec
     assert batches.element_spec == {name: real[name] for name in batches.element_spec}
     batches = list(batches.as_numpy_iterator())
@@ -43,7 +43,7 @@ def test_a_step_without_weight_changes_nothing(make_trainer, weights_of, make_da
     plan = plan_batches(dataset.split("train").lengths, batch_size=6, replicas=2)
     before = weights_of(trainer.model)
     batches = trainer.strategy.distribute_datasets_from_function(
-        lambda context: largest_batches(plan, 2, 2)
+        lambda context: weightless_steps([largest_shapes(plan)] * 2, 2, replicas=2, pieces=2)
     )
     trainer.train_step(iter(batches))
     np.testing.assert_array_equal(weights_of(trainer.model), before)
