@@ -113,9 +113,10 @@ def _draw_lengths(axes, report: RunReport) -> None:
 
 def _draw_losses(axes, report: RunReport) -> None:
     names = {"loss": "training", "val_loss": "validation"}
-    for name, values in report.history.items():
+    for name in (name for name in names if name in report.history):
+        values = report.history[name]
         marker = "o" if len(values) < _FEW_POINTS else None
-        axes.plot(range(1, len(values) + 1), values, marker=marker, label=names.get(name, name))
+        axes.plot(range(1, len(values) + 1), values, marker=marker, label=names[name])
     split = report.example_split
     losses = report.summaries[split].losses
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")

@@ -6,6 +6,7 @@ Keras' own bar takes the steps before a run was resumed for steps done since. Re
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -139,7 +140,7 @@ def format_rate(steps: int, seconds: float) -> str:
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
-    """Writes metrics in a row.
+    """Writes metrics in a row, but for those that are not defined.
 
     Example:
         >>> format_metrics({"loss": 0.25, "learning_rate": 0.00003})
@@ -148,4 +149,5 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
     return ", ".join(
         f"{name} {value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{name} {value:.1e}"
         for name, value in metrics.items()
+        if not math.isnan(value)
     )

@@ -80,6 +80,7 @@ class RunReport:
     def __str__(self) -> str:
         """Shows the report as text."""
         counts, epoch = self.dataset.splits, self.epoch
+        padded = "nothing padded" if self.plan.is_exact else "little padded"
         sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
         total = sum(split.num_sequences for split in counts.values())
         return "\n".join(
@@ -87,7 +88,7 @@ class RunReport:
                 f"run {self.run} on {self.dataset.name}",
                 "",
                 (
-                    f"{'nothing padded' if self.plan.is_exact else 'little padded '}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
+                    f"{padded:<14}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
                     f"timesteps in {epoch.batches:,} batches, counted over one epoch"
                 ),
                 (

@@ -107,7 +107,7 @@ def read_sequences():
 def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
-    def train_on(dataset, callbacks=(), run=None, resume=False, **options):
+    def train_on(dataset, callbacks=(), run=None, resume=False, cost=None, **options):
         run = run or tmp_path_factory.mktemp("runs") / "run"
         options = {"epochs": 2, "batch_size": 8, "verbose": 0, "learning_rate": 0.02} | options
         report = train(
@@ -116,6 +116,7 @@ def train_small(tmp_path_factory, small):
             architecture=small,
             options=TrainingOptions(**options),
             resume=resume,
+            cost=cost,
             callbacks=callbacks,
         )
         return run, report

@@ -14,7 +14,10 @@ import pytest
 import tensorflow as tf
 
 from padless.model import TrainingOptions, load_model, run_directory, train
-from padless.pipeline import open_dataset
+from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
+from padless.pipeline.cost import DEFAULT_COST
+
+ORDER = ("length_correlation", "length_drift")
 
 
 def read_csv(path):
@@ -88,10 +91,59 @@ def test_train_logs_every_epoch_and_every_step(finished):
     assert [(row["epoch"], row["step"]) for row in steps] == [
         (epoch, step) for epoch in range(1, 7) for step in range(1, 5)
     ]
-    assert list(history[0]) == ["epoch", "loss", "val_loss"]
+    assert list(history[0]) == ["epoch", "loss", "val_loss", *ORDER]
     best = min(history, key=lambda row: row["val_loss"])
     assert (report.monitor, report.best_epoch) == ("val_loss", best["epoch"])
     assert report.best == pytest.approx({name: best[name] for name in ("loss", "val_loss")})
+
+
+def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
+    dataset = make_dataset([3, 5, 8, 13] * 12)
+    run, _ = train_small(dataset, batch_size=4, epochs=2)
+    options = {
+        "plan": TrainingOptions(batch_size=4).plan(dataset.split("train").lengths, 1, DEFAULT_COST)
+    }
+    for epoch, row in enumerate(read_csv(run / "history.csv")):
+        means, step = [], []
+        batches = equal_length_batches(
+            dataset, shuffle=Shuffle(0), epochs=range(epoch, epoch + 1), **options
+        )
+        for batch in batches.as_numpy_iterator():
+            step.extend(batch["length"])
+            if batch["ends_step"]:
+                means.append(np.mean(step))
+                step = []
+        expected = np.corrcoef(means[:-1], means[1:])[0, 1]
+        assert row["length_correlation"] == pytest.approx(expected, abs=1e-6)
+        assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
+
+
+@pytest.mark.parametrize("options", [{"accumulate": False}, {"max_padding": 0.5}])
+def test_train_on_other_plans_ends_as_its_resumed_run(
+    train_small, make_dataset, weights_of, options
+):
+    dataset = make_dataset({"train": [3, 4, 5, 9] * 6 + [7], "validation": [3, 4]})
+    cost = BatchCost(1.0, 0.0, 0.0)
+    whole, report = train_small(dataset, epochs=2, cost=cost, **options)
+    config = run_directory.read_config(whole)
+    plan = TrainingOptions(batch_size=8, **options).plan(dataset.split("train").lengths, 1, cost)
+    assert config["steps_per_epoch"]["train"] == plan.steps_per_epoch
+    assert report.steps == 2 * plan.steps_per_epoch
+    run, _ = train_small(dataset, epochs=1, cost=cost, **options)
+    run, _ = train_small(dataset, epochs=2, run=run, resume=True, **options)
+    expected = weights_of(load_model(whole))
+    np.testing.assert_array_equal(weights_of(load_model(run)), expected)
+    with pytest.raises(ValueError, match="`cost` must be that of the run that is resumed"):
+        train_small(dataset, run=run, resume=True, epochs=2, cost=BatchCost(1, 1, 1), **options)
+
+
+def test_train_measures_what_batches_cost_where_it_may_pad(train_small, make_dataset, capsys):
+    dataset = make_dataset([3, 4, 5, 9] * 6)
+    run, _ = train_small(dataset, epochs=1, max_padding=0.2, verbose=2)
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("measured here: "))
+    cost = BatchCost(**run_directory.read_config(run)["batch_cost"])
+    assert line == f"measured here: {cost}"
+    assert cost != DEFAULT_COST
 
 
 def test_train_lowers_the_loss(finished):
@@ -126,7 +178,7 @@ def test_train_goes_by_the_training_loss_where_nothing_validates(without_validat
     run, report = without_validation
     history = read_csv(run / "history.csv")
     assert report.monitor == "loss"
-    assert list(history[0]) == ["epoch", "loss"]
+    assert list(history[0]) == ["epoch", "loss", *ORDER]
     assert report.best["loss"] == pytest.approx(min(row["loss"] for row in history))
 
 
@@ -159,7 +211,7 @@ def test_train_calls_the_callbacks_given(train_small, dataset):
         on_train_batch_end=lambda batch, logs: seen.append((batch, list(logs))),
     )
     train_small(dataset, callbacks=[callback], epochs=1)
-    assert seen == [(0, ["loss"]), (1, ["loss"]), (0, ["loss"])]
+    assert seen == [(0, ["loss"]), (1, ["loss"]), (0, [*ORDER, "loss"])]
 
 
 def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_dataset, tmp_path):
