@@ -19,7 +19,7 @@ from padless.pipeline.records import read_records
 # Before the first operation of the process, for afterwards the devices are fixed.
 tf.config.set_visible_devices([], "GPU")
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
 
 SMALL = {"latent_size": 3, "units": 4}
@@ -64,10 +64,12 @@ def make_trainer():
 def deal():
     """Plans a dataset's batches and deals them to a trainer's replicas: (iterator, plan)."""
 
-    def distribute(trainer, dataset, batch_size, epochs=1):
+    def distribute(trainer, dataset, batch_size, epochs=1, accumulate=True):
         replicas = trainer.strategy.num_replicas_in_sync
         lengths = dataset.split("train").lengths
-        plan = plan_batches(lengths, batch_size=batch_size, replicas=replicas)
+        plan = plan_batches(
+            lengths, batch_size=batch_size, replicas=replicas, accumulate=accumulate
+        )
         options = {"shuffle": Shuffle(0), "epochs": range(epochs)}
         batches = trainer.strategy.distribute_datasets_from_function(
             lambda context: replica_batches(dataset, plan, **options)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import re
 import signal
 import socket
 import sys
@@ -37,6 +38,13 @@ def start_machines(folder, run, count, **options):
     ]
 
 
+def wait_for_steps(run, steps):
+    deadline = time.monotonic() + 120
+    while killed_training.steps_done(run) < steps:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def history(run):
     rows = (run / "history.csv").read_text().splitlines()[1:]
     return np.array([[float(value) for value in row.split(",")] for row in rows])
@@ -68,10 +76,7 @@ def test_machines_train_the_weights_of_as_many_replicas(folder, tmp_path, machin
 def test_a_killed_machine_stops_the_others_and_all_can_resume(folder, tmp_path, killed):
     run, options = tmp_path / "run", {"epochs": 200, "checkpoint_steps": 10}
     processes = start_machines(folder, run, 2, **options)
-    deadline = time.monotonic() + 120
-    while killed_training.steps_done(run) < 30:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_steps(run, 30)
     processes[killed].kill()
     other = processes[1 - killed]
     # TensorFlow misses heartbeats for 10 s; the rest is for a busy machine.
@@ -88,6 +93,22 @@ def test_a_killed_machine_stops_the_others_and_all_can_resume(folder, tmp_path, 
     alone = killed_training.start(folder, tmp_path / "alone", replicas=2, **options)
     alone.join(120)
     assert_trained_the_same(run, tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_machine_that_is_asked_to_stop_stops_all_after_the_same_step(folder, tmp_path, asked):
+    run = tmp_path / "run"
+    processes = start_machines(folder, run, 2, epochs=400)
+    wait_for_steps(run, 30)
+    processes[asked].terminate()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [1, 1]
+    messages = [pathlib.Path(f"{run}.error{i}").read_text() for i in range(2)]
+    place = re.compile("TrainingStopped: (stopped after step .* of epoch [0-9]+)")
+    assert place.match(messages[0])[1] == place.match(messages[1])[1]
+    assert Checkpoints(run / "checkpoints").steps() == [killed_training.steps_done(run)]
 
 
 @pytest.mark.parametrize(

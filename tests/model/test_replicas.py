@@ -1,4 +1,4 @@
-"""Strategies over the four logical CPU devices of these tests."""
+"""Strategies over the eight logical CPU devices of these tests."""
 
 import pytest
 import tensorflow as tf
@@ -6,7 +6,7 @@ import tensorflow as tf
 from padless.model import mirrored_strategy
 
 
-@pytest.mark.parametrize(("replicas", "expected"), [(None, 1), (1, 1), (2, 2), (4, 4)])
+@pytest.mark.parametrize(("replicas", "expected"), [(None, 1), (1, 1), (2, 2), (4, 4), (8, 8)])
 def test_mirrored_strategy_has_that_many_replicas(replicas, expected):
     strategy = mirrored_strategy(replicas)
     assert strategy.num_replicas_in_sync == expected
@@ -38,6 +38,6 @@ def test_mirrored_strategy_refuses_less_than_one(replicas):
 
 def test_mirrored_strategy_refuses_more_cpus_once_tensorflow_runs():
     tf.zeros(())
-    message = "`replicas` = 5 needs as many logical CPU devices.*already runs with 4: make the str"
+    message = "`replicas` = 9 needs as many logical CPU devices.*already runs with 8: make the str"
     with pytest.raises(RuntimeError, match=message):
-        mirrored_strategy(5)
+        mirrored_strategy(9)

@@ -41,9 +41,9 @@ def steps(dataset):
 def train_on(make_trainer, deal, dataset):
     """Trains two epochs on a number of replicas: (trainer, losses of the steps)."""
 
-    def run(replicas, optimizer, **options):
+    def run(replicas, optimizer, accumulate=True, **options):
         trainer = make_trainer(dataset, replicas, optimizer, **options)
-        batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2)
+        batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2, accumulate=accumulate)
         sums = [trainer.train_step(batches) for _ in range(2 * plan.steps_per_epoch)]
         return trainer, [float(step.loss) for step in sums]
 
@@ -58,19 +58,12 @@ def mean_score(model, sequences, weighting):
     return np.average([score.mean() for score in scores], weights=weights)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "options"),
-    [
-        ("sgd", {"weighting": "sequence", "clip_norm": None}),
-        ("adam", {"weighting": "timestep", "clip_norm": 0.01}),
-    ],
-    ids=["sequence", "timestep-clipped"],
-)
-def test_any_number_of_replicas_trains_the_same_weights(train_on, weights_of, optimizer, options):
-    trainer, expected_losses = train_on(1, optimizer, **options)
+def assert_same_training(train_on, weights_of, replicas, **options):
+    """Trains on 1 replica and on others, and compares losses and weights, those of each replica."""
+    trainer, expected_losses = train_on(1, **options)
     expected = weights_of(trainer.model)
-    for replicas in (2, 3, 4):
-        trainer, losses = train_on(replicas, optimizer, **options)
+    for count in replicas:
+        trainer, losses = train_on(count, **options)
         np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
         np.testing.assert_allclose(
             weights_of(trainer.model), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
@@ -78,8 +71,28 @@ def test_any_number_of_replicas_trains_the_same_weights(train_on, weights_of, op
         # What each replica holds, not the first one alone.
         for variable in trainer.model.trainable_variables:
             own = trainer.strategy.experimental_local_results(variable.value)
-            assert len(own) == replicas
+            assert len(own) == count
             assert all((value.numpy() == own[0].numpy()).all() for value in own)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "sgd", "weighting": "sequence", "clip_norm": None},
+        {"optimizer": "adam", "weighting": "timestep", "clip_norm": 0.01, "accumulate": False},
+    ],
+    ids=["sequence", "timestep-clipped-small steps"],
+)
+def test_any_number_of_replicas_trains_the_same_weights(train_on, weights_of, options):
+    assert_same_training(train_on, weights_of, (2, 3, 4), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
+@pytest.mark.parametrize("accumulate", [True, False], ids=["accumulated", "small steps"])
+def test_1_to_8_replicas_train_the_same_weights(train_on, weights_of, weighting, accumulate):
+    options = {"optimizer": "adam", "weighting": weighting, "accumulate": accumulate}
+    assert_same_training(train_on, weights_of, range(2, 9), **options)
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])

@@ -1,0 +1,94 @@
+"""What to do with lengths that few sequences have: seconds per epoch, and loss after equal epochs.
+
+Three ways to train on the same data: batches of one length that add up to full steps (the default),
+each batch a step of its own, and neighbouring lengths merged under a bound on the padding.
+
+    python benchmarks/long_tail.py DATASET... [--epochs 10] [--max-padding 0.05] [--repeats 3]
+
+Each DATASET is a dataset directory with a split `validation`. The ways take turns; the seconds are
+the median over repeats of the mean epoch, reading and computing without validation. The seed is the
+same, so the losses of a way are the same in each repeat.
+"""
+
+import argparse
+import csv
+import pathlib
+import statistics
+import tempfile
+
+from padless.model import Architecture, TrainingOptions, train
+from padless.model.run_directory import read_config
+from padless.pipeline import BatchCost, BatchPlan, open_dataset
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("datasets", nargs="+", metavar="DATASET")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--max-padding", type=float, default=0.05)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    print("| set | way | batches | steps | padded | seconds per epoch | loss | validation loss |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for directory in args.datasets:
+        for row in measure(directory, args):
+            print(f"| {' | '.join(row)} |", flush=True)
+
+
+def measure(directory, args):
+    """Trains in each way, the ways in turn, and gives the rows of the table."""
+    common = {"epochs": args.epochs, "batch_size": args.batch_size, "verbose": 0}
+    ways = {
+        "accumulated": TrainingOptions(**common),
+        "small steps": TrainingOptions(**common, accumulate=False),
+        f"merged, {args.max_padding:.0%}": TrainingOptions(**common, max_padding=args.max_padding),
+    }
+    architecture = Architecture(units=args.units)
+    seconds = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {way: pathlib.Path(folder, str(i)) for i, way in enumerate(ways)}
+        for repeat in range(args.repeats):
+            for way, options in ways.items():
+                run = runs[way] / str(repeat)
+                train(directory, run, architecture=architecture, options=options)
+                seconds[way].append(seconds_per_epoch(run))
+        first = statistics.median(seconds["accumulated"])
+        for way, options in ways.items():
+            run = runs[way] / "0"
+            taken = statistics.median(seconds[way])
+            last = read_rows(run / "history.csv")[-1]
+            yield [
+                pathlib.Path(directory).name,
+                way,
+                *describe(plan_of(directory, run, options)),
+                f"{taken:.2f} (x {taken / first:.2f})",
+                f"{float(last['loss']):.4f}",
+                f"{float(last['val_loss']):.4f}",
+            ]
+
+
+def plan_of(directory, run, options) -> BatchPlan:
+    cost = BatchCost(**read_config(run)["batch_cost"])
+    return options.plan(open_dataset(directory).split("train").lengths, 1, cost)
+
+
+def describe(plan):
+    return f"{plan.num_batches:,}", f"{plan.steps_per_epoch:,}", f"{plan.padding:.1%}"
+
+
+def seconds_per_epoch(run):
+    rows = read_rows(run / "timing.csv")
+    return statistics.fmean(
+        float(row["waiting_seconds"]) + float(row["computing_seconds"]) for row in rows
+    )
+
+
+def read_rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()
