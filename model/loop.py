@@ -304,5 +304,10 @@ class TrainingLoop:
 
 
 def _describe_order(order: StepOrder) -> dict[str, float]:
-    """Names what is measured of the order of an epoch's steps; nan where it is not defined."""
-    return {"length_correlation": order.correlation, "length_drift": order.drift}
+    """Names what is measured of the order of an epoch's steps; nan where it is not defined.
+
+    Beside each number stand two standard deviations of it in a random order.
+    """
+    names = ("correlation", "correlation_by_chance", "drift", "drift_by_chance")
+    measured = order.result(epoch=0)
+    return {f"length_{name}": getattr(measured, name) for name in names}

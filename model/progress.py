@@ -17,6 +17,7 @@ import keras
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 60.0
 _BAR_WIDTH = 20
+_BY_CHANCE = "_by_chance"
 
 
 class ProgressDisplay(keras.callbacks.Callback):
@@ -140,14 +141,23 @@ def format_rate(steps: int, seconds: float) -> str:
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
-    """Writes metrics in a row, but for those that are not defined.
+    """Writes metrics in a row: losses first, and none that is not defined.
 
     Example:
-        >>> format_metrics({"loss": 0.25, "learning_rate": 0.00003})
-        'loss 0.2500, learning_rate 3.0e-05'
+        >>> format_metrics({"drift": 0.02, "drift_by_chance": 0.1, "loss": 0.25, "val_loss": 3e-5})
+        'loss 0.2500, val_loss 3.0e-05, drift 0.0200 (by chance within 0.1000)'
     """
-    return ", ".join(
-        f"{name} {value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{name} {value:.1e}"
-        for name, value in metrics.items()
-        if not math.isnan(value)
-    )
+    names = [name for name in metrics if not name.endswith(_BY_CHANCE)]
+    parts = []
+    for name in sorted(names, key=lambda name: not name.endswith("loss")):
+        if math.isnan(metrics[name]):
+            continue
+        part = f"{name} {_format_number(metrics[name])}"
+        if (chance := f"{name}{_BY_CHANCE}") in metrics:
+            part += f" (by chance within {_format_number(metrics[chance])})"
+        parts.append(part)
+    return ", ".join(parts)
+
+
+def _format_number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"

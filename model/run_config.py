@@ -74,10 +74,10 @@ def check_same_run(run, begun: Mapping, now: Mapping) -> None:
         raise ValueError(_say_other_data(run, begun["dataset"], now["dataset"], changed))
     for group in ("architecture", "training"):
         for name, value in now[group].items():
-            if value != (before := begun[group].get(name)) and not _is_free(name, now["training"]):
+            if value != (before := begun[group].get(name)) and not _is_free(name, begun):
                 raise ValueError(
                     f"{run}: `{name}` must be {before!r} as in the run that is resumed, got "
-                    f"{value!r}.{_why_not_free(name, now['training'])}"
+                    f"{value!r}.{_why_not_free(name, begun)}"
                 )
 
 
@@ -94,14 +94,15 @@ def _say_other_data(run, begun_on, asked_for, changed: list[str]) -> str:
     )
 
 
-def _is_free(name: str, training: Mapping) -> bool:
-    return name in FREE_TO_CHANGE and not _why_not_free(name, training)
+def _is_free(name: str, begun: Mapping) -> bool:
+    return name in FREE_TO_CHANGE and not _why_not_free(name, begun)
 
 
-def _why_not_free(name: str, training: Mapping) -> str:
+def _why_not_free(name: str, begun: Mapping) -> str:
     """Explains why an option that is free otherwise is not."""
-    if name == "epochs" and training["schedule"] != "constant":
-        return f" The schedule {training['schedule']!r} runs along all epochs."
+    schedule = begun["training"]["schedule"]
+    if name == "epochs" and schedule != "constant":
+        return f" The schedule {schedule!r} runs along all epochs."
     return ""
 
 

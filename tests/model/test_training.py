@@ -17,7 +17,12 @@ from padless.model import TrainingOptions, load_model, run_directory, train
 from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
 from padless.pipeline.cost import DEFAULT_COST
 
-ORDER = ("length_correlation", "length_drift")
+ORDER = (
+    "length_correlation",
+    "length_correlation_by_chance",
+    "length_drift",
+    "length_drift_by_chance",
+)
 
 
 def read_csv(path):
