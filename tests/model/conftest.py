@@ -70,7 +70,7 @@ def deal():
         plan = plan_batches(
             lengths, batch_size=batch_size, replicas=replicas, accumulate=accumulate
         )
-        options = {"shuffle": Shuffle(0), "epochs": range(epochs)}
+        options = {"shuffle": Shuffle(4), "epochs": range(epochs)}
         batches = trainer.strategy.distribute_datasets_from_function(
             lambda context: replica_batches(dataset, plan, **options)
         )

@@ -66,7 +66,11 @@ def test_log_has_the_tags_of_keras(log, tmp_path):
     model.fit(*ones, validation_data=ones, callbacks=[callback], verbose=0)
     keras_train = {tag for file in [tmp_path / "train"] for tag in read_events(file)}
     ours = set(log["train"])
-    assert {"epoch_loss", "epoch_learning_rate", "batch_loss"} == ours
+    assert ours - {tag for tag in ours if tag.startswith("epoch_length_")} == {
+        "epoch_loss",
+        "epoch_learning_rate",
+        "batch_loss",
+    }
     assert ours <= keras_train
     assert "epoch_loss" in read_events(tmp_path / "validation")
 
@@ -173,9 +177,7 @@ def test_log_says_once_that_a_picture_needs_matplotlib(
     dataset = make_dataset([3, 4])
     run, _ = train_small(dataset, verbose=2)
     assert capsys.readouterr().out.count("no pictures in the TensorBoard logs") == 1
-    assert list(read_events(run / "tensorboard/train")) == [
-        "batch_loss", "epoch_loss", "epoch_learning_rate"
-    ]  # fmt: skip
+    assert "reconstructions" not in read_events(run / "tensorboard/train")
     train_small(dataset, verbose=0)
     assert capsys.readouterr().out == ""
 
