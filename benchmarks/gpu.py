@@ -41,7 +41,8 @@ LOGICAL_MEGABYTES = 2048
 # Too few for the largest of the batches there, enough for the weights.
 TOO_FEW_MEGABYTES = 96
 FUSED = {"GPU": ("CudnnRNNV3", "CudnnRNNBackpropV3"), "CPU": ("BlockLSTM", "BlockLSTMGrad")}
-LOOP = "TensorListSetItem"
+# Holds the outputs of Keras' loop. What is done at each timestep is too small for a profile.
+LOOP = "TensorListReserve"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
