@@ -42,7 +42,7 @@ class Inference:
         self.outputs = outputs
         signature = [tf.TensorSpec((None, None, model.num_features), tf.float32)]
         # One trace for all lengths.
-        self._run = tf.function(self._compute, input_signature=signature)
+        self._run = tf.function(self._compute, input_signature=signature, autograph=False)
 
     def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Computes the outputs of a split, window by window, in the order of its records.

@@ -23,7 +23,7 @@ from padless.model.state import RunState
 from padless.model.stopping import StopRequest, TrainingStopped, stop_requests
 from padless.model.timing import Times
 from padless.model.trainer import StepSums, Trainer
-from padless.model.warm_up import largest_shapes, weightless_steps
+from padless.model.warm_up import is_out_of_memory, largest_shapes, weightless_steps
 from padless.pipeline.batches import replica_batches
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
@@ -176,7 +176,9 @@ class TrainingLoop:
         """Traces a step and lets memory run out now or never: the batches have no weight."""
         try:
             run_step(batches)
-        except tf.errors.ResourceExhaustedError as error:
+        except tf.errors.OpError as error:
+            if not is_out_of_memory(error):
+                raise
             rows, length = largest_shapes(self._plans[split])[0]
             raise MemoryError(
                 f"The largest batches of split {split!r} must fit into memory, but {rows} "

@@ -22,9 +22,10 @@ class FusedLSTM(keras.layers.LSTM):
     Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
     most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
     the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
-    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel;
-    with a mask, dropout or unusual options Keras' own code runs as well. In mixed precision the
-    operation takes inputs and weights rounded to 16 bits, and computes in float32.
+    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel,
+    unless `use_cudnn` is False; with a mask, dropout or unusual options Keras' own code runs as
+    well. In mixed precision the operation takes inputs and weights rounded to 16 bits, and computes
+    in float32.
     """
 
     MAX_FUSED_UNITS = 64
@@ -69,7 +70,7 @@ class FusedLSTM(keras.layers.LSTM):
             and self.recurrent_activation is keras.activations.sigmoid
             and not (training and (self.dropout or self.recurrent_dropout))
             and sequences.dtype in (tf.float32, tf.float16, tf.bfloat16)
-            and not tf.config.get_visible_devices("GPU")
+            and (self.use_cudnn is False or not tf.config.get_visible_devices("GPU"))
         )
 
 
@@ -151,6 +152,14 @@ class Recurrent(keras.layers.Layer):
         if self.return_sequences:
             backward = _turn(backward, length)
         return tf.concat((outputs, backward), axis=-1)
+
+    def avoid_cudnn(self) -> None:
+        """Lets what is traced from now on run on a CPU too, wherever it is traced.
+
+        Keras decides for cuDNN when it traces, where it sees a GPU, and a CPU has no such kernel.
+        """
+        for layer in filter(None, (self.forward_layer, self.backward_layer)):
+            layer.use_cudnn = False
 
     def get_config(self):
         """Returns the arguments that build this layer again."""

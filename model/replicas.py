@@ -39,7 +39,10 @@ def mirrored_strategy(replicas: int | None = None) -> tf.distribute.MirroredStra
     """
     if replicas is not None and replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
-    num_gpus = len(tf.config.get_visible_devices("GPU"))
+    # Logical ones: a card may have been divided. Asked for only where there is one, as this starts
+    # TensorFlow, and logical CPU devices must be made before.
+    has_gpus = bool(tf.config.get_visible_devices("GPU"))
+    num_gpus = len(tf.config.list_logical_devices("GPU")) if has_gpus else 0
     if not num_gpus:
         kind, replicas = "CPU", replicas or 1
         _ensure_logical_cpus(replicas)

@@ -124,7 +124,7 @@ def read_options(run: epath.PathLike) -> tuple[Architecture, TrainingOptions]:
 
 
 def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
-    """Writes `model.keras`, and from it the SavedModel, free of any strategy.
+    """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
 
     The SavedModel is called with `(batch, timesteps, features)` float32 in raw units and returns
     what `SequenceAutoencoder.analyze` does.
@@ -140,6 +140,8 @@ def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
     """Writes a SavedModel beside its place, then in the place of one that is there."""
     incomplete = path.with_name(_INCOMPLETE + path.name)
     shutil.rmtree(incomplete, ignore_errors=True)
+    for layer in (*model.encoder, *model.decoder):
+        layer.avoid_cudnn()
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence")

@@ -25,6 +25,17 @@ def largest_shapes(plan: BatchPlan) -> list[tuple[int, int]]:
     return list(dict.fromkeys(largest))
 
 
+def is_out_of_memory(error: tf.errors.OpError) -> bool:
+    """Tells whether a step failed because its memory could not be had.
+
+    Where cuDNN gets none for a recurrent layer, TensorFlow says only that its call has failed.
+    """
+    failed_call = isinstance(error, tf.errors.InternalError) and "Failed to call DoRnn" in str(
+        error
+    )
+    return failed_call or isinstance(error, tf.errors.ResourceExhaustedError)
+
+
 def weightless_steps(
     steps: Sequence[Sequence[tuple[int, int]]], num_features: int, *, replicas: int, pieces: int
 ) -> tf.data.Dataset:

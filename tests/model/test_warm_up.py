@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from padless.model.warm_up import largest_shapes, weightless_steps
+from padless.model.warm_up import is_out_of_memory, largest_shapes, weightless_steps
 from padless.pipeline import plan_batches, replica_batches
 
 
@@ -49,3 +50,17 @@ def test_a_step_without_weight_changes_nothing(make_trainer, weights_of, make_da
     np.testing.assert_array_equal(weights_of(trainer.model), before)
     assert all(not v.value.numpy().any() for v in trainer.model.optimizer.variables[2:])
     assert trainer.model.optimizer.iterations.numpy() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "expected"),
+    [
+        (tf.errors.ResourceExhaustedError, "OOM when allocating tensor", True),
+        (tf.errors.InternalError, "Failed to call DoRnnForward with model config: ...", True),
+        (tf.errors.InternalError, "Failed to call DoRnnBackward with model config: ...", True),
+        (tf.errors.InternalError, "Blas xGEMM launch failed", False),
+        (tf.errors.InvalidArgumentError, "Failed to call DoRnnForward with model config", False),
+    ],
+)
+def test_is_out_of_memory(kind, message, expected):
+    assert is_out_of_memory(kind(None, None, message)) is expected

@@ -1,0 +1,190 @@
+"""What must hold on a GPU, checked and measured on this machine's first one.
+
+    python benchmarks/gpu.py [--units 64] [--batch 64] [--steps 20] [--rounds 20] [--device GPU]
+
+- cuDNN: which operations really ran, from a profile of one training step and of inference: every
+  recurrent layer forward, and backward in training, and no loop over timesteps;
+- traces: one per step for all lengths;
+- the CPU's results: losses, change of the weights, embeddings, scores, against Keras' loop on a
+  CPU, without TF32;
+- two logical GPUs on the one card: the same, against one;
+- memory: no step takes more than the largest batches did, which come first; where these do not
+  fit, the user is told what to do;
+- speed: timesteps per second of the trainer against a bare loop over the same layers of Keras,
+  which take turns; the median of the rounds, the first one left out.
+
+Exit code 0 if all holds, 1 if something does not, 2 where TensorFlow sees no GPU. `--device CPU` is
+a dry run: what needs no GPU is checked on logical CPU devices, with at most 64 units, as more run
+in a loop on a CPU.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import os
+import sys
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import gpu_runs
+import numpy as np
+import tensorflow as tf
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+# Of a run of recurrent sums in float32; TF32 would leave about 1e-3.
+TOLERANCE = 1e-4
+LEAST_SPEED = 0.8
+MEMORY_SLACK = 1.05
+LOGICAL_MEGABYTES = 2048
+# Too few for the largest of the batches there, enough for the weights.
+TOO_FEW_MEGABYTES = 96
+FUSED = {"GPU": ("CudnnRNNV3", "CudnnRNNBackpropV3"), "CPU": ("BlockLSTM", "BlockLSTMGrad")}
+# Holds the outputs of Keras' loop. What is done at each timestep is too small for a profile.
+LOOP = "TensorListReserve"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """A line of the table.
+
+    Attributes:
+        name: what is checked.
+        measured: what was found.
+        holds: whether it is as it must be; None where that cannot be said here.
+    """
+
+    name: str
+    measured: str
+    holds: bool | None
+
+
+def in_fresh_process(function, *args):
+    """Runs a function where nothing has taken a device yet, and returns what it does."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *args).result()
+
+
+def check_kernels(setting):
+    """Checks that recurrent layers, both directions among them, run as one operation each."""
+    cells = ("lstm", "gru") if setting.device == "GPU" else ("lstm",)
+    for cell in cells:
+        for precision in PRECISIONS:
+            kind = dataclasses.replace(setting, cell=cell, precision=precision, bidirectional=True)
+            ran = in_fresh_process(gpu_runs.operations_run, kind)
+            yield _compare_kernels(f"{cell}, {precision}", ran, FUSED[setting.device])
+
+
+def _compare_kernels(name, ran, fused):
+    forward, backward = fused
+    # The encoder reads in two directions, the decoder in one.
+    expected = [{forward: 3, backward: 3}, {forward: 3}]
+    found = [{op: counts[op] for op in (*fused, LOOP) if counts[op]} for counts in ran]
+    shown = [" ".join(f"{n} {op}" for op, n in counts.items()) or "none" for counts in found]
+    measured = f"training {shown[0]}; inference {shown[1]}"
+    return Check(f"one operation a layer: {name}", measured, found == expected)
+
+
+def check_results(setting, steps):
+    """Checks one trace, the results of a CPU, and those of two logical devices."""
+    # The loop is another implementation than that of either device: a dry run compares too.
+    settings = {
+        "Keras' loop on the CPU": dataclasses.replace(setting, device="CPU", by_loop=True),
+        "one device": setting,
+        "two logical devices": dataclasses.replace(
+            setting, replicas=2, memory_megabytes=LOGICAL_MEGABYTES
+        ),
+    }
+    runs = {name: in_fresh_process(gpu_runs.train, s, steps) for name, s in settings.items()}
+    traces = [traces for _, traces in runs.values()]
+    yield Check("traces for all lengths", str(max(traces)), max(traces) == 1)
+    names = list(runs)
+    for ours, other in ((names[1], names[0]), (names[2], names[1])):
+        yield _compare_results(f"{ours} against {other}", runs[ours][0], runs[other][0])
+
+
+def _compare_results(name, ours, other):
+    """Compares by norm, relative to the other's."""
+    apart = {
+        key: float(np.linalg.norm(ours[key] - other[key]) / np.linalg.norm(other[key]))
+        for key in other
+    }
+    worst = max(apart, key=apart.get)
+    return Check(name, f"at most {apart[worst]:.1e} apart ({worst})", apart[worst] <= TOLERANCE)
+
+
+def check_memory(setting):
+    """Checks that memory runs out in the largest batches, which come first, or never."""
+    names = "memory after the largest batches", "batches that do not fit"
+    if setting.device != "GPU":
+        yield from (Check(name, "only a GPU counts its memory", None) for name in names)
+        return
+    first, later = in_fresh_process(gpu_runs.peak_megabytes, setting)
+    measured = f"{first:.0f} MiB, later {later:.0f} MiB"
+    yield Check(names[0], measured, later <= MEMORY_SLACK * first)
+    small = dataclasses.replace(setting, units=256, memory_megabytes=TOO_FEW_MEGABYTES)
+    told = in_fresh_process(gpu_runs.run_out_of_memory, small)
+    yield Check(names[1], told or "they did fit", told is not None)
+
+
+def check_speed(setting, rounds):
+    """Compares timesteps per second with a bare loop's, by precision."""
+    for precision in PRECISIONS:
+        kind = dataclasses.replace(setting, precision=precision)
+        ours, bare, ratio = in_fresh_process(gpu_runs.speeds, kind, rounds)
+        measured = f"{ours:,.0f} timesteps/s, bare {bare:,.0f}, ratio {ratio:.2f}"
+        holds = ratio >= LEAST_SPEED if setting.device == "GPU" else None
+        yield Check(f"speed: {precision}", measured, holds)
+
+
+def until_error(stage):
+    """Runs the checks of a stage; one that raises fails, and the next stage goes on."""
+    try:
+        yield from stage
+    except Exception as error:
+        traceback.print_exc()
+        yield Check(stage.__name__, f"{type(error).__name__}, see above", False)
+
+
+def show(check):
+    verdict = {True: "holds", False: "FAILS", None: "not applicable"}[check.holds]
+    print(f"| {check.name} | {check.measured} | {verdict} |", flush=True)
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", choices=("GPU", "CPU"), default="GPU")
+    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64, help="sequences per batch, an even number")
+    parser.add_argument("--steps", type=int, default=20, help="of training, to compare results")
+    parser.add_argument("--rounds", type=int, default=20, help="to measure speed")
+    args = parser.parse_args(argv)
+    if args.batch < 2 or args.batch % 2:
+        parser.error(f"--batch must be an even number, got {args.batch}")
+    return args
+
+
+def main(argv=None):
+    args = parse(argv)
+    if args.device == "GPU" and not tf.config.list_physical_devices("GPU"):
+        print("TensorFlow sees no GPU here; --device CPU is a dry run", file=sys.stderr)
+        return 2
+    setting = gpu_runs.Setting(args.device, args.units, args.batch)
+    print("| check | measured | verdict |\n|---|---|---|")
+    checks = []
+    for stage in (
+        check_kernels(setting),
+        check_results(setting, args.steps),
+        check_memory(setting),
+        check_speed(setting, args.rounds),
+    ):
+        for check in until_error(stage):
+            show(check)
+            checks.append(check)
+    return int(any(check.holds is False for check in checks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""What `gpu.py` runs, each in a fresh process, as the devices of one are fixed at its start.
+
+The batches are walks of a few lengths, drawn on the CPU from the number of the batch, so that every
+run sees the same ones.
+"""
+
+import collections
+import dataclasses
+import pathlib
+import statistics
+import tempfile
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+from generated import write_dataset
+from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
+from padless.model.loop import TrainingLoop
+from padless.model.options import TrainingOptions
+from padless.model.recurrent import FusedLSTM
+from padless.model.state import RunState
+from padless.model.warm_up import largest_shapes, weightless_steps
+from padless.pipeline import plan_batches
+
+NUM_FEATURES, LATENT_SIZE = 12, 32
+LENGTHS = (100, 40, 200, 60)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a run takes place, and its sizes.
+
+    Attributes:
+        device: `"GPU"` or `"CPU"`.
+        units: of each recurrent layer.
+        batch: sequences per batch.
+        replicas: logical devices to make of the one device.
+        cell: `"lstm"` or `"gru"`.
+        bidirectional: whether the encoder also reads from the end.
+        precision: of the recurrent layers.
+        by_loop: whether an LSTM on a CPU runs as Keras' loop, whatever its size.
+        memory_megabytes: most memory of each logical GPU; no limit if None.
+    """
+
+    device: str
+    units: int
+    batch: int
+    replicas: int = 1
+    cell: str = "lstm"
+    bidirectional: bool = False
+    precision: str = "float32"
+    by_loop: bool = False
+    memory_megabytes: int | None = None
+
+
+def start(setting):
+    """Configures the devices of this process and makes the strategy over them."""
+    kinds = {"CPU": tf.config.list_physical_devices("CPU")}
+    kinds["GPU"] = tf.config.list_physical_devices("GPU")[:1]
+    tf.config.set_visible_devices(kinds["GPU"] if setting.device == "GPU" else [], "GPU")
+    limit = setting.memory_megabytes if setting.device == "GPU" else None
+    if setting.replicas > 1 or limit:
+        logical = tf.config.LogicalDeviceConfiguration(memory_limit=limit)
+        (device,) = kinds[setting.device]
+        tf.config.set_logical_device_configuration(device, [logical] * setting.replicas)
+    if setting.by_loop:
+        FusedLSTM.MAX_FUSED_UNITS = 0
+    # `mirrored_strategy` counts cards, and here one card is to be two.
+    names = [f"{setting.device}:{i}" for i in range(setting.replicas)]
+    return tf.distribute.MirroredStrategy(names)
+
+
+def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
+    """Makes the product's trainer, with the same weights for the same setting."""
+    keras.utils.set_random_seed(0)
+    architecture = Architecture(
+        LATENT_SIZE, setting.units, cell=setting.cell, bidirectional=setting.bidirectional
+    )
+    with strategy.scope():
+        model = SequenceAutoencoder(NUM_FEATURES, architecture, dtype=setting.precision)
+        model.compile(optimizer=make_optimizer())
+    return Trainer(model, strategy, clip_norm=1.0)
+
+
+def walks(setting, batches_per_step):
+    """Makes batches as `replica_batches` does: each as one piece per replica, in a row."""
+
+    def make(i):
+        length = tf.gather(tf.constant(LENGTHS, tf.int64), i % len(LENGTHS))
+        shape = tf.stack([setting.batch, length, NUM_FEATURES])
+        values = tf.random.stateless_normal(shape, tf.stack([i, 0]))
+        sequence = tf.cumsum(values, axis=1) / tf.sqrt(tf.cast(length, tf.float32))
+        ends_step = (i + 1) % batches_per_step == 0
+        pieces = {
+            "sequence": tf.ensure_shape(sequence, (None, None, NUM_FEATURES)),
+            "length": tf.fill([setting.batch], length),
+            "weight": tf.ones([setting.batch]),
+        }
+        pieces = {name: _cut(value, setting.replicas) for name, value in pieces.items()}
+        return pieces | {"ends_step": tf.repeat(ends_step, setting.replicas)}
+
+    batches = tf.data.Dataset.range(len(LENGTHS) * batches_per_step).map(make).unbatch()
+    # Many, but counted: a dataset without end is read in another way under a strategy.
+    return batches.cache().repeat(100_000).prefetch(tf.data.AUTOTUNE)
+
+
+def _cut(value, pieces):
+    return tf.reshape(value, tf.concat([[pieces, -1], tf.shape(value)[1:]], axis=0))
+
+
+def deal(trainer, batches):
+    """Deals batches out to the replicas."""
+    return iter(trainer.strategy.distribute_datasets_from_function(lambda context: batches))
+
+
+def analyzer(model):
+    """Makes inference as one trace for all lengths."""
+    signature = [tf.TensorSpec((None, None, NUM_FEATURES))]
+    return tf.function(model.analyze, input_signature=signature, autograph=False)
+
+
+def operations_run(setting):
+    """Counts by type the operations that one training step, then inference, really ran."""
+    trainer = make_trainer(setting, start(setting))
+    batches, analyze = deal(trainer, walks(setting, 1)), analyzer(trainer.model)
+    probe = tf.zeros((setting.batch, LENGTHS[0], NUM_FEATURES))
+    ways = [lambda: float(trainer.train_step(batches).loss), lambda: analyze(probe)["score"][0]]
+    return [_profile(way) for way in ways]
+
+
+def _profile(way):
+    np.asarray(way())  # traced before
+    with tempfile.TemporaryDirectory() as directory:
+        with tf.profiler.experimental.Profile(directory):
+            np.asarray(way())
+        (file,) = pathlib.Path(directory).rglob("*.xplane.pb")
+        space = xplane_pb2.XSpace.FromString(file.read_bytes())
+    names = {event.name for plane in space.planes for event in plane.event_metadata.values()}
+    return collections.Counter(name.rpartition(":")[2] for name in names if ":" in name)
+
+
+def train(setting, steps):
+    """Trains for some steps in full float32: (results by name, traces of the two steps)."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # Not Adam: it divides by the size of the gradient and makes roundings of small ones as large.
+    trainer = make_trainer(setting, start(setting), lambda: keras.optimizers.SGD(0.1, 0.9))
+    before = _weights(trainer.model)
+    batches, held_out = deal(trainer, walks(setting, 2)), deal(trainer, walks(setting, 2))
+    losses = [trainer.train_step(batches).loss.numpy() for _ in range(steps)]
+    error = trainer.evaluation_step(held_out).error.numpy()
+    for _ in LENGTHS:
+        trainer.evaluation_step(held_out)
+    results = {"loss": np.array(losses), "held out": error}
+    results["update"] = _weights(trainer.model) - before
+    probe = np.random.default_rng(0).normal(size=(setting.batch, 50, NUM_FEATURES))
+    for name, value in analyzer(trainer.model)(probe.astype(np.float32)).items():
+        results[name] = value.numpy()
+    both = (trainer.train_step, trainer.evaluation_step)
+    return results, max(step.experimental_get_tracing_count() for step in both)
+
+
+def _weights(model):
+    return np.concatenate([variable.numpy().ravel() for variable in model.trainable_variables])
+
+
+def peak_megabytes(setting):
+    """Returns the most memory held by the largest batches, and by the steps that follow them."""
+    trainer, peaks = make_trainer(setting, start(setting)), []
+    plan = plan_batches(dict.fromkeys(LENGTHS, setting.batch), batch_size=setting.batch)
+    largest = weightless_steps([largest_shapes(plan)], NUM_FEATURES, replicas=1, pieces=1)
+    for batches in (largest, walks(setting, 1)):
+        batches = deal(trainer, batches.repeat(2))
+        for _ in range(1 if not peaks else 3 * len(LENGTHS)):
+            float(trainer.train_step(batches).loss)
+        peaks.append(tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20)
+    return peaks
+
+
+def run_out_of_memory(setting):
+    """Trains with batches that do not fit, and returns what the user is told."""
+    trainer = make_trainer(setting, start(setting))
+    with tempfile.TemporaryDirectory() as directory:
+        dataset = write_dataset(directory, 20_000, NUM_FEATURES)
+        plan = plan_batches(dataset.split("train").lengths, batch_size=4096)
+        options, state = TrainingOptions(epochs=1), RunState(trainer.model)
+        loop = TrainingLoop(trainer, dataset, {"train": plan}, options=options, state=state)
+        try:
+            loop.run(keras.callbacks.CallbackList(model=trainer.model))
+        except MemoryError as error:
+            return str(error)
+    return None
+
+
+def speeds(setting, rounds):
+    """Returns timesteps per second of the trainer and of a bare loop, which take turns."""
+    trainer = make_trainer(setting, start(setting))
+    batches = deal(trainer, walks(setting, 1))
+    ways = [lambda: float(trainer.train_step(batches).loss), bare_loop(setting)]
+    seconds = np.array([[_seconds(way) for way in ways] for _ in range(rounds + 1)])[1:]
+    timesteps = setting.batch * sum(LENGTHS)
+    ratio = statistics.median(seconds[:, 1] / seconds[:, 0])
+    return *(timesteps / np.median(seconds, axis=0)), ratio
+
+
+def _seconds(way):
+    begun = time.perf_counter()
+    for _ in LENGTHS:
+        way()
+    return time.perf_counter() - begun
+
+
+def bare_loop(setting):
+    """Makes a step of the same layers of Keras alone, without strategy, weights or sums."""
+    inputs, whole = keras.Input((None, NUM_FEATURES)), {"dtype": "float32"}
+    encoded = keras.layers.LSTM(setting.units, dtype=setting.precision)(inputs)
+    latent = keras.layers.Dense(LATENT_SIZE, **whole)(encoded)
+    repeated = DynamicRepeat(**whole)(latent, like=inputs)
+    lstm = keras.layers.LSTM(setting.units, return_sequences=True, dtype=setting.precision)
+    model = keras.Model(inputs, keras.layers.Dense(NUM_FEATURES, **whole)(lstm(repeated)))
+    optimizer = keras.optimizers.Adam()
+    if setting.precision == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(model.trainable_variables)
+    variables = [variable.value for variable in model.trainable_variables]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, NUM_FEATURES))], autograph=False)
+    def step(sequence):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(model(sequence, training=True) - sequence))
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, variables), model.trainable_variables)
+        return loss
+
+    sequences = walks(setting, 1).map(lambda batch: batch["sequence"])
+    device = tf.data.experimental.prefetch_to_device(f"/{setting.device}:0")
+    batches = iter(sequences.apply(device))
+    return lambda: float(step(next(batches)))
