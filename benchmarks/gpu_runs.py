@@ -21,6 +21,7 @@ from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trai
 from padless.model.loop import TrainingLoop
 from padless.model.options import TrainingOptions
 from padless.model.recurrent import FusedLSTM
+from padless.model.replicas import mirrored_strategy
 from padless.model.state import RunState
 from padless.model.warm_up import largest_shapes, weightless_steps
 from padless.pipeline import plan_batches
@@ -68,9 +69,7 @@ def start(setting):
         tf.config.set_logical_device_configuration(device, [logical] * setting.replicas)
     if setting.by_loop:
         FusedLSTM.MAX_FUSED_UNITS = 0
-    # `mirrored_strategy` counts cards, and here one card is to be two.
-    names = [f"{setting.device}:{i}" for i in range(setting.replicas)]
-    return tf.distribute.MirroredStrategy(names)
+    return mirrored_strategy(setting.replicas)
 
 
 def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):

@@ -122,6 +122,7 @@ class TrainingLoop:
                 while not self.is_over() and not self.model.stop_training:
                     self._run_epoch()
                 self._save()
+                self.times.add(self._epoch_times)
         finally:
             calls.on_train_end()
 
