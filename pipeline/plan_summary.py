@@ -26,7 +26,7 @@ def summarize_plan(plan: BatchPlan) -> str:
         *_merged_rows(plan),
         ("batches", plan.num_batches, f"at most {limit:,} {unit} each"),
         ("  of them partial", plan.partial_batches, "below that limit"),
-        ("steps per epoch", plan.steps_per_epoch, f"{limit:,} {unit} on average"),
+        ("steps per epoch", plan.steps_per_epoch, _step_note(plan, unit)),
         ("padded timesteps", plan.padded_timesteps, _padding_note(plan)),
         ("filler rows", plan.filler_rows, f"of weight 0, with replicas: {plan.replicas}"),
     ]

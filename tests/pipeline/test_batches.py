@@ -421,3 +421,12 @@ def test_machines_take_the_pieces_that_are_theirs(make_dataset):
         for received, piece in zip(own.as_numpy_iterator(), expected, strict=True):
             np.testing.assert_array_equal(received["sequence"], piece["sequence"])
             np.testing.assert_array_equal(received["weight"], piece["weight"])
+
+
+def test_without_accumulation_every_batch_ends_its_step(make_dataset):
+    dataset = make_dataset([3] * 9 + [4] * 7 + [5] * 2 + [8])
+    options = {"plan": plan_of(dataset, batch_size=4, accumulate=False), "shuffle": Shuffle(5)}
+    steps = steps_of(equal_length_batches(dataset, epochs=range(2), **options))
+    assert [len(step) for step in steps] == [1] * 2 * options["plan"].num_batches
+    rest = equal_length_batches(dataset, epochs=range(2), first_step=3, **options)
+    assert steps_of(rest) == steps[3:]

@@ -221,3 +221,10 @@ def test_summary_and_table_of_a_merged_plan_say_what_it_pads():
     assert "padded timesteps 2 2.78 % of the sequences' own, at most 5 %" in shown
     assert "merged lengths (this plan) 74 x 1.03 34 equal lengths 72 x 1.00 37" in shown
     assert plan.table().split("\n")[1].split() == ["3", "to", "4", "11", "1"]
+
+
+def test_without_accumulation_each_batch_is_a_step():
+    plan = plan_batches({3: 65, 4: 1, 9: 2}, batch_size=64, accumulate=False)
+    assert plan.steps_per_epoch == plan.num_batches == 4
+    assert "one per batch, 17.0 sequences on average" in plan.summary()
+    assert plan_batches({3: 65, 4: 1, 9: 2}, batch_size=64).steps_per_epoch == 2
