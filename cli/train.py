@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     except TrainingStopped as stopped:
         print(f"padless train: {stopped}; go on with --resume", file=sys.stderr)
         return 128 + stopped.signal
-    print(report)
+    print(f"{report}\n")
     print(f"run directory: {args.run_directory}")
     return 0
 

@@ -117,7 +117,7 @@ class TrainingLoop:
         try:
             with stop_requests() as self._stop:
                 if not self.is_over():
-                    with self.times.measure("starting"):
+                    with self._epoch_times.measure("starting"):
                         self._deal()
                 while not self.is_over() and not self.model.stop_training:
                     self._run_epoch()

@@ -145,17 +145,18 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
 
     Example:
         >>> format_metrics({"drift": 0.02, "drift_by_chance": 0.1, "loss": 0.25, "val_loss": 3e-5})
-        'loss 0.2500, val_loss 3.0e-05, drift 0.0200 (by chance within 0.1000)'
+        'loss 0.2500, val_loss 3.0e-05, drift 0.02 (chance ±0.10)'
     """
     names = [name for name in metrics if not name.endswith(_BY_CHANCE)]
     parts = []
     for name in sorted(names, key=lambda name: not name.endswith("loss")):
-        if math.isnan(metrics[name]):
+        value, chance = metrics[name], metrics.get(f"{name}{_BY_CHANCE}")
+        if math.isnan(value):
             continue
-        part = f"{name} {_format_number(metrics[name])}"
-        if (chance := f"{name}{_BY_CHANCE}") in metrics:
-            part += f" (by chance within {_format_number(metrics[chance])})"
-        parts.append(part)
+        if chance is None:
+            parts.append(f"{name} {_format_number(value)}")
+        else:
+            parts.append(f"{name} {value:.2f} (chance ±{chance:.2f})")
     return ", ".join(parts)
 
 

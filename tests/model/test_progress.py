@@ -90,5 +90,7 @@ def test_train_prints_a_line_per_epoch(train_small, validated_dataset, capsys):
     train_small(validated_dataset, verbose=2)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     for i, line in enumerate(lines):
-        assert re.match(rf"epoch {i + 1}/2: 4 steps in .* loss 0.\d+, val_loss 0.\d+$", line)
+        assert re.match(
+            rf"epoch {i + 1}/2: 4 steps in .* loss 0.\d+, val_loss 0.\d+, length_c", line
+        )
     assert len(lines) == 2
