@@ -1,0 +1,61 @@
+"""Keys: what is drawn from them, a sequence's split and its place, and what pieces are named.
+
+Both come from a hash of (seed, key) alone, so that a sequence stays in its split when others come
+or go, on every machine and in every version of Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+_PIECE = re.compile(rb"\[\d+:\d+\]\Z")
+
+
+def hash_key(seed: int, key: bytes) -> tuple[int, int]:
+    """Draws two independent numbers below 2**64 for a key: for its split and for its order."""
+    digest = hashlib.blake2b(key, digest_size=16, key=b"%d" % seed).digest()
+    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+
+
+def draw_split(key: bytes, seed: int, splits: Iterable[tuple[str, float]]) -> str:
+    """Draws a split, each as often as its share says.
+
+    Args:
+        key: name of the sequence, UTF-8.
+        seed: changes all draws.
+        splits: name and share of each; the shares sum to 1.
+
+    Example:
+        >>> shares = [("train", 0.8), ("test", 0.2)]
+        >>> [draw_split(key, 0, shares) for key in (b"a", b"b", b"c")]
+        ['train', 'train', 'test']
+    """
+    point = hash_key(seed, key)[0] / 2**64
+    bound = 0.0
+    for name, share in splits:
+        bound += share
+        if point < bound:
+            return name
+    return name
+
+
+def piece_key(key: bytes, start: int, stop: int) -> bytes:
+    """Names a piece of a sequence by the timesteps that it holds, the last one excluded.
+
+    Example:
+        >>> piece_key(b"run", 100, 150)
+        b'run[100:150]'
+    """
+    return key + b"[%d:%d]" % (start, stop)
+
+
+def is_piece_key(key: bytes) -> bool:
+    """Tells whether a key is one that `piece_key` could have made."""
+    return _PIECE.search(key) is not None
+
+
+def whole_key(key: bytes) -> bytes:
+    """Gives the key of the sequence that a piece was cut from, or the key itself."""
+    return _PIECE.sub(b"", key)
