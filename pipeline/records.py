@@ -19,17 +19,22 @@ import dataclasses
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import google_crc32c
 import numpy as np
 from etils import epath
+from google.protobuf.message import DecodeError
+
+from padless.pipeline.example_proto import parse_record, read_numbers
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _LENGTH_BYTES = 8
 _CRC_BYTES = 4
+_HEAD_BYTES = _LENGTH_BYTES + _CRC_BYTES
+_BEYOND_MEMORY = "its data must fit into memory, its size claims {} bytes: the file is damaged."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,6 +95,25 @@ def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None)
         _map_entry(b"sequence", _field(2, _field(1, values))),
     ]
     return _field(1, b"".join(entries))
+
+
+def decode_example(data: bytes) -> dict[str, list[bytes] | np.ndarray]:
+    """Reads the features of a serialized `tf.train.Example`, whoever has written it.
+
+    Features may stand in any order and numbers packed or not, as protocol buffers allow: the
+    protobuf library reads them.
+
+    Returns:
+        Name -> values, `(values,)`: a list of bytes, a float32 or an int64 array.
+
+    Raises:
+        ValueError: if the bytes are no example.
+    """
+    try:
+        features = parse_record(data).context.feature
+    except DecodeError as error:
+        raise ValueError(f"its data must be a tf.train.Example: {error}") from error
+    return {name: _read_values(feature) for name, feature in features.items()}
 
 
 def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[str, tf.Tensor]:
@@ -206,13 +230,72 @@ def read_records(path: epath.PathLike) -> Iterator[bytes]:
             first byte, which TensorFlow's own `DataLossError` does not.
     """
     with epath.Path(path).open("rb") as file:
-        start = position = 0
-        while head := file.read(_LENGTH_BYTES + _CRC_BYTES):
-            where = f"{path}: record {position} at byte {start}"
-            (num_bytes,) = struct.unpack("<Q", _checked(head, _LENGTH_BYTES, f"{where}: its size"))
-            yield _checked(file.read(num_bytes + _CRC_BYTES), num_bytes, f"{where}: its data")
-            start += _LENGTH_BYTES + num_bytes + 2 * _CRC_BYTES
-            position += 1
+        yield from read_record_stream(file, path)
+
+
+def read_record_stream(file: BinaryIO, path: epath.PathLike) -> Iterator[bytes]:
+    """Yields what `read_records` does, from a file that is open already.
+
+    Args:
+        file: the bytes of TFRecords, at a record's beginning.
+        path: its name in messages.
+
+    Raises:
+        ValueError: as `read_records`.
+    """
+    for record in scan_records(file):
+        if record.damage is not None:
+            raise ValueError(
+                f"{path}: record {record.position} at byte {record.start}: {record.damage}"
+            )
+        yield record.data
+
+
+class ScannedRecord(NamedTuple):
+    """A record as it stands in a file.
+
+    Attributes:
+        position: its position among the file's records, from 0.
+        start: its first byte in the file.
+        data: its data, or None if they are damaged.
+        damage: the broken rule, or None.
+    """
+
+    position: int
+    start: int
+    data: bytes | None
+    damage: str | None = None
+
+
+def scan_records(file: BinaryIO) -> Iterator[ScannedRecord]:
+    """Yields each record of an open file, and goes on behind one whose data are damaged.
+
+    Ends behind a record whose size is damaged: nothing else says where the next one begins.
+
+    Args:
+        file: the bytes of TFRecords, at a record's beginning.
+    """
+    start = position = 0
+    while head := file.read(_HEAD_BYTES):
+        if (damage := _find_damage(head, _LENGTH_BYTES, "size")) is not None:
+            yield ScannedRecord(position, start, None, damage)
+            return
+        (num_bytes,) = struct.unpack_from("<Q", head)
+        try:
+            framed = file.read(num_bytes + _CRC_BYTES)
+        except (MemoryError, OverflowError):  # a size may claim any number of bytes
+            yield ScannedRecord(position, start, None, _BEYOND_MEMORY.format(num_bytes))
+            return
+        damage = _find_damage(framed, num_bytes, "data")
+        yield ScannedRecord(position, start, None if damage else framed[:num_bytes], damage)
+        start += _HEAD_BYTES + num_bytes + _CRC_BYTES
+        position += 1
+
+
+def begins_record(data: bytes) -> bool:
+    """Tells whether the first 12 bytes of a file are a size and its CRC, as a record's are."""
+    size, crc = data[:_LENGTH_BYTES], data[_LENGTH_BYTES:_HEAD_BYTES]
+    return len(data) >= _HEAD_BYTES and _masked_crc(size) == crc
 
 
 def read_lengths(path: epath.PathLike, record_format: RecordFormat) -> Iterator[int]:
@@ -235,20 +318,25 @@ def read_lengths(path: epath.PathLike, record_format: RecordFormat) -> Iterator[
         position += len(chunk)
 
 
-def _checked(framed: bytes, num_bytes: int, where: str) -> bytes:
-    """Takes the CRC off the end, if it is there and right."""
+def _find_damage(framed: bytes, num_bytes: int, part: str) -> str | None:
+    """Says what is wrong with a part of a record and the CRC behind it, or returns None."""
     if len(framed) < num_bytes + _CRC_BYTES:
-        raise ValueError(
-            f"{where} must take {num_bytes + _CRC_BYTES} bytes with its CRC, "
+        return (
+            f"its {part} must take {num_bytes + _CRC_BYTES} bytes with its CRC, "
             f"got {len(framed)}: the file is truncated."
         )
-    data, written = framed[:num_bytes], framed[num_bytes:]
-    if written != (crc := _masked_crc(data)):
-        raise ValueError(
-            f"{where} must have the CRC {written.hex()} that is written behind it, "
+    written = framed[num_bytes:]
+    if written != (crc := _masked_crc(framed[:num_bytes])):
+        return (
+            f"its {part} must have the CRC {written.hex()} that is written behind it, "
             f"got {crc.hex()}: the file is damaged."
         )
-    return data
+    return None
+
+
+def _read_values(feature) -> list[bytes] | np.ndarray:
+    numbers = read_numbers(feature)
+    return list(feature.bytes_list.value) if numbers is None else numbers
 
 
 def _parse_features(serialized: tf.Tensor, record_format: RecordFormat) -> dict:

@@ -35,6 +35,36 @@ def test_encode_example_is_what_tensorflow_parses(key, sequence, label):
     assert parsed == as_tf_example(key, sequence, label)
 
 
+@hypothesis.given(
+    key=st.binary(max_size=300),
+    sequence=hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 5))),
+    label=st.none() | st.binary(max_size=9),
+)
+def test_decode_example_reads_what_encode_example_writes(key, sequence, label):
+    decoded = records.decode_example(records.encode_example(key, sequence, label))
+    assert decoded.pop("key") == [key]
+    assert decoded.pop("label", [None]) == [label]
+    np.testing.assert_array_equal(decoded.pop("length"), [len(sequence)])
+    assert decoded["sequence"].dtype == np.float32
+    np.testing.assert_array_equal(decoded["sequence"].reshape(sequence.shape), sequence)
+
+
+def test_decode_example_reads_numbers_that_are_not_packed_in_any_order():
+    # Features -> entry -> name and Feature -> list of int64 or of floats, each value a field.
+    length = b"\n\x14\n\x12\n\x06length\x12\x08\x1a\x06\x08\x02\x08\x80\x80\x04"
+    values = b"\n\x15\n\x13\n\x08sequence\x12\x07\x12\x05\r\x00\x00\x80?"
+    for data in (length + values, values + length):
+        expected = tf.train.Example.FromString(data).features.feature
+        decoded = records.decode_example(data)
+        assert decoded["length"].tolist() == expected["length"].int64_list.value == [2, 65536]
+        assert decoded["sequence"].tolist() == expected["sequence"].float_list.value == [1.0]
+
+
+def test_decode_example_refuses_what_is_none():
+    with pytest.raises(ValueError, match=r"its data must be a tf\.train\.Example"):
+        records.decode_example(b"\n\x05abc")
+
+
 def test_encode_example_refuses_one_dimension():
     with pytest.raises(ValueError, match=r"shape \(timesteps, features\), got \(4,\)"):
         records.encode_example(b"k", np.zeros(4, np.float32))
