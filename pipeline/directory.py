@@ -4,7 +4,8 @@
 <name>-<split>.tfrecord-00000-of-000NN   the records, see `padless.pipeline.records`
 dataset_info.json, features.json         TFDS's own: `tfds.builder_from_directory` opens it
 lengths.json                             {split: {length: number of sequences}}
-statistics.json                          feature names; moments of the training split
+statistics.json                          feature names; moments and range of each split's features
+provenance.json                             how it was made; records, bytes and CRC of each shard
 rejects/rejects-00000-of-00001.jsonl     every refused input with its reason
 ```
 """
@@ -26,6 +27,10 @@ from padless.pipeline.records import RecordFormat, read_lengths
 
 LENGTHS_FILE = "lengths.json"
 STATISTICS_FILE = "statistics.json"
+# The mark of a dataset that padless wrote.
+PROVENANCE_FILE = "provenance.json"
+REJECTS_FILE = "rejects/rejects-00000-of-00001.jsonl"
+_FORMAT_VERSION = 1
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
 
@@ -83,7 +88,9 @@ class SequenceDataset:
 
 def dataset_name(directory: epath.PathLike) -> str:
     """Derives from the directory's name one that TFDS accepts in file names."""
-    name = re.sub(r"\W", "_", epath.Path(directory).name, flags=re.ASCII)
+    # As text: what Beam writes to need not be a file system that epath knows.
+    last = os.fspath(directory).rstrip("/").rpartition("/")[2]
+    name = re.sub(r"\W", "_", last, flags=re.ASCII)
     return name if re.match("[a-zA-Z]", name) else f"dataset_{name}"
 
 
@@ -102,6 +109,7 @@ class ShardSummary:
         num_bytes: size of the file.
         lengths: length in timesteps -> number of sequences.
         moments: moments of its sequences.
+        crc32c: CRC-32C of the file.
     """
 
     split: str
@@ -109,6 +117,12 @@ class ShardSummary:
     num_bytes: int
     lengths: Mapping[int, int]
     moments: Moments
+    crc32c: int
+
+    @property
+    def num_records(self) -> int:
+        """Number of sequences."""
+        return sum(self.lengths.values())
 
 
 def write_metadata(
@@ -120,17 +134,19 @@ def write_metadata(
     num_features: int,
     has_label: bool,
     feature_names: Sequence[str] | None,
+    provenance: Mapping,
 ) -> None:
     """Writes all metadata of a dataset whose shards are written.
 
     Args:
-        directory: where the shards are; every shard counted in `num_shards` must exist.
-        shards: a summary of each shard that is not empty, in any order.
+        directory: where to write them; every shard counted in `num_shards` must exist, if empty.
+        shards: a summary of each shard, in any order.
         name: name of the dataset, as in the shards' names.
         num_shards: split -> number of shards; its order is the order of the splits.
         num_features: values per timestep.
         has_label: whether the records hold a label.
         feature_names: one name per feature, or None.
+        provenance: how the dataset was made, as JSON can hold it.
     """
     directory = epath.Path(directory)
     by_split = {
@@ -148,13 +164,21 @@ def write_metadata(
         directory / LENGTHS_FILE,
         {split: dict(sorted(_sum_lengths(parts).items())) for split, parts in by_split.items()},
     )
-    training = by_split.get(TRAINING_SPLIT)
+    moments = {
+        split: merge_moments(part.moments for part in parts).to_json()
+        for split, parts in by_split.items()
+        if parts
+    }
+    names = feature_names and list(feature_names)
+    _write_json(directory / STATISTICS_FILE, {"feature_names": names, "splits": moments})
+    records = {
+        shard_name(name, split, part.shard, num_shards[split]): _describe_shard(part)
+        for split, parts in by_split.items()
+        for part in parts
+    }
     _write_json(
-        directory / STATISTICS_FILE,
-        {
-            "feature_names": feature_names and list(feature_names),
-            "moments": training and _moments_to_json(merge_moments(s.moments for s in training)),
-        },
+        directory / PROVENANCE_FILE,
+        {"format_version": _FORMAT_VERSION, "made": dict(provenance), "shards": records},
     )
 
 
@@ -187,7 +211,8 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
             )
             for split, histogram in lengths.items()
         }
-        moments = statistics["moments"] and _moments_from_json(statistics["moments"])
+        training = statistics["splits"].get(TRAINING_SPLIT)
+        moments = training and Moments.from_json(training)
         names = statistics["feature_names"] and tuple(statistics["feature_names"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
@@ -258,7 +283,7 @@ def _write_tfds_metadata(directory, by_split, *, name, num_shards, features) -> 
 
     def split_info(split, parts):
         counts = dict.fromkeys(range(num_shards[split]), 0)
-        counts |= {part.shard: sum(part.lengths.values()) for part in parts}
+        counts |= {part.shard: part.num_records for part in parts}
         return tfds.core.SplitInfo(
             name=split,
             shard_lengths=list(counts.values()),
@@ -292,19 +317,12 @@ def _sum_lengths(shards: Sequence[ShardSummary]) -> collections.Counter:
     return sum((collections.Counter(shard.lengths) for shard in shards), collections.Counter())
 
 
-def _moments_to_json(moments: Moments) -> dict:
+def _describe_shard(shard: ShardSummary) -> dict:
     return {
-        "split": TRAINING_SPLIT,
-        "timesteps": moments.timesteps,
-        "mean": moments.mean.tolist(),
-        "variance": moments.variance.tolist(),
+        "records": shard.num_records,
+        "bytes": shard.num_bytes,
+        "crc32c": f"{shard.crc32c:08x}",
     }
-
-
-def _moments_from_json(content: Mapping) -> Moments:
-    timesteps = content["timesteps"]
-    variance = np.asarray(content["variance"], np.float64)
-    return Moments(timesteps, np.asarray(content["mean"], np.float64), variance * timesteps)
 
 
 def _write_json(path: epath.Path, content) -> None:

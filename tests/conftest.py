@@ -6,6 +6,7 @@ import pathlib
 import sys
 import types
 
+import google_crc32c
 import numpy as np
 import pytest
 
@@ -50,6 +51,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
                         num_bytes=file.stat().st_size,
                         lengths=collections.Counter(len(sequences[i]) for i in numbers),
                         moments=merge_moments(Moments.of(sequences[i]) for i in numbers),
+                        crc32c=google_crc32c.value(file.read_bytes()),
                     )
                 )
     directory.write_metadata(
@@ -60,6 +62,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
         num_features=next(iter(splits.values()))[0].shape[1],
         has_label=labels is not None,
         feature_names=None,
+        provenance={},
     )
     return directory.open_dataset(path)
 
