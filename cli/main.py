@@ -13,10 +13,10 @@ import os
 import sys
 
 from padless.cli.arguments import HelpFormatter, ShowVersion
-from padless.cli.tensorflow_start import start_tensorflow
 
 COMMANDS = {
     "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
+    "verify": "read every byte of a dataset directory and compare it with its metadata",
     "plan": "show the equal-length batches and steps of an epoch, and what padding would cost",
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     args.beam_arguments = unknown
     try:
         if args.command in NEED_TENSORFLOW:
+            from padless.pipeline.tensorflow_start import start_tensorflow
+
             start_tensorflow()
         return args.run(args) or 0
     except KeyboardInterrupt:

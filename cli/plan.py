@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from padless.cli.arguments import add_budget_arguments, add_tail_arguments, options_checked
 from padless.cli.progress import progress_of
-from padless.cli.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchPlan, SequenceDataset
@@ -70,6 +69,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> None:
+    from padless.pipeline.tensorflow_start import start_tensorflow
+
     start_tensorflow()
     from padless.pipeline import Shuffle, measure_order
     from padless.pipeline.rare import describe_held

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from padless.cli import train as train_command
-from padless.cli.tensorflow_start import LOG_LEVEL
 from padless.model import Architecture, TrainingOptions, read_options
 from padless.model.options import PRECISIONS, SCHEDULES, WEIGHTINGS
+from padless.pipeline.tensorflow_start import LOG_LEVEL
 
 SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8)
 
