@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from padless.beam_jobs.files import open_text
+from padless.beam_jobs.forms import InputForm, Item
 from padless.beam_jobs.fragments import (
     Fault,
     RefusalError,
-    Reject,
     Rows,
     Source,
     Time,
     UnreadableInputError,
 )
-from padless.beam_jobs.options import PreprocessOptions
+from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import (
-    find_not_finite,
+    find_infinite,
+    pack_times,
     parse_key,
     parse_label,
     parse_numbers,
+    parse_split,
     parse_time,
     to_float32,
 )
@@ -43,6 +47,7 @@ class CsvColumns:
         key: position of the key.
         time: position of the time.
         label: position of the label, or None.
+        split: position of the split, or None.
         features: positions of the features.
         feature_names: their names.
     """
@@ -51,11 +56,12 @@ class CsvColumns:
     key: int
     time: int
     label: int | None
+    split: int | None
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
 
     @classmethod
-    def locate(cls, path: str, header: list[str], options: PreprocessOptions) -> CsvColumns:
+    def locate(cls, path: str, header: Sequence[str], columns: Columns) -> CsvColumns:
         """Finds the columns that the options name in a header.
 
         Raises:
@@ -64,22 +70,25 @@ class CsvColumns:
         for name in header:
             if header.count(name) > 1:
                 raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
-        roles = [options.key_column, options.time_column]
-        roles += [] if options.label_column is None else [options.label_column]
-        names = options.feature_columns
+        roles = columns.roles()
+        names = columns.features
         if names is None:
-            names = tuple(name for name in header if name not in roles)
-        for name in (*roles, *names):
+            names = tuple(name for name in header if name not in roles.values())
+        for name in (*roles.values(), *names):
             if name not in header:
                 raise ValueError(f"{path}: must have a column {name!r}, it has {header}.")
         if not names or "" in names:
             raise ValueError(
-                f"{path}: must have named feature columns besides {roles}, it has {header}; "
-                f"choose them with `feature_columns`."
+                f"{path}: must have named feature columns besides {list(roles.values())}, "
+                f"it has {header}; choose them with `features`."
             )
-        key, time, *label = map(header.index, roles)
-        features = tuple(map(header.index, names))
-        return cls(len(header), key, time, label[0] if label else None, features, names)
+        places = {role: header.index(name) for role, name in roles.items()}
+        return cls(
+            num_columns=len(header),
+            **{role: places.get(role) for role in ("key", "time", "label", "split")},
+            features=tuple(map(header.index, names)),
+            feature_names=tuple(names),
+        )
 
     def parse_key(self, row: list[str]) -> bytes:
         """Reads a row's key."""
@@ -87,14 +96,17 @@ class CsvColumns:
             raise self._ragged(row)
         return parse_key(row[self.key])
 
-    def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], bytes | None]:
-        """Reads a row's time, features and label."""
+    def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], _Constants]:
+        """Reads a row's time, features, label and split."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
         return (
             parse_time(row[self.time]),
             parse_numbers([row[i] for i in self.features], self.feature_names),
-            None if self.label is None else parse_label(row[self.label]),
+            _Constants(
+                None if self.label is None else parse_label(row[self.label]),
+                None if self.split is None else parse_split(row[self.split]),
+            ),
         )
 
     def _ragged(self, row: list[str]) -> RefusalError:
@@ -104,15 +116,22 @@ class CsvColumns:
         )
 
 
-class _Run:
-    """Consecutive rows of one key and label."""
+class _Constants(NamedTuple):
+    """What must be the same in all rows of a key."""
 
-    def __init__(self, key: bytes, label: bytes | None):
-        self.key, self.label = key, label
+    label: bytes | None
+    split: bytes | None
+
+
+class _Run:
+    """Consecutive rows of one key, label and split."""
+
+    def __init__(self, key: bytes, constants: _Constants):
+        self.key, self.constants = key, constants
         self.lines, self.times, self.values = [], [], []
 
-    def takes(self, key: bytes, label: bytes | None) -> bool:
-        return key == self.key and label == self.label and len(self.lines) < _MAX_ROWS
+    def takes(self, key: bytes, constants: _Constants) -> bool:
+        return key == self.key and constants == self.constants and len(self.lines) < _MAX_ROWS
 
     def append(self, line: int, time: Time, values: list[float]) -> None:
         self.lines.append(line)
@@ -121,15 +140,18 @@ class _Run:
 
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | Fault:
         values = to_float32(np.array(self.values, np.float64))
-        if (bad := find_not_finite(values)) is None:
-            place = source.place(self.lines[0])
-            return Rows(place, values, self.label, self.lines, self.times)
+        if (bad := find_infinite(values)) is None:
+            label, split = self.constants
+            lines = np.array(self.lines, np.int64)
+            return Rows(
+                source.place(self.lines[0]), values, label, lines, pack_times(self.times), split
+            )
         row, feature = bad
         rule = (
             f"column {columns.feature_names[feature]!r} must be finite as float32, "
             f"got {self.values[row][feature]}."
         )
-        return Fault(source.place(self.lines[row]), "not_finite", rule, whole=False)
+        return Fault(source.place(self.lines[row]), "infinite", rule, whole=False)
 
 
 def read_header(path: str, lines: Iterable[str]) -> list[str]:
@@ -143,9 +165,7 @@ def read_header(path: str, lines: Iterable[str]) -> list[str]:
     raise ValueError(f"{path}: must have a header row, the file has no row.")
 
 
-def read_csv(
-    lines: Iterable[str], source: Source, options: PreprocessOptions
-) -> Iterator[tuple[bytes, Rows | Fault] | Reject]:
+def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
     """Reads the text of a CSV file, one fragment per run of rows with one key.
 
     Rows without any cell are skipped. A row whose key cannot be read is a `Reject` of its own; any
@@ -154,7 +174,7 @@ def read_csv(
     Args:
         lines: the text, line ends untouched; undecodable bytes as surrogate escapes.
         source: the file.
-        options: names of the columns.
+        columns: names of the columns.
 
     Yields:
         `(key, fragment)` or a reject.
@@ -163,26 +183,26 @@ def read_csv(
         UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
     """
     rows = _numbered_rows(source.path, csv.reader(lines, strict=True))
-    columns = CsvColumns.locate(source.path, next(rows)[1], options)
+    located = CsvColumns.locate(source.path, next(rows)[1], columns)
     run = None
     for line, row in rows:
         try:
-            key = columns.parse_key(row)
+            key = located.parse_key(row)
         except RefusalError as refusal:
             yield refusal.reject(source.place(line))
             continue
         try:
-            time, values, label = columns.parse_timestep(row)
+            time, values, constants = located.parse_timestep(row)
         except RefusalError as refusal:
             yield key, refusal.fault(source.place(line), whole=False)
             continue
-        if run is None or not run.takes(key, label):
+        if run is None or not run.takes(key, constants):
             if run is not None:
-                yield run.key, run.as_fragment(source, columns)
-            run = _Run(key, label)
+                yield run.key, run.as_fragment(source, located)
+            run = _Run(key, constants)
         run.append(line, time, values)
     if run is not None:
-        yield run.key, run.as_fragment(source, columns)
+        yield run.key, run.as_fragment(source, located)
 
 
 def _numbered_rows(path: str, reader) -> Iterator[tuple[int, list[str]]]:
@@ -198,3 +218,23 @@ def _numbered_rows(path: str, reader) -> Iterator[tuple[int, list[str]]]:
             f"{path}, the row that begins at line {first_line} must be CSV with every quote "
             f"closed: {error}."
         ) from error
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_text(source.path, newline="") as lines:
+        yield from read_csv(lines, source, columns)
+
+
+def _check(path: str, columns: Columns) -> tuple[str, ...]:
+    with open_text(path, newline="") as lines:
+        return CsvColumns.locate(path, read_header(path, lines), columns).feature_names
+
+
+FORM = InputForm(
+    name="csv",
+    extensions=(".csv",),
+    unit="line",
+    read=_read,
+    roles=frozenset({"key", "time", "label", "split", "features"}),
+    check=_check,
+)

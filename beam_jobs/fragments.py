@@ -1,8 +1,8 @@
 """What passes between the steps of the job: fragments, whole sequences and refusals.
 
 A reader yields `(key, fragment)` pairs, where a fragment is `Rows`, `Whole` or `Fault`, and a
-`Reject` where no key could be read. `assemble` turns the fragments of a key into a `Sequence` or a
-`Reject`.
+`Reject` where no key could be read. `assemble` turns the fragments of a key into `Sequence`s and
+`Reject`s. A missing value is NaN until `assemble` has dealt with it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ class Instant(NamedTuple):
 
 
 Time = int | float | decimal.Decimal | Instant
+# One time per timestep: an int64 or float64 array where all fit, else a list.
+Times = np.ndarray | list[Time]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -43,9 +45,9 @@ class Place:
 
     Attributes:
         file_index: position of the file among the inputs.
-        position: line (of text) or array (of an npz file), counted from 1.
+        position: line, row, record or array of the file, counted from 1; 0 where it is not known.
         file: path of the file.
-        unit: what `position` counts, `"line"` or `"array"`.
+        unit: what `position` counts, such as `"line"`.
     """
 
     file_index: int
@@ -54,22 +56,28 @@ class Place:
     unit: str
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.unit} {self.position}"
+        return f"{self.file}, {self.unit} {self.position}" if self.position else self.file
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
-    """An input file.
+    """An input file, or a part of it that can be read on its own.
 
     Attributes:
         index: position of the file among the inputs.
         path: its path.
         unit: what its places count, see `Place`.
+        form: name of its form.
+        part: which part of the file, in the form's own terms; None for all of it.
+        split: the split of its sequences, UTF-8, or None where it is drawn or stands in the data.
     """
 
     index: int
     path: str
     unit: str = "line"
+    form: str = ""
+    part: tuple | None = None
+    split: bytes | None = None
 
     def place(self, position: int) -> Place:
         """Makes the place at that position of the file."""
@@ -78,14 +86,15 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Consecutive rows of one key in long format, each one timestep.
+    """Rows of one key in long format, each one timestep, in the order of the input.
 
     Attributes:
         place: the first row.
-        values: float32 `(rows, features)`, finite.
+        values: float32 `(rows, features)`, NaN where one is missing, never infinite.
         label: label of all of these rows, UTF-8, or None.
-        lines: line of each row.
+        lines: position of each row, int64 `(rows,)`.
         times: time of each row.
+        split: split of all of these rows, UTF-8, or None.
     """
 
     whole: ClassVar[bool] = False
@@ -93,11 +102,17 @@ class Rows:
     place: Place
     values: np.ndarray
     label: bytes | None
-    lines: list[int]
-    times: list[Time]
+    lines: np.ndarray
+    times: Times
+    split: bytes | None = None
+
+    @property
+    def num_records(self) -> int:
+        """Number of records of the input that it holds."""
+        return len(self.lines)
 
     def __reduce__(self):
-        return _restore, (Rows, *_pack(self), self.label, self.lines, self.times)
+        return _restore, (Rows, *_pack(self), self.label, self.lines, self.times, self.split)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -106,18 +121,23 @@ class Whole:
 
     Attributes:
         place: where.
-        values: float32 `(timesteps, features)`, finite, with at least one timestep.
+        values: float32 `(timesteps, features)`, NaN where one is missing, never infinite.
         label: UTF-8, or None.
+        times: time of each timestep, or None where the timesteps are in order.
+        split: UTF-8, or None.
     """
 
     whole: ClassVar[bool] = True
+    num_records: ClassVar[int] = 1
 
     place: Place
     values: np.ndarray
     label: bytes | None
+    times: Times | None = None
+    split: bytes | None = None
 
     def __reduce__(self):
-        return _restore, (Whole, *_pack(self), self.label)
+        return _restore, (Whole, *_pack(self), self.label, self.times, self.split)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +150,8 @@ class Fault:
         rule: the rule and the value received, a sentence.
         whole: whether a whole sequence stood there, or one row.
     """
+
+    num_records: ClassVar[int] = 1
 
     place: Place
     reason: str
@@ -146,19 +168,14 @@ class Sequence:
         values: float32 `(timesteps, features)`, finite, with at least one timestep.
         label: UTF-8, or None.
         key: its name, UTF-8.
+        split: name of its split.
     """
 
     place: Place
     values: np.ndarray
     label: bytes | None
     key: bytes
-
-    def __reduce__(self):
-        return _restore, (Sequence, *_pack(self), self.label, self.key)
-
-    def reject(self, reason: str, rule: str) -> Reject:
-        """Makes the reject that stands for this sequence."""
-        return Reject(self.place, self.key, reason, rule)
+    split: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,7 +210,7 @@ class Reject:
         fields = {
             "reason": self.reason,
             "file": self.place.file,
-            self.place.unit: self.place.position,
+            self.place.unit: self.place.position or None,
             "key": None if self.key is None else self.key.decode(),
             "message": self.message,
         }
@@ -206,16 +223,18 @@ class RefusalError(ValueError):
     Attributes:
         reason: code of the rule.
         rule: the rule and the value received, a sentence.
+        place: where the value stands, if that is known better than where the sequence does.
     """
 
-    def __init__(self, reason: str, rule: str):
+    def __init__(self, reason: str, rule: str, place: Place | None = None):
         super().__init__(reason, rule)
         self.reason = reason
         self.rule = rule
+        self.place = place
 
     def reject(self, place: Place, key: bytes | None = None) -> Reject:
-        """Makes the reject of an input whose key could not be read."""
-        return Reject(place, key, self.reason, self.rule)
+        """Makes the reject of the sequence at that place, or of an input without readable key."""
+        return Reject(self.place or place, key, self.reason, self.rule)
 
     def fault(self, place: Place, *, whole: bool) -> Fault:
         """Makes the fault that stands for the row or the whole sequence at that place."""
@@ -234,7 +253,7 @@ def shorten(value: object) -> str:
     return f"{shown[:_SHOWN_CHARACTERS]}... ({len(shown)} characters)"
 
 
-def _pack(part: Rows | Whole | Sequence) -> tuple:
+def _pack(part: Rows | Whole) -> tuple:
     """Takes place and values apart: pickling them as objects was 40 % of the time of a job."""
     place = part.place
     fields = (place.file_index, place.position, place.file, place.unit)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from padless.beam_jobs.fragments import Fault, Place, RefusalError, Reject, Source, Whole, shorten
-from padless.beam_jobs.options import PreprocessOptions
-from padless.beam_jobs.values import parse_key, parse_label, parse_nested
+from padless.beam_jobs.files import open_text
+from padless.beam_jobs.forms import InputForm, Item
+from padless.beam_jobs.fragments import Fault, Place, RefusalError, Source, Whole, shorten
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.values import parse_key, parse_label, parse_nested, parse_split, parse_times
 
 
-def read_jsonl(
-    lines: Iterable[str], source: Source, options: PreprocessOptions
-) -> Iterator[tuple[bytes, Whole | Fault] | Reject]:
+def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
     """Reads the text of a JSON-lines file; blank lines are skipped.
 
     Args:
         lines: the lines; undecodable bytes as surrogate escapes.
         source: the file.
-        options: names of the fields.
+        columns: names of the fields.
 
     Yields:
         `(key, fragment)`, or a reject where no key could be read.
 
     Example:
-        >>> from padless.beam_jobs.options import PreprocessOptions
         >>> line = '{"key": "a", "sequence": [[1, 2], [3, 4]]}'
-        >>> options = PreprocessOptions(inputs=("x.jsonl",), output="x")
-        >>> key, whole = next(read_jsonl([line], Source(0, "x.jsonl"), options))
+        >>> key, whole = next(read_jsonl([line], Source(0, "x.jsonl"), Columns()))
         >>> key, whole.values.shape
         (b'a', (2, 2))
     """
@@ -37,11 +35,11 @@ def read_jsonl(
         place = source.place(number)
         try:
             record = _parse_object(line)
-            key = parse_key(record.get(options.key_column))
+            key = parse_key(record.get(columns.key))
         except RefusalError as refusal:
             yield refusal.reject(place)
         else:
-            yield key, _parse_whole(record, place, options)
+            yield key, _parse_whole(record, place, columns)
 
 
 def _parse_object(line: str) -> dict:
@@ -54,16 +52,35 @@ def _parse_object(line: str) -> dict:
     return record
 
 
-def _parse_whole(record: dict, place: Place, options: PreprocessOptions) -> Whole | Fault:
+def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Fault:
     try:
-        if options.sequence_column not in record:
+        if columns.sequence not in record:
             raise RefusalError(
                 "bad_json",
-                f"the object must have the field {options.sequence_column!r}, "
+                f"the object must have the field {columns.sequence!r}, "
                 f"it has {shorten(sorted(record))}.",
             )
-        values = parse_nested(record[options.sequence_column])
-        label = options.label_column and parse_label(record.get(options.label_column))
-        return Whole(place, values, label)
+        values = parse_nested(record[columns.sequence])
+        return Whole(
+            place,
+            values,
+            None if columns.label is None else parse_label(record.get(columns.label)),
+            parse_times(record.get(columns.time), len(values)),
+            None if columns.split is None else parse_split(record.get(columns.split)),
+        )
     except RefusalError as refusal:
         return refusal.fault(place, whole=True)
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_text(source.path, newline="\n") as lines:
+        yield from read_jsonl(lines, source, columns)
+
+
+FORM = InputForm(
+    name="jsonl",
+    extensions=(".jsonl", ".ndjson"),
+    unit="line",
+    read=_read,
+    roles=frozenset({"key", "time", "sequence", "label", "split"}),
+)

@@ -15,20 +15,25 @@ from typing import BinaryIO
 
 import numpy as np
 
+from padless.beam_jobs.files import open_bytes
+from padless.beam_jobs.forms import InputForm, Item
 from padless.beam_jobs.fragments import (
-    Fault,
     RefusalError,
-    Reject,
     Source,
     UnreadableInputError,
     Whole,
     shorten,
 )
+from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import check_sequence, parse_key
 
 _SUFFIX = ".npy"
-# A bad checksum or stream; a cut member; an encrypted member; an unknown compression.
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+# A bad checksum or stream; a cut member; an encrypted member; an unknown compression; a member that
+# is said to begin before the file.
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, EOFError),
+    *(RuntimeError, NotImplementedError, OSError, ValueError),
+)
 
 
 def open_archive(path: str, stream: BinaryIO) -> zipfile.ZipFile:
@@ -45,7 +50,7 @@ def open_archive(path: str, stream: BinaryIO) -> zipfile.ZipFile:
         ) from error
 
 
-def read_npz(stream: BinaryIO, source: Source) -> Iterator[tuple[bytes, Whole | Fault] | Reject]:
+def read_npz(stream: BinaryIO, source: Source) -> Iterator[Item]:
     """Reads an npz file, one whole sequence per array.
 
     Args:
@@ -96,3 +101,23 @@ def _parse_array(name: str, data: bytes) -> np.ndarray:
             f"a member must be an array of numbers that needs no unpickling: "
             f"{textwrap.shorten(str(error), 200)}",
         ) from error
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_bytes(source.path) as stream:
+        yield from read_npz(stream, source)
+
+
+def _check(path: str, columns: Columns) -> None:
+    with open_bytes(path) as stream:
+        open_archive(path, stream).close()
+
+
+FORM = InputForm(
+    name="npz",
+    extensions=(".npz",),
+    unit="array",
+    read=_read,
+    roles=frozenset(),
+    check=_check,
+)

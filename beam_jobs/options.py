@@ -1,4 +1,9 @@
-"""The options of a preprocessing job, checked where they enter."""
+"""The options of a preprocessing job, checked where they enter.
+
+`PreprocessOptions` says what is read, and holds three parts that each step takes on its own:
+`Columns` (where things stand in the raw files), `Rules` (what is accepted) and `Output` (what is
+written).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,156 @@ from collections.abc import Mapping, Sequence
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
+MISSING = ("reject", "forward_fill", "drop_timestep")
+TOO_LONG = ("reject", "truncate", "split")
+TIME_ORDERS = ("sort", "reject")
 _SHARE_TOLERANCE = 1e-9
 _SPLIT_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the parts of a sequence stand: columns of tables, fields of records.
+
+    Attributes:
+        key: holds the sequence's key.
+        time: orders the timesteps of a key.
+        sequence: holds the timesteps, where one record is one sequence.
+        length: holds the number of timesteps, where a record's values stand flat.
+        label: holds the sequence's label, or None for no labels.
+        split: holds the name of the sequence's split, or None.
+        features: the features, in order; by default all columns but the above.
+
+    Raises:
+        ValueError: if a name is empty or stands for two parts.
+    """
+
+    key: str = "key"
+    time: str = "time"
+    sequence: str = "sequence"
+    length: str = "length"
+    label: str | None = None
+    split: str | None = None
+    features: Sequence[str] | None = None
+
+    def __post_init__(self):
+        if self.features is not None:
+            _set(self, features=_as_names("features", self.features))
+        record = {"sequence": self.sequence, "length": self.length}
+        for role, name in {**self.roles(), **record}.items():
+            if not name:
+                raise ValueError(f"`{role}` must name a column, got {name!r}.")
+        self._check_roles_differ()
+
+    def roles(self) -> dict[str, str]:
+        """Gives the columns of a long table that are no features, role -> name."""
+        roles = {"key": self.key, "time": self.time, "label": self.label, "split": self.split}
+        return {role: name for role, name in roles.items() if name is not None}
+
+    def _check_roles_differ(self) -> None:
+        roles = self.roles()
+        if len(set(roles.values())) < len(roles):
+            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {roles}.")
+        for role in roles.keys() - {"time"}:
+            if roles[role] in (self.features or ()):
+                raise ValueError(
+                    f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
+                )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rules:
+    """What a sequence must be to be accepted, and what becomes of one that is not.
+
+    Attributes:
+        missing: what becomes of missing values (an empty cell, null, NaN): `"reject"` the sequence,
+            `"forward_fill"` with the feature's last value, or `"drop_timestep"`.
+        time_order: `"sort"` the timesteps by time, or `"reject"` a sequence whose times do not
+            increase as they stand in the input.
+        min_length: least number of timesteps.
+        max_length: greatest number of timesteps, or None.
+        too_long: what becomes of a longer sequence: `"reject"` it, `"truncate"` it to its first
+            timesteps, or `"split"` it into pieces, whose keys are the sequence's with the timesteps
+            behind it, as in `run[0:100]`, `run[100:150]`.
+        labels: the labels that are known, or None for any.
+        max_rejects: a number of rejects, or a share of what was read if it is a float: with more,
+            the job fails. None for any.
+
+    Raises:
+        ValueError: if a rule is out of its range.
+    """
+
+    missing: str = "reject"
+    time_order: str = "sort"
+    min_length: int = 1
+    max_length: int | None = None
+    too_long: str = "reject"
+    labels: Sequence[str] | None = None
+    max_rejects: int | float | None = None
+
+    def __post_init__(self):
+        _check_choice("missing", self.missing, MISSING)
+        _check_choice("time_order", self.time_order, TIME_ORDERS)
+        _check_choice("too_long", self.too_long, TOO_LONG)
+        if self.labels is not None:
+            _set(self, labels=_as_names("labels", self.labels))
+        if self.min_length < 1:
+            raise ValueError(f"`min_length` must be at least 1, got {self.min_length}.")
+        if self.max_length is not None and self.max_length < self.min_length:
+            raise ValueError(
+                f"`max_length` must be at least `min_length`, {self.min_length}, "
+                f"got {self.max_length}."
+            )
+        if self.max_length is None and self.too_long != "reject":
+            raise ValueError(f"`too_long` needs a `max_length`, got {self.too_long!r} without one.")
+        self._check_max_rejects()
+
+    def _check_max_rejects(self) -> None:
+        limit = self.max_rejects
+        if isinstance(limit, float) and not 0 <= limit <= 1:
+            raise ValueError(f"`max_rejects` must be in [0, 1] as a share, got {limit}.")
+        if isinstance(limit, int) and limit < 0:
+            raise ValueError(f"`max_rejects` must be at least 0, got {limit}.")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Output:
+    """How a dataset is written.
+
+    Attributes:
+        directory: dataset directory to write, on a file system that Beam knows.
+        splits: share of the sequences per split, as a mapping or as pairs (kept as pairs), drawn by
+            the hash of the key; not used for sequences that come with a split.
+        seed: of the hash of the key that draws the split and the order.
+        shard_bytes: target size of a shard.
+        order: `"hash"` mixes the sequences of a split; `"input"` keeps the order of the input, in
+            one shard per split.
+        overwrite: whether to replace a dataset that padless wrote.
+
+    Raises:
+        ValueError: if an option is out of its range.
+
+    Example:
+        >>> Output("runs", splits={"train": 1}).splits
+        (('train', 1.0),)
+    """
+
+    directory: str
+    splits: Mapping[str, float] | Sequence[tuple[str, float]] = DEFAULT_SPLITS
+    seed: int = 0
+    shard_bytes: int = 128 * 1024 * 1024
+    order: str = "hash"
+    overwrite: bool = False
+
+    def __post_init__(self):
+        _set(self, directory=os.fspath(self.directory), splits=_as_splits(self.splits))
+        if not self.directory.rstrip("/"):
+            raise ValueError(f"`output` must name a directory, got {self.directory!r}.")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"`seed` must be in [0, 2**63), got {self.seed}.")
+        if self.shard_bytes < 1:
+            raise ValueError(f"`shard_bytes` must be at least 1, got {self.shard_bytes}.")
+        _check_choice("order", self.order, ORDERS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -19,75 +172,68 @@ class PreprocessOptions:
     """What a preprocessing job reads and how it writes it.
 
     Attributes:
-        inputs: paths of CSV, JSON-lines and npz files; the extension tells the form.
-        output: dataset directory to write; must not exist.
-        key_column: CSV column or JSON field with the sequence's key.
-        time_column: CSV column that orders the timesteps of a key.
-        sequence_column: JSON field with the list of timesteps.
-        label_column: CSV column or JSON field with the sequence's label, or None for no labels.
-        feature_columns: CSV columns with the features, in order; by default all but the above.
-        splits: share of the sequences per split, as a mapping or as pairs; kept as pairs.
-        seed: of the hash of the key that draws the split and the order.
-        shard_bytes: target size of a shard.
-        order: `"hash"` mixes the sequences of a split; `"input"` keeps the order of the input,
-            in one shard per split.
+        inputs: paths, globs, or `tfds:` and a builder's name or directory; see `docs/data.md`.
+        output: an `Output`, or the directory to write.
+        columns: where the parts of a sequence stand.
+        rules: what is accepted.
+        input_format: name of the inputs' form; by default told by their extensions.
+        keep_splits: whether the split of a sequence is its file's: the name of the directory that
+            the file is in, or the split of a TFDS builder.
 
     Raises:
-        ValueError: if an option is out of its range.
+        ValueError: if an option is out of its range or does not go with another.
 
     Example:
-        >>> PreprocessOptions(inputs=("runs.csv",), output="runs", splits={"train": 1}).splits
-        (('train', 1.0),)
+        >>> PreprocessOptions(inputs=("runs.csv",), output="runs").output.seed
+        0
     """
 
     inputs: Sequence[str]
-    output: str
-    key_column: str = "key"
-    time_column: str = "time"
-    sequence_column: str = "sequence"
-    label_column: str | None = None
-    feature_columns: Sequence[str] | None = None
-    splits: Mapping[str, float] | Sequence[tuple[str, float]] = DEFAULT_SPLITS
-    seed: int = 0
-    shard_bytes: int = 128 * 1024 * 1024
-    order: str = "hash"
+    output: Output | str
+    columns: Columns = dataclasses.field(default_factory=Columns)
+    rules: Rules = dataclasses.field(default_factory=Rules)
+    input_format: str | None = None
+    keep_splits: bool = False
 
     def __post_init__(self):
-        self._set(inputs=_as_paths(self.inputs), output=os.fspath(self.output))
-        if self.feature_columns is not None:
-            self._set(feature_columns=_as_names("feature_columns", self.feature_columns))
-        self._set(splits=_as_splits(self.splits))
-        if not self.output:
-            raise ValueError(f"`output` must name a directory, got {self.output!r}.")
-        self._check_columns()
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"`seed` must be in [0, 2**63), got {self.seed}.")
-        if self.shard_bytes < 1:
-            raise ValueError(f"`shard_bytes` must be at least 1, got {self.shard_bytes}.")
-        if self.order not in ORDERS:
-            raise ValueError(f"`order` must be one of {ORDERS}, got {self.order!r}.")
+        _set(self, inputs=_as_paths(self.inputs))
+        if not isinstance(self.output, Output):
+            _set(self, output=Output(self.output))
+        if self.keep_splits and self.columns.split is not None:
+            raise ValueError(
+                f"`keep_splits` must not be set with a `split` column, got {self.columns.split!r}."
+            )
+        if self.rules.labels is not None and self.columns.label is None:
+            raise ValueError(f"`labels` needs a `label` column, got {self.rules.labels} alone.")
 
-    def _set(self, **values) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+    @property
+    def splits_are_given(self) -> bool:
+        """Whether sequences come with their split, so that none is drawn."""
+        return self.keep_splits or self.columns.split is not None
 
-    def _check_columns(self) -> None:
-        roles = {
-            role: name
-            for role in ("key_column", "time_column", "label_column")
-            if (name := getattr(self, role)) is not None
-        }
-        for role, name in {**roles, "sequence_column": self.sequence_column}.items():
-            if not name:
-                raise ValueError(f"`{role}` must name a column, got {name!r}.")
-        if len(set(roles.values())) < len(roles):
-            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {roles}.")
-        for role in roles.keys() - {"time_column"}:
-            if roles[role] in (self.feature_columns or ()):
-                raise ValueError(
-                    f"`feature_columns` must not hold the `{role}` {roles[role]!r}, "
-                    f"got {self.feature_columns}."
-                )
+
+def check_split_name(name: str) -> None:
+    """Checks that TFDS takes a name for a split.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if not _SPLIT_NAME.fullmatch(name):
+        raise ValueError(
+            f"a split must be named by ASCII letters, digits and _, a letter first, got {name!r}."
+        )
+    if name == "all":
+        raise ValueError('a split must not be named "all", which TFDS reserves.')
+
+
+def _set(options, **values) -> None:
+    for name, value in values.items():
+        object.__setattr__(options, name, value)
+
+
+def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"`{argument}` must be one of {choices}, got {value!r}.")
 
 
 def _as_paths(inputs) -> tuple[str, ...]:
@@ -96,9 +242,6 @@ def _as_paths(inputs) -> tuple[str, ...]:
     paths = tuple(map(os.fspath, inputs))
     if not paths:
         raise ValueError("`inputs` must name at least one file, got none.")
-    for path in paths:
-        if sum(os.path.normpath(path) == os.path.normpath(other) for other in paths) > 1:
-            raise ValueError(f"`inputs` must name each file once, got {path!r} more than once.")
     return paths
 
 
@@ -107,9 +250,9 @@ def _as_names(argument: str, names) -> tuple[str, ...]:
         raise ValueError(f"`{argument}` must be a sequence of names, got the string {names!r}.")
     names = tuple(names)
     if not names:
-        raise ValueError(f"`{argument}` must name at least one column, got none.")
+        raise ValueError(f"`{argument}` must hold at least one name, got none.")
     if len(set(names)) < len(names):
-        raise ValueError(f"`{argument}` must name each column once, got {names}.")
+        raise ValueError(f"`{argument}` must hold each name once, got {names}.")
     return names
 
 
@@ -118,13 +261,10 @@ def _as_splits(splits) -> tuple[tuple[str, float], ...]:
     pairs = tuple((name, float(share)) for name, share in pairs)
     names = [name for name, _ in pairs]
     for name, share in pairs:
-        if not _SPLIT_NAME.fullmatch(name):
-            raise ValueError(
-                f"`splits` must name splits by ASCII letters, digits and _, a letter first, "
-                f"got {name!r}."
-            )
-        if name == "all":
-            raise ValueError('`splits` must not name a split "all", which TFDS reserves.')
+        try:
+            check_split_name(name)
+        except ValueError as error:
+            raise ValueError(f"`splits`: {error}") from None
         if names.count(name) > 1:
             raise ValueError(f"`splits` must name each split once, got {names}.")
         if not share > 0:

@@ -1,6 +1,7 @@
 """From the text and the objects of an input to keys, labels, times and float32 values.
 
-Each function returns the value or raises a `RefusalError`; the readers add file and line.
+Each function returns the value or raises a `RefusalError`; the readers add file and line. A missing
+value becomes NaN, which is no fault here: `padless.beam_jobs.assemble` has the rule for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RefusalError, Time, shorten
+from padless.beam_jobs.fragments import Instant, RefusalError, Time, Times, shorten
+from padless.beam_jobs.options import check_split_name
 
 # Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
 _ISO_DATE = re.compile(
@@ -25,6 +27,8 @@ _ISO_DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _FLOAT_DIGITS = 15  # that float64 keeps of any decimal number
+_NUMBERS = {int, float, type(None)}  # None is a missing one
+_MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
 
 
 def parse_key(key: object) -> bytes:
@@ -45,6 +49,17 @@ def parse_label(label: object) -> bytes:
     if isinstance(label, bool | int | float):
         return json.dumps(label).encode()
     raise RefusalError("bad_label", f"the label must be a text or a number, got {shorten(label)}.")
+
+
+def parse_split(split: object) -> bytes:
+    """Encodes the name of a split."""
+    if split is None or split == "":
+        raise RefusalError("missing_split", f"the split must not be empty, got {split!r}.")
+    try:
+        check_split_name(str(split))
+    except ValueError as error:
+        raise RefusalError("bad_split", str(error)) from None
+    return str(split).encode()
 
 
 def parse_time(text: str) -> Time:
@@ -72,15 +87,57 @@ def parse_time(text: str) -> Time:
     )
 
 
+def parse_times(times: object, num_timesteps: int) -> Times | None:
+    """Reads the times of a whole sequence: a list with one per timestep; else there are none."""
+    if not isinstance(times, list):
+        return None
+    if len(times) != num_timesteps:
+        raise RefusalError(
+            "bad_time",
+            f"there must be one time per timestep, {num_timesteps}, got {len(times)}.",
+        )
+    return pack_times([time if _is_time(time) else parse_time(str(time)) for time in times])
+
+
+def _is_time(time: object) -> bool:
+    return type(time) is int or (type(time) is float and math.isfinite(time))
+
+
+def pack_times(times: list[Time]) -> Times:
+    """Packs times into an array, where all are integers of 64 bits or all are floats."""
+    types = set(map(type, times))
+    if types == {float}:
+        return np.array(times, np.float64)
+    if types == {int} and min(times) >= -(2**63) and max(times) < 2**63:
+        return np.array(times, np.int64)
+    return times
+
+
 def parse_numbers(cells: Sequence[str], columns: Sequence[str]) -> list[float]:
-    """Reads one number per cell; `columns` names the cells in the message."""
+    """Reads one number per cell, NaN where it is missing; `columns` names the cells in messages.
+
+    Example:
+        >>> parse_numbers(["1.5", "", "NA"], ["x", "y", "z"])
+        [1.5, nan, nan]
+    """
     try:
         # Python itself reads "1_000" as a number.
         if "_" not in "".join(cells):
             return list(map(float, cells))
     except ValueError:
         pass
-    column, cell = next(pair for pair in zip(columns, cells, strict=True) if not _is_number(*pair))
+    return [parse_number(cell, column) for column, cell in zip(columns, cells, strict=True)]
+
+
+def parse_number(cell: str, column: str) -> float:
+    """Reads one number, NaN where it is missing."""
+    if cell.strip().casefold() in _MISSING_CELLS:
+        return math.nan
+    try:
+        if "_" not in cell:
+            return float(cell)
+    except ValueError:
+        pass
     raise RefusalError(
         "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}."
     )
@@ -90,6 +147,7 @@ def parse_nested(sequence: object) -> np.ndarray:
     """Reads a list of timesteps, each a list of numbers, as float32 `(timesteps, features)`.
 
     Types are checked before NumPy sees the lists: it would read `"1.5"` and `true` as numbers.
+    None is a missing value.
     """
     if not isinstance(sequence, list):
         raise RefusalError(
@@ -104,13 +162,16 @@ def parse_nested(sequence: object) -> np.ndarray:
         array = np.array(sequence, np.float64).reshape(len(sequence), width)
     except OverflowError:
         raise RefusalError(
-            "not_finite", "every value must be finite as float32, got an integer beyond float64."
+            "infinite", "every value must be finite as float32, got an integer beyond float64."
         ) from None
     return check_sequence(array)
 
 
 def check_sequence(array: np.ndarray) -> np.ndarray:
-    """Checks a whole sequence and returns it as float32 `(timesteps, features)`."""
+    """Checks a whole sequence and returns it as float32 `(timesteps, features)`.
+
+    It has at least one timestep and one feature, and no infinite value; NaN is a missing one.
+    """
     if array.ndim != 2:
         raise RefusalError(
             "bad_shape",
@@ -127,9 +188,9 @@ def check_sequence(array: np.ndarray) -> np.ndarray:
             "wrong_num_features", f"a timestep must have a value, got {array.shape}."
         )
     values = to_float32(array)
-    if (bad := find_not_finite(values)) is not None:
+    if (bad := find_infinite(values)) is not None:
         raise RefusalError(
-            "not_finite",
+            "infinite",
             f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
         )
     return values
@@ -141,12 +202,20 @@ def to_float32(array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, np.float32)
 
 
-def find_not_finite(values: np.ndarray) -> tuple[int, int] | None:
-    """Finds the first value `(row, column)` that is NaN or infinite, or returns None."""
-    finite = np.isfinite(values)
-    if finite.all():
+def find_infinite(values: np.ndarray) -> tuple[int, int] | None:
+    """Finds the first value `(row, column)` that is infinite, or returns None."""
+    return _first_where(np.isinf(values))
+
+
+def find_missing(values: np.ndarray) -> tuple[int, int] | None:
+    """Finds the first value `(row, column)` that is NaN, or returns None."""
+    return _first_where(np.isnan(values))
+
+
+def _first_where(found: np.ndarray) -> tuple[int, int] | None:
+    if not found.any():
         return None
-    row, column = np.argwhere(~finite)[0]
+    row, column = np.argwhere(found)[0]
     return int(row), int(column)
 
 
@@ -183,14 +252,6 @@ def _parse_date(text: str) -> Instant:
     return Instant(second, int((match["fraction"] or "").ljust(9, "0")))
 
 
-def _is_number(_column: str, cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell
-
-
 def _check_timestep(timestep: int, values: object, first: list) -> None:
     if not isinstance(values, list):
         plain = type(values) in (int, float)
@@ -205,8 +266,8 @@ def _check_timestep(timestep: int, values: object, first: list) -> None:
             f"timestep {timestep} must hold {len(first)} values as timestep 0 does, "
             f"got {len(values)}.",
         )
-    if not set(map(type, values)) <= {int, float}:
-        feature = next(i for i, v in enumerate(values) if type(v) not in (int, float))
+    if not set(map(type, values)) <= _NUMBERS:
+        feature = next(i for i, v in enumerate(values) if type(v) not in _NUMBERS)
         raise RefusalError(
             "not_a_number",
             f"timestep {timestep}, feature {feature} must be a number, "

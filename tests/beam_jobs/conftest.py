@@ -1,12 +1,13 @@
 """Small input files in all forms."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from padless.beam_jobs import PreprocessOptions
+from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 
 
 @pytest.fixture
@@ -37,11 +38,23 @@ def write_npz(tmp_path):
     return write
 
 
+def pick(kind, options):
+    """Takes the options of one kind out of all."""
+    names = {field.name for field in dataclasses.fields(kind)} & options.keys()
+    return {name: options.pop(name) for name in names}
+
+
 @pytest.fixture
 def make_options(tmp_path):
+    """Makes options for one test, each named without saying which part it belongs to."""
+
     def make(*inputs, **options):
         return PreprocessOptions(
-            inputs=inputs or ("x.csv",), output=str(tmp_path / "out"), **options
+            inputs=inputs or ("x.csv",),
+            output=Output(**{"directory": str(tmp_path / "out")} | pick(Output, options)),
+            columns=Columns(**pick(Columns, options)),
+            rules=Rules(**pick(Rules, options)),
+            **options,
         )
 
     return make

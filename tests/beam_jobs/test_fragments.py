@@ -12,7 +12,6 @@ from padless.beam_jobs.fragments import (
     Instant,
     Reject,
     Rows,
-    Sequence,
     Source,
     Whole,
     shorten,
@@ -25,10 +24,10 @@ VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 @pytest.mark.parametrize(
     "part",
     [
-        Rows(PLACE, VALUES, b"up", [7, 8], [1, 2.5]),
-        Rows(PLACE, VALUES[:, ::2], None, [7, 8], [1, 2]),
+        Rows(PLACE, VALUES, b"up", np.array([7, 8]), [1, 2.5], b"train"),
+        Rows(PLACE, VALUES[:, ::2], None, np.array([7, 8]), np.array([1, 2])),
         Whole(PLACE, VALUES, None),
-        Sequence(PLACE, VALUES, b"up", b"key"),
+        Whole(PLACE, VALUES, b"up", np.array([0.5, 2.0]), b"test"),
     ],
 )
 def test_parts_survive_pickling(part):

@@ -1,0 +1,106 @@
+"""Files on any file system that Beam knows: bytes and texts to read, globs, what is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from padless.beam_jobs.fragments import UnreadableInputError
+
+_GZIP_MAGIC = b"\x1f\x8b"  # no text begins so: the second byte is not UTF-8
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+def open_bytes(path: str) -> BinaryIO:
+    """Opens a file, seekable; the bytes as they are, never decompressed."""
+    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+@contextlib.contextmanager
+def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
+    """Opens a UTF-8 text, with or without a byte order mark, plain or compressed by gzip.
+
+    Undecodable bytes become surrogate escapes, so that they fail the row they stand in and no more.
+
+    Raises:
+        UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
+    """
+    with open_bytes(path) as stream:
+        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        stream.seek(0)
+        with (
+            decompress(path, stream) if is_gzip else contextlib.nullcontext(stream) as plain,
+            io.TextIOWrapper(plain, "utf-8-sig", "surrogateescape", newline) as text,
+        ):
+            yield text
+
+
+@contextlib.contextmanager
+def decompress(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Decompresses a stream of gzip; `path` names it in messages.
+
+    Raises:
+        UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
+    """
+    try:
+        with gzip.GzipFile(fileobj=stream) as plain:
+            yield plain
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UnreadableInputError(
+            f"{path}: must be readable by gzip to its end, it is damaged: {error}"
+        ) from error
+
+
+def expand_glob(pattern: str) -> list[str]:
+    """Lists the files that a glob matches, sorted; a path without wildcards is its own match.
+
+    Raises:
+        FileNotFoundError: if a glob matches none.
+    """
+    if not _GLOB_CHARACTERS & set(pattern) or FileSystems.exists(pattern):
+        return [pattern]
+    (match,) = FileSystems.match([pattern])
+    if not match.metadata_list:
+        raise FileNotFoundError(f"{pattern}: must match at least one input file, it matches none.")
+    return sorted(metadata.path for metadata in match.metadata_list)
+
+
+def check_no_directory(path: str) -> None:
+    """Checks that a path is no directory of this machine.
+
+    Raises:
+        ValueError: if it is.
+    """
+    if FileSystems.get_scheme(path) is None and os.path.isdir(path):
+        raise ValueError(
+            f"{path}: the input must be a file, it is a directory; "
+            f"name its files, as by the glob '{path.rstrip('/')}/*'."
+        )
+
+
+def check_readable(path: str) -> None:
+    """Checks that a path is a file with at least one byte.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is empty.
+    """
+    if not FileSystems.exists(path):
+        raise FileNotFoundError(f"{path}: the input file does not exist.")
+    with open_bytes(path) as stream:
+        if not stream.read(1):
+            raise ValueError(f"{path}: the input must not be empty, it has 0 bytes.")
+
+
+def file_bytes(path: str) -> int:
+    """Returns the size of a file."""
+    (found,) = FileSystems.match([path])
+    return sum(metadata.size_in_bytes for metadata in found.metadata_list)
