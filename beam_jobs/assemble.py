@@ -1,134 +1,257 @@
-"""From the fragments of one key to a sequence or to the reason why there is none."""
+"""From the fragments of one key to sequences, or to the reasons why there are none.
+
+Stages, for each sequence that stood in the input: its parts are joined in the order of time;
+missing values are dealt with; what is too long is cut. The first rule that is broken refuses it.
+"""
 
 from __future__ import annotations
 
-import decimal
-import itertools
+import collections
+import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Sequence as Seq
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from padless.beam_jobs.fragments import (
     Fault,
-    Instant,
     Place,
     RefusalError,
     Reject,
     Rows,
     Sequence,
-    Time,
     Whole,
+    shorten,
 )
+from padless.beam_jobs.options import Rules
+from padless.beam_jobs.time_order import find_disorder, join_times, sort_by_time
+from padless.beam_jobs.values import find_missing
+from padless.pipeline.key_hash import draw_split, is_piece_key, piece_key
 
 
-def assemble(key: bytes, fragments: Iterable[Rows | Whole | Fault]) -> list[Sequence | Reject]:
-    """Assembles what one key has brought, in whatever order its fragments arrived.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Assembler:
+    """Assembles the fragments of one key after another.
 
-    All rows of a key, from all files, are one sequence; each `Whole` is one. There must be only
-    one of them: otherwise each is refused, as none is more right than the others.
-
-    Returns:
-        One sequence or reject per sequence that stood in the input, in the order of the input.
+    Attributes:
+        rules: what is accepted.
+        seed: of the hash of the key that draws the split.
+        splits: share of the sequences per split, for those that do not come with one.
+        feature_names: names of the features for messages, or None.
     """
+
+    rules: Rules
+    seed: int
+    splits: Seq[tuple[str, float]]
+    feature_names: Seq[str] | None = None
+
+    def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | Fault]) -> Assembled:
+        """Assembles what one key has brought, in whatever order its fragments arrived.
+
+        All rows of a key, from all files, are one sequence; each `Whole` is one. There must be only
+        one of them: otherwise each is refused, as none is more right than the others.
+        """
+        units = _list_units(fragments)
+        tally = collections.Counter(read=len(units))
+        if len(units) == 1:
+            return Assembled(self._assemble_unit(key, units[0], tally), tally)
+        return Assembled(list(_refuse_duplicates(key, units)), tally)
+
+    def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
+        if refused := _first_fault(key, unit):
+            return [refused]
+        try:
+            self._check_key(key)
+            values = self._join(unit)
+            values = self._deal_with_missing(values, tally)
+            self._check_label(unit[0].label)
+            pieces = list(self._cut(key, values, tally))
+        except RefusalError as refusal:
+            return [refusal.reject(unit[0].place, key)]
+        given = unit[0].split
+        split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
+        return [self._accept(*piece, unit[0], split) for piece in pieces]
+
+    def _accept(self, key, values, part, split: str) -> Sequence | Reject:
+        if len(values) >= self.rules.min_length:
+            return Sequence(part.place, values, part.label, key, split)
+        rule = f"a sequence must have at least {self.rules.min_length} timesteps, "
+        return Reject(part.place, key, "too_short", f"{rule}got {len(values)}.")
+
+    def _check_key(self, key: bytes) -> None:
+        if self.rules.too_long == "split" and is_piece_key(key):
+            raise RefusalError(
+                "bad_key",
+                "the key must not end as those of pieces do, in [from:to], where long sequences "
+                f"are split, got {shorten(key.decode())}.",
+            )
+
+    def _join(self, unit: list[Rows] | list[Whole]) -> np.ndarray:
+        """Joins the parts of one sequence in the order of time."""
+        for what in ("label", "split"):
+            _check_same(unit, what)
+        if len({part.values.shape[1] for part in unit}) > 1:
+            raise RefusalError(
+                "wrong_num_features",
+                "all timesteps must hold as many values as the first, "
+                f"{unit[0].values.shape[1]}, got {unit[-1].values.shape[1]} at {unit[-1].place}.",
+            )
+        values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
+        if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
+            self._refuse_missing(unit, *found)
+        if unit[0].times is None:
+            return values
+        order = _order(unit, join_times([part.times for part in unit]), self.rules)
+        return values if order is None else values[order]
+
+    def _refuse_missing(self, unit: list, row: int, feature: int) -> NoReturn:
+        name = f"feature {feature}"
+        if self.feature_names and len(self.feature_names) == unit[0].values.shape[1]:
+            name = f"column {self.feature_names[feature]!r}"
+        where = f"{_where(unit, row)}, " if isinstance(unit[0], Whole) else ""
+        rule = f"{where}{name} must hold a number, it is missing."
+        raise RefusalError("missing_value", rule, _place_of(unit, row))
+
+    def _deal_with_missing(self, values: np.ndarray, tally) -> np.ndarray:
+        missing = np.isnan(values)
+        if self.rules.missing == "reject" or not missing.any():
+            return values
+        if self.rules.missing == "drop_timestep":
+            kept = ~missing.any(axis=1)
+            tally["dropped_timesteps"] += int((~kept).sum())
+            if not kept.any():
+                raise RefusalError("zero_timesteps", "every timestep has a missing value.")
+            return values[kept]
+        if missing[0].any():
+            raise RefusalError(
+                "missing_value",
+                f"feature {int(np.argmax(missing[0]))} must hold a number in the first timestep, "
+                "to fill the later ones from; it is missing.",
+            )
+        tally["filled_values"] += int(missing.sum())
+        return _fill_forward(values, missing)
+
+    def _check_label(self, label: bytes | None) -> None:
+        labels = self.rules.labels
+        if labels is not None and label.decode() not in labels:
+            raise RefusalError(
+                "unknown_label",
+                f"the label must be one of {shorten(list(labels))}, got {shorten(label.decode())}.",
+            )
+
+    def _cut(self, key: bytes, values: np.ndarray, tally) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Cuts a sequence that is too long as the rule says; gives `(key, values)` pairs."""
+        longest, length = self.rules.max_length, len(values)
+        if longest is None or length <= longest:
+            yield key, values
+        elif self.rules.too_long == "truncate":
+            tally["truncated_sequences"] += 1
+            tally["truncated_timesteps"] += length - longest
+            yield key, values[:longest]
+        elif self.rules.too_long == "split":
+            tally["split_sequences"] += 1
+            tally["pieces"] += -(-length // longest)
+            for start in range(0, length, longest):
+                stop = min(start + longest, length)
+                yield piece_key(key, start, stop), values[start:stop]
+        else:
+            raise RefusalError(
+                "too_long", f"a sequence must have at most {longest} timesteps, got {length}."
+            )
+
+
+class Assembled(NamedTuple):
+    """What came of one key.
+
+    Attributes:
+        results: one sequence or reject per sequence that stood in the input, in its order, or
+            one per piece of a sequence that was split.
+        tally: `read`, the number of sequences that stood in the input, and what was done to them.
+    """
+
+    results: list[Sequence | Reject]
+    tally: collections.Counter
+
+
+def _list_units(fragments: Iterable[Rows | Whole | Fault]) -> list[list]:
+    """Lists the sequences that stood in the input: each whole, and all rows together as one."""
     fragments = sorted(fragments, key=lambda fragment: fragment.place)
     rows = [fragment for fragment in fragments if not fragment.whole]
     units = [[fragment] for fragment in fragments if fragment.whole] + ([rows] if rows else [])
-    units.sort(key=lambda unit: unit[0].place)
-    results = [_assemble_unit(key, unit) for unit in units]
-    return results if len(results) == 1 else list(_refuse_duplicates(results))
+    return sorted(units, key=lambda unit: unit[0].place)
 
 
-def count_units(fragments: Iterable[Rows | Whole | Fault]) -> int:
-    """Counts the sequences that stood in the input: the wholes, and all rows together as one."""
-    wholes = [fragment.whole for fragment in fragments]
-    return sum(wholes) + (not all(wholes))
+def _first_fault(key: bytes, unit: list) -> Reject | None:
+    for part in unit:
+        if isinstance(part, Fault):
+            return Reject(part.place, key, part.reason, part.rule)
+    return None
 
 
-def join_rows(rows: list[Rows]) -> tuple[np.ndarray, bytes | None]:
-    """Joins the rows of one key, sorted by time.
+def _refuse_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
+    first, second = units[0][0].place, units[1][0].place
+    for index, unit in enumerate(units):
+        other = first if index else second
+        yield _first_fault(key, unit) or Reject(
+            unit[0].place,
+            key,
+            "duplicate_key",
+            f"the key must name one sequence, it names {len(units)}, also at {other}.",
+        )
 
-    Args:
-        rows: in the order of the input.
 
-    Returns:
-        Values, float32 `(timesteps, features)`, and the label.
+def _check_same(unit: list, what: str) -> None:
+    first = getattr(unit[0], what)
+    for part in unit:
+        if (value := getattr(part, what)) != first:
+            raise RefusalError(
+                f"conflicting_{what}",
+                f"the {what} must be the same in all rows, got {first.decode()!r} and, "
+                f"at {part.place}, {value.decode()!r}.",
+            )
+
+
+def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
+    """Gives the order of the timesteps by time, or None where they stand in it.
 
     Raises:
-        RefusalError: if labels contradict each other, times cannot be compared or one occurs twice.
+        RefusalError: if a time occurs twice or, where the rules forbid it, comes too late.
     """
-    _check_labels(rows)
-    times = _align([time for part in rows for time in part.times])
-    order = sorted(range(len(times)), key=times.__getitem__)
-    for earlier, later in itertools.pairwise(order):
-        if times[earlier] == times[later]:
-            _refuse_duplicate_time(rows, times, earlier, later)
-    values = np.concatenate([part.values for part in rows])
-    return values[order], rows[0].label
-
-
-def _assemble_unit(key: bytes, unit: list) -> Sequence | Reject:
-    place = unit[0].place
-    faults = [fragment for fragment in unit if isinstance(fragment, Fault)]
-    if faults:
-        return Reject(faults[0].place, key, faults[0].reason, faults[0].rule)
-    if isinstance(unit[0], Whole):
-        return Sequence(place, unit[0].values, unit[0].label, key)
-    try:
-        return Sequence(place, *join_rows(unit), key)
-    except RefusalError as refusal:
-        return refusal.reject(place, key)
-
-
-def _refuse_duplicates(results: list[Sequence | Reject]) -> Iterator[Reject]:
-    first, second = results[0].place, results[1].place
-    for index, result in enumerate(results):
-        if isinstance(result, Reject):
-            yield result
-        else:
-            other = first if index else second
-            yield result.reject(
-                "duplicate_key",
-                f"the key must name one sequence, it names {len(results)}, also at {other}.",
-            )
-
-
-def _check_labels(rows: list[Rows]) -> None:
-    for part in rows:
-        if part.label != rows[0].label:
-            raise RefusalError(
-                "conflicting_label",
-                f"the label must be the same in all rows, got {rows[0].label.decode()!r} and, "
-                f"at {part.place}, {part.label.decode()!r}.",
-            )
-
-
-def _align(times: list[Time]) -> list[Time]:
-    """Makes the times of one key comparable as they were written, or refuses them."""
-    types = set(map(type, times))
-    if Instant in types and len(types) > 1:
+    late = find_disorder(times)
+    if late is None:
+        return None
+    order, same = sort_by_time(times)
+    if same is not None:
+        places = " and ".join(_where(unit, row) for row in sorted(same))
         raise RefusalError(
-            "bad_time", "the times of one key must be all numbers or all dates, got both."
+            "duplicate_time",
+            f"a time must stand in one timestep of a key, got {times[same[0]]} at {places}.",
         )
-    if not {float, decimal.Decimal} <= types:
-        return times
-    # The float 0.3 is below the decimal 0.29999999999999999; its shortest text is not.
-    return [decimal.Decimal(repr(time)) if type(time) is float else time for time in times]
+    if rules.time_order == "reject":
+        raise RefusalError(
+            "time_not_increasing",
+            f"the times of a key must increase, got {times[late]} after {times[late - 1]}.",
+            _place_of(unit, late),
+        )
+    return order
 
 
-def _refuse_duplicate_time(rows: list[Rows], times: list[Time], one: int, two: int) -> NoReturn:
-    places = [_place_of(rows, index) for index in sorted((one, two))]
-    raise RefusalError(
-        "duplicate_time",
-        f"a time must stand in one row of a key, got {times[one]} at {places[0]} and {places[1]}.",
-    )
+def _place_of(unit: list[Rows] | list[Whole], row: int) -> Place:
+    """Finds the place of a timestep from its position among all parts'."""
+    for part in unit:
+        if isinstance(part, Whole):
+            return part.place
+        if row < len(part.lines):
+            return dataclasses.replace(part.place, position=int(part.lines[row]))
+        row -= len(part.lines)
+    raise IndexError(row)
 
 
-def _place_of(rows: list[Rows], index: int) -> Place:
-    """Finds the place of a row from its position among all rows."""
-    for part in rows:
-        if index < len(part.lines):
-            place = part.place
-            return Place(place.file_index, part.lines[index], place.file, place.unit)
-        index -= len(part.lines)
-    raise IndexError(index)
+def _where(unit: list[Rows] | list[Whole], row: int) -> str:
+    return f"timestep {row}" if isinstance(unit[0], Whole) else str(_place_of(unit, row))
+
+
+def _fill_forward(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    rows = np.where(missing, 0, np.arange(len(values))[:, None])
+    return values[np.maximum.accumulate(rows, axis=0), np.arange(values.shape[1])]
