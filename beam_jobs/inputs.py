@@ -1,151 +1,197 @@
-"""The input files: their forms, what is checked before the job starts, and their reading."""
+"""The inputs of a job: which form each has, what is checked before the job starts, their parts."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
+import re
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
+from padless.beam_jobs import (
+    csv_input,
+    jsonl_input,
+    npz_input,
+    parquet_input,
+    tfds_input,
+    tfrecord_input,
+    ts_input,
+)
+from padless.beam_jobs.files import check_no_directory, check_readable, expand_glob, file_bytes
+from padless.beam_jobs.forms import InputForm, Item
+from padless.beam_jobs.fragments import RefusalError, Source
+from padless.beam_jobs.options import Columns, PreprocessOptions
+from padless.beam_jobs.values import parse_split
 
-from padless.beam_jobs.csv_input import CsvColumns, read_csv, read_header
-from padless.beam_jobs.fragments import Fault, Reject, Rows, Source, Whole
-from padless.beam_jobs.jsonl_input import read_jsonl
-from padless.beam_jobs.npz_input import open_archive, read_npz
-from padless.beam_jobs.options import PreprocessOptions
+FORMS = {
+    module.FORM.name: module.FORM
+    for module in (
+        csv_input,
+        jsonl_input,
+        npz_input,
+        parquet_input,
+        tfds_input,
+        tfrecord_input,
+        ts_input,
+    )
+}
+_COMPRESSED = ".gz"
+_SHARD_NUMBER = re.compile(r"-\d+-of-\d+$")  # of the shards of one file, as in x.tfrecord-0-of-2
 
-_FORMS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".npz": "npz"}
 
-
-def input_form(path: str) -> str:
-    """Tells the form of a file by its extension: `csv`, `jsonl` or `npz`.
+def input_form(path: str, options: PreprocessOptions) -> InputForm:
+    """Tells the form of an input by the options or else by its name.
 
     Raises:
-        ValueError: if it is none of them.
+        ValueError: if neither tells it.
     """
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in _FORMS:
-        remedy = "; one JSON object per line? rename it to .jsonl" if extension == ".json" else ""
-        raise ValueError(
-            f"{path}: the extension must be one of {list(_FORMS)}, got {extension!r}{remedy}."
-        )
-    return _FORMS[extension]
+    if options.input_format is not None:
+        return FORMS[options.input_format]
+    if _is_prefixed(path, options):
+        return FORMS[path.partition(":")[0]]
+    name = _SHARD_NUMBER.sub("", os.path.basename(path)).lower().removesuffix(_COMPRESSED)
+    extension = os.path.splitext(name)[1]
+    for form in FORMS.values():
+        if extension in form.extensions:
+            return form
+    known = [extension for form in FORMS.values() for extension in form.extensions]
+    raise ValueError(
+        f"{path}: the extension must be one of {known}, got {extension!r}; "
+        f"or name the form by `input_format` (`--format`), one of {list(FORMS)}."
+    )
 
 
-def has_csv(paths: Iterable[str]) -> bool:
-    """Tells whether a path has the extension of CSV."""
-    return any(_FORMS.get(os.path.splitext(path)[1].lower()) == "csv" for path in paths)
-
-
-def list_sources(options: PreprocessOptions) -> list[Source]:
-    """Numbers the input files in their order."""
-    return [
-        Source(index, path, "array" if input_form(path) == "npz" else "line")
-        for index, path in enumerate(options.inputs)
-    ]
+def has_feature_names(options: PreprocessOptions) -> bool:
+    """Tells whether an input is of a form whose features have names; `check_inputs` comes after."""
+    with contextlib.suppress(ValueError, KeyError):
+        return any("features" in input_form(path, options).roles for path in options.inputs)
+    return False
 
 
 def check_inputs(options: PreprocessOptions) -> PreprocessOptions:
     """Checks what can be known of the inputs without reading them to their ends.
 
     Returns:
-        The options, with `feature_columns` as the first CSV file has them; without a CSV file
-        they stay None.
+        The options, with globs expanded and `columns.features` as the first file with names has
+        them; without such a file they stay None.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file is a directory, empty, of an unknown form or a damaged zip, if a CSV
-            file lacks a column, or if an option does not go with the forms.
+        ValueError: if a file is a directory, empty, of an unknown form or not what its form says,
+            if one lacks a column, or if an option does not go with the forms.
     """
-    _check_no_directory(options.inputs)
-    forms = {path: input_form(path) for path in options.inputs}
-    _check_options(options, forms)
-    headers = {}
+    _check_format(options)
+    paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
+    _check_distinct(paths)
+    forms = {path: _checked_form(path, options) for path in paths}
+    _check_roles(options.columns, forms)
+    first = None
     for path, form in forms.items():
-        _check_exists(path)
-        if form == "csv":
-            with open_text(path, newline="") as lines:
-                headers[path] = read_header(path, lines)
-        elif form == "npz":
-            with open_bytes(path) as stream:
-                open_archive(path, stream).close()
-    return _resolve_features(options, headers)
+        if form.is_file:
+            check_readable(path)
+        names = form.check(path, options.columns)
+        if names is not None:
+            first = first or (path, names)
+            _check_same_features(path, names, first)
+    columns = dataclasses.replace(options.columns, features=first and first[1])
+    return dataclasses.replace(options, inputs=paths, columns=columns)
 
 
-def read_source(
-    source: Source, options: PreprocessOptions
-) -> Iterator[tuple[bytes, Rows | Whole | Fault] | Reject]:
-    """Reads one file as `(key, fragment)` pairs and rejects.
+def list_sources(options: PreprocessOptions) -> list[Source]:
+    """Lists the parts of the inputs, in their order.
+
+    Args:
+        options: as `check_inputs` returned them.
 
     Raises:
-        UnreadableInputError: where the rest of the file cannot be read.
+        ValueError: if a file's split is kept and its name is none for a split.
     """
-    form = input_form(source.path)
-    if form == "npz":
-        with open_bytes(source.path) as stream:
-            yield from read_npz(stream, source)
-    else:
-        read, newline = (read_csv, "") if form == "csv" else (read_jsonl, "\n")
-        with open_text(source.path, newline=newline) as lines:
-            yield from read(lines, source, options)
+    return list(_each_source(options))
 
 
-def open_bytes(path: str) -> BinaryIO:
-    """Opens a file through Beam; the bytes as they are, never decompressed."""
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+def measure_inputs(options: PreprocessOptions) -> int:
+    """Adds up the bytes of all inputs that are files."""
+    files = [path for path in options.inputs if input_form(path, options).is_file]
+    return sum(map(file_bytes, files))
 
 
-@contextlib.contextmanager
-def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
-    """Opens a UTF-8 text, with or without a byte order mark.
+def read_source(source: Source, columns: Columns) -> Iterator[Item]:
+    """Reads one part of an input as `(key, fragment)` pairs and rejects.
 
-    Undecodable bytes become surrogate escapes, so that they fail the row they stand in and no more.
+    Raises:
+        UnreadableInputError: where the rest of it cannot be read.
     """
-    with (
-        open_bytes(path) as stream,
-        io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline) as text,
-    ):
-        yield text
+    return FORMS[source.form].read(source, columns)
 
 
-def _check_options(options: PreprocessOptions, forms: dict[str, str]) -> None:
-    if options.label_column is not None and "npz" in forms.values():
+def _each_source(options: PreprocessOptions) -> Iterator[Source]:
+    for index, path in enumerate(options.inputs):
+        form = input_form(path, options)
+        for part in form.list_parts(path, options.columns):
+            split = _kept_split(path, form.split_of(path, part)) if options.keep_splits else None
+            yield Source(index, path, form.unit, form.name, part, split)
+
+
+def _checked_form(path: str, options: PreprocessOptions) -> InputForm:
+    if not _is_prefixed(path, options):
+        check_no_directory(path)
+    return input_form(path, options)
+
+
+def _is_prefixed(path: str, options: PreprocessOptions) -> bool:
+    """Tells whether an input is none of a file."""
+    name = options.input_format or path.partition(":")[0]
+    return name in FORMS and not FORMS[name].is_file
+
+
+def _kept_split(path: str, name: str | None) -> bytes:
+    if name is None:
+        name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    try:
+        return parse_split(name)
+    except RefusalError as refusal:
+        raise ValueError(f"{path}: its split, {name!r}, is none: {refusal.rule}") from None
+
+
+def _expand(pattern: str, options: PreprocessOptions) -> list[str]:
+    return [pattern] if _is_prefixed(pattern, options) else expand_glob(pattern)
+
+
+def _check_format(options: PreprocessOptions) -> None:
+    if options.input_format not in (None, *FORMS):
         raise ValueError(
-            f"`label_column` must be None with an npz input, which holds no labels, "
-            f"got {options.label_column!r}."
-        )
-    if options.feature_columns is not None and "csv" not in forms.values():
-        raise ValueError(
-            f"`feature_columns` must be None without a CSV input, got {options.feature_columns}."
+            f"`input_format` must be one of {list(FORMS)}, got {options.input_format!r}."
         )
 
 
-def _check_no_directory(paths: Iterable[str]) -> None:
+def _check_distinct(paths: Iterable[str]) -> None:
+    seen = set()
     for path in paths:
-        if os.path.isdir(path):
-            raise ValueError(f"{path}: the input must be a file, it is a directory.")
+        normal = path if "://" in path else os.path.normpath(path)
+        if normal in seen:
+            raise ValueError(f"`inputs` must name each file once, got {path!r} more than once.")
+        seen.add(normal)
 
 
-def _check_exists(path: str) -> None:
-    if not FileSystems.exists(path):
-        raise FileNotFoundError(f"{path}: the input file does not exist.")
-    with open_bytes(path) as stream:
-        if not stream.read(1):
-            raise ValueError(f"{path}: the input must not be empty, it has 0 bytes.")
+def _check_roles(columns: Columns, forms: dict[str, InputForm]) -> None:
+    for role in ("label", "split"):
+        if (name := getattr(columns, role)) is not None:
+            for path, form in forms.items():
+                if role not in form.roles:
+                    raise ValueError(
+                        f"{path}: `{role}` must be None with input of the form {form.name}, "
+                        f"which has no such column, got {name!r}."
+                    )
+    if columns.features is not None and not any("features" in f.roles for f in forms.values()):
+        raise ValueError(
+            f"`features` must be None without input whose features have names, "
+            f"got {columns.features}."
+        )
 
 
-def _resolve_features(options: PreprocessOptions, headers: dict[str, list[str]]):
-    first = None
-    for path, header in headers.items():
-        names = CsvColumns.locate(path, header, options).feature_names
-        first = first or (path, names)
-        if set(names) != set(first[1]):
-            raise ValueError(
-                f"{path}: the feature columns must be those of {first[0]}, {list(first[1])}, "
-                f"got {list(names)}."
-            )
-    return dataclasses.replace(options, feature_columns=first and first[1])
+def _check_same_features(path: str, names: tuple[str, ...], first: tuple) -> None:
+    if set(names) != set(first[1]):
+        raise ValueError(
+            f"{path}: the features must be those of {first[0]}, {list(first[1])}, "
+            f"got {list(names)}."
+        )

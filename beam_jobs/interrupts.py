@@ -1,19 +1,26 @@
 """Ctrl-C during a pipeline as the `KeyboardInterrupt` that it is.
 
 Beam catches it in the worker, logs its traceback as an error of the step and raises a
-`RuntimeError("KeyboardInterrupt [while running ...]")`.
+`RuntimeError("KeyboardInterrupt [while running ...]")`. A job server that Beam has started leaves
+its own handler of the signal behind, which waits for itself if the signal comes while it stops.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def interrupts_unwrapped() -> Iterator[None]:
-    """Raises `KeyboardInterrupt` where Beam has wrapped one, and keeps Beam from logging it."""
+    """Raises `KeyboardInterrupt` where Beam has wrapped one, and keeps Beam from logging it.
+
+    Afterwards the handler of the signal is again the one that it was.
+    """
+    handler = signal.getsignal(signal.SIGINT)
     logger = logging.getLogger("apache_beam.runners.common")
     logger.addFilter(_is_no_interrupt)
     try:
@@ -24,6 +31,8 @@ def interrupts_unwrapped() -> Iterator[None]:
         raise
     finally:
         logger.removeFilter(_is_no_interrupt)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def is_interrupt(error: BaseException | None) -> bool:

@@ -9,8 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 
-from padless.beam_jobs.inputs import has_csv
-from padless.beam_jobs.options import PreprocessOptions
+from padless.beam_jobs.inputs import has_feature_names
+from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.preprocess_job import preprocess
 from padless.pipeline import SequenceDataset, open_dataset
 
@@ -21,23 +21,19 @@ RAW_SPLIT = "raw"
 def open_raw(
     inputs: Sequence[str],
     *,
-    key_column: str = "key",
-    time_column: str = "time",
-    sequence_column: str = "sequence",
-    label_column: str | None = None,
-    feature_columns: Sequence[str] | None = None,
+    columns: Columns | None = None,
+    rules: Rules | None = None,
+    input_format: str | None = None,
     skip_rejects: bool = False,
 ) -> Iterator[SequenceDataset]:
     """Preprocesses raw files into a temporary directory, which is removed at the end.
 
     Args:
-        inputs: paths of CSV, JSON-lines and npz files.
-        key_column: see `PreprocessOptions`, as the next three.
-        time_column: CSV column that orders the timesteps.
-        sequence_column: JSON field with the list of timesteps.
-        label_column: CSV column or JSON field with the label, or None for no labels.
-        feature_columns: CSV columns with the features, such as the names that a model was trained
-            on; the other forms have no names, and are read without them.
+        inputs: see `PreprocessOptions`.
+        columns: where things stand in the files; `features`, such as the names that a model was
+            trained on, is not looked at where no file has names.
+        rules: what is accepted.
+        input_format: see `PreprocessOptions`.
         skip_rejects: whether to warn of refused sequences and go on without them.
 
     Yields:
@@ -47,19 +43,18 @@ def open_raw(
         ValueError: if a sequence is refused and `skip_rejects` is not set.
         FileNotFoundError: if an input is missing.
     """
+    columns = columns or Columns()
     with tempfile.TemporaryDirectory(prefix="padless-") as scratch:
+        output = Output(os.path.join(scratch, RAW_SPLIT), splits={RAW_SPLIT: 1.0}, order="input")
         options = PreprocessOptions(
             inputs=inputs,
-            output=os.path.join(scratch, RAW_SPLIT),
-            key_column=key_column,
-            time_column=time_column,
-            sequence_column=sequence_column,
-            label_column=label_column,
-            splits={RAW_SPLIT: 1.0},
-            order="input",
+            output=output,
+            columns=dataclasses.replace(columns, features=None),
+            rules=rules or Rules(),
+            input_format=input_format,
         )
-        if has_csv(options.inputs):
-            options = dataclasses.replace(options, feature_columns=feature_columns)
+        if has_feature_names(options):
+            options = dataclasses.replace(options, columns=columns)
         report = preprocess(options)
         if report.rejected and not skip_rejects:
             raise ValueError(
@@ -67,4 +62,4 @@ def open_raw(
             )
         if report.rejected:
             warnings.warn(str(report), stacklevel=3)  # the caller's `with`, beyond contextlib
-        yield open_dataset(options.output)
+        yield open_dataset(output.directory)

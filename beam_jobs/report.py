@@ -10,6 +10,16 @@ from typing import NamedTuple
 from padless.beam_jobs.writer import RejectSummary
 from padless.pipeline.directory import ShardSummary
 
+# What the rules do to sequences: how the report names it, and what it counts.
+MENDINGS = {
+    "filled_values": ("filled", "missing values, by the last one of their feature"),
+    "dropped_timesteps": ("dropped", "timesteps with a missing value"),
+    "truncated_sequences": ("truncated", "sequences"),
+    "truncated_timesteps": ("cut off", "timesteps of those"),
+    "split_sequences": ("split", "sequences"),
+    "pieces": ("pieces", "of those, each counted as accepted or rejected"),
+}
+
 
 class SplitReport(NamedTuple):
     """One split: number of sequences, least and greatest length in timesteps."""
@@ -17,6 +27,12 @@ class SplitReport(NamedTuple):
     count: int
     min_length: int
     max_length: int
+
+    @classmethod
+    def of(cls, shards: Sequence[ShardSummary]) -> SplitReport:
+        """Adds up the shards of one split."""
+        lengths = [length for shard in shards for length in shard.lengths]
+        return cls(sum(shard.num_records for shard in shards), min(lengths), max(lengths))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +43,7 @@ class PreprocessReport:
         read: number of sequences that stood in the input, rows without a readable key included.
         accepted: number of sequences in the dataset.
         rejected: reason -> number of refused sequences.
+        mended: what the rules have done to sequences -> how often; see `MENDINGS`.
         splits: name -> count, least and greatest length.
         num_bytes: size of all shards.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
@@ -38,6 +55,7 @@ class PreprocessReport:
     read: int
     accepted: int
     rejected: Mapping[str, int]
+    mended: Mapping[str, int]
     splits: Mapping[str, SplitReport]
     num_bytes: int
     empty_splits: tuple[str, ...] = ()
@@ -46,38 +64,69 @@ class PreprocessReport:
 
     @classmethod
     def of(
-        cls, shards: Sequence[ShardSummary], rejects: RejectSummary, *, read: int, splits
+        cls,
+        shards: Sequence[ShardSummary],
+        rejects: RejectSummary,
+        *,
+        tally: Mapping[str, int],
+        splits: Sequence[str],
     ) -> PreprocessReport:
         """Adds up what the writers know.
 
         Args:
-            shards: a summary of each shard that is not empty.
+            shards: a summary of each shard.
             rejects: the summary of the rejects.
-            read: number of sequences that stood in the input.
-            splits: names of all splits, in order.
+            tally: `read`, the number of sequences that stood in the input, and what was done to
+                them, see `MENDINGS`.
+            splits: names of the splits that sequences could be in, in order.
 
         Raises:
             RuntimeError: if the sequences accepted and rejected are not those that were read.
         """
-        lengths = {
-            split: [
-                (n, count) for s in shards if s.split == split for n, count in s.lengths.items()
-            ]
-            for split in splits
-        }
-        reports = {
-            split: SplitReport(sum(c for _, c in pairs), min(pairs)[0], max(pairs)[0])
-            for split, pairs in lengths.items()
-            if pairs
-        }
-        accepted = sum(report.count for report in reports.values())
-        if accepted + rejects.total != read:
+        by_split = {split: [s for s in shards if s.split == split] for split in splits}
+        reports = {split: SplitReport.of(parts) for split, parts in by_split.items() if parts}
+        report = cls(
+            read=tally["read"],
+            accepted=sum(report.count for report in reports.values()),
+            rejected=rejects.counts,
+            mended={name: tally[name] for name in MENDINGS if tally.get(name)},
+            splits=reports,
+            num_bytes=sum(shard.num_bytes for shard in shards),
+            empty_splits=tuple(split for split in splits if split not in reports)
+            if reports
+            else (),
+            examples=rejects.examples,
+        )
+        report.check()
+        return report
+
+    @property
+    def num_rejected(self) -> int:
+        """Number of all rejects."""
+        return sum(self.rejected.values())
+
+    def check(self) -> None:
+        """Checks that nothing was lost and nothing was added.
+
+        Raises:
+            RuntimeError: if the sequences accepted and rejected are not those that were read, a
+                sequence that was split counted as its pieces.
+        """
+        added = self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
+        if self.accepted + self.num_rejected != self.read + added:
             raise RuntimeError(
-                f"accepted + rejected must be read, got {accepted} + {rejects.total} and {read}."
+                f"accepted + rejected must be read, with {added} more by splitting, "
+                f"got {self.accepted} + {self.num_rejected} and {self.read}."
             )
-        num_bytes = sum(shard.num_bytes for shard in shards)
-        empty = tuple(split for split in splits if split not in reports) if reports else ()
-        return cls(read, accepted, rejects.counts, reports, num_bytes, empty, rejects.examples)
+
+    def counts(self) -> dict:
+        """Gives the counts that the dataset keeps, as JSON can hold them."""
+        return {
+            "read": self.read,
+            "accepted": self.accepted,
+            "rejected": dict(self.rejected),
+            "mended": dict(self.mended),
+        }
 
     def to_json(self) -> str:
         """Serializes the report."""
@@ -94,10 +143,16 @@ class PreprocessReport:
 
     def __str__(self) -> str:
         """Shows the summary as aligned lines."""
+        took = f" in {self.seconds:.1f} s" if self.seconds else ""
         lines = [
             ("read", self.read, "sequences"),
-            ("accepted", self.accepted, f"{self.num_bytes:,} bytes in {self.seconds:.1f} s"),
-            ("rejected", sum(self.rejected.values()), _join_counts(self.rejected)),
+            ("accepted", self.accepted, f"{self.num_bytes:,} bytes{took}"),
+            ("rejected", self.num_rejected, _join_counts(self.rejected)),
+            *(
+                (name, self.mended[key], note)
+                for key, (name, note) in MENDINGS.items()
+                if key in self.mended
+            ),
             *(
                 (f"  {name}", split.count, f"{split.min_length} to {split.max_length} timesteps")
                 for name, split in self.splits.items()

@@ -1,8 +1,8 @@
-"""Writes shards and rejects: each file whole or not at all, the same bytes whoever writes it.
+"""Writes shards, rejects and metadata: each file whole or not at all, the same bytes each time.
 
 A writer may run twice, on a retry or as a backup: it writes a temporary file of its own and renames
 it, so that the last one replaces the first one's file by an equal one. Temporary files stand in
-`TEMPORARY_DIRECTORY`, which the launching process removes before the dataset appears.
+`TEMPORARY_DIRECTORY`, which is removed before the dataset appears.
 """
 
 from __future__ import annotations
@@ -10,25 +10,31 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import json
+import os
+import pathlib
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-import numpy as np
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.fragments import Reject, Sequence
-from padless.beam_jobs.options import PreprocessOptions
-from padless.beam_jobs.splits import Layout, order_in_shard
-from padless.pipeline.directory import ShardSummary, shard_name
-from padless.pipeline.moments import Moments, merge_moments
-from padless.pipeline.records import encode_example, frame_record
+from padless.beam_jobs.blocks import BlockReader, write_whole
+from padless.beam_jobs.layout import Layout
+from padless.beam_jobs.runs import RejectRun, Run, read_in_input_order
+from padless.pipeline.directory import REJECTS_FILE, ShardSummary, shard_name, write_metadata
+from padless.pipeline.moments import merge_moments
 
 TEMPORARY_DIRECTORY = "temporary"
-REJECTS_DIRECTORY = "rejects"
-REJECTS_FILE = "rejects-00000-of-00001.jsonl"
 MAX_EXAMPLES = 5
-_MOMENTS_CHUNK = 256  # sequences whose moments are taken at once
+
+
+class Written(NamedTuple):
+    """What is known of a file that was written: its size, and the CRC-32C of its bytes."""
+
+    num_bytes: int
+    crc32c: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,78 +57,89 @@ class RejectSummary:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DatasetWriter:
-    """Writes the data files of one dataset.
+    """Writes the files of one dataset.
 
     Attributes:
         directory: where, a directory that exists.
         name: name of the dataset, in the shards' names.
-        options: the job's options.
+        order: `"hash"` or `"input"`.
     """
 
     directory: str
     name: str
-    options: PreprocessOptions
+    order: str
+
+    @property
+    def temporary(self) -> str:
+        """Directory for blocks and for files that are not whole yet."""
+        return FileSystems.join(self.directory, TEMPORARY_DIRECTORY)
 
     def write_shard(
-        self, split: str, shard: int, sequences: Iterable[Sequence], layout: Layout
+        self, split: str, shard: int, runs: Iterable[Run], layout: Layout
     ) -> ShardSummary:
-        """Writes one shard, in the order of the options whatever the order of the sequences."""
-        ordered = sorted(sequences, key=lambda sequence: order_in_shard(sequence, self.options))
-        path = self._shard_path(split, shard, layout)
+        """Writes one shard, in the order of the job whatever the order of the runs."""
+        runs = sorted(runs, key=lambda run: run.partition)
+        chunks = read_in_input_order(runs) if self.order == "input" else _read_whole(runs)
+        name = shard_name(self.name, split, shard, layout.num_shards[split])
+        written = self.write_file(FileSystems.join(self.directory, name), chunks)
         return ShardSummary(
             split=split,
             shard=shard,
-            num_bytes=self.write_file(path, map(_encode, ordered)),
-            lengths=dict(collections.Counter(len(sequence.values) for sequence in ordered)),
-            moments=_take_moments(ordered),
+            num_bytes=written.num_bytes,
+            lengths=dict(
+                sum((collections.Counter(r.lengths) for r in runs), collections.Counter())
+            ),
+            moments=merge_moments(run.moments for run in runs),
+            crc32c=written.crc32c,
         )
 
-    def write_empty_shards(self, shards: Iterable[ShardSummary], layout: Layout) -> None:
-        """Writes the shards of the layout that no sequence was drawn for: TFDS opens them all."""
-        written = {(shard.split, shard.shard) for shard in shards}
-        for split, num_shards in layout.num_shards.items():
-            for shard in range(num_shards):
-                if (split, shard) not in written:
-                    self.write_file(self._shard_path(split, shard, layout), ())
-
-    def write_rejects(self, rejects: Iterable[Reject]) -> RejectSummary:
+    def write_rejects(self, runs: Iterable[RejectRun]) -> RejectSummary:
         """Writes the rejects, in the order of the input, one JSON line each."""
-        ordered = sorted(rejects, key=lambda reject: reject.order)
-        path = FileSystems.join(self.directory, REJECTS_DIRECTORY, REJECTS_FILE)
-        self.write_file(path, (f"{reject.to_json()}\n".encode() for reject in ordered))
-        counts = collections.Counter(reject.reason for reject in ordered)
-        examples = tuple(reject.message for reject in ordered[:MAX_EXAMPLES])
-        return RejectSummary(dict(sorted(counts.items())), examples)
+        runs = list(runs)
+        lines = read_in_input_order(runs) if runs else iter(())
+        examples = list(itertools.islice(lines, MAX_EXAMPLES))
+        path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
+        self.write_file(path, itertools.chain(examples, lines))
+        counts = sum((collections.Counter(run.counts) for run in runs), collections.Counter())
+        messages = tuple(json.loads(line)["message"] for line in examples)
+        return RejectSummary(dict(sorted(counts.items())), messages)
 
-    def write_file(self, path: str, chunks: Iterable[bytes]) -> int:
-        """Writes a temporary file and renames it; returns its size in bytes."""
-        temporary = FileSystems.join(self.directory, TEMPORARY_DIRECTORY, uuid.uuid4().hex)
-        num_bytes = 0
-        with FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            for chunk in chunks:
-                file.write(chunk)
-                num_bytes += len(chunk)
+    def write_metadata(self, shards: Iterable[ShardSummary], layout: Layout, **details) -> None:
+        """Writes the metadata files; `details` are those of `pipeline.directory.write_metadata`.
+
+        They are made on this machine, as TFDS writes to no file system of Beam's, and copied.
+        """
+        num_shards = layout.num_shards
+        with tempfile.TemporaryDirectory(prefix="padless-") as scratch:
+            # TFDS looks which shards there are, and no further.
+            shard_names = {
+                shard_name(self.name, split, shard, count)
+                for split, count in num_shards.items()
+                for shard in range(count)
+            }
+            for name in shard_names:
+                pathlib.Path(scratch, name).touch()
+            write_metadata(
+                scratch,
+                list(shards),
+                name=self.name,
+                num_shards=num_shards,
+                num_features=layout.num_features,
+                **details,
+            )
+            for name in sorted(set(os.listdir(scratch)) - shard_names):
+                data = pathlib.Path(scratch, name).read_bytes()
+                self.write_file(FileSystems.join(self.directory, name), [data])
+
+    def write_file(self, path: str, chunks: Iterable[bytes]) -> Written:
+        """Writes a temporary file and renames it."""
+        temporary = FileSystems.join(self.temporary, uuid.uuid4().hex)
+        written = Written(*write_whole(temporary, chunks))
         FileSystems.rename([temporary], [path])
-        return num_bytes
-
-    def _shard_path(self, split: str, shard: int, layout: Layout) -> str:
-        name = shard_name(self.name, split, shard, layout.num_shards[split])
-        return FileSystems.join(self.directory, name)
+        return written
 
 
-def _encode(sequence: Sequence) -> bytes:
-    return frame_record(encode_example(sequence.key, sequence.values, sequence.label))
-
-
-def _take_moments(sequences: list[Sequence]) -> Moments:
-    """Takes the moments in chunks of a fixed size, so that the digits are always the same."""
-    return merge_moments(
-        Moments.of(np.concatenate([sequence.values for sequence in chunk]))
-        for chunk in _chunk(sequences)
-    )
-
-
-def _chunk(sequences: list[Sequence]) -> Iterator[list[Sequence]]:
-    remaining = iter(sequences)
-    while chunk := list(itertools.islice(remaining, _MOMENTS_CHUNK)):
-        yield chunk
+def _read_whole(runs: Iterable[Run]) -> Iterator[bytes]:
+    with BlockReader() as reader:
+        for run in runs:
+            yield from reader.read_chunks(run.records)

@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from padless.beam_jobs import RAW_SPLIT, open_raw
+from padless.beam_jobs import RAW_SPLIT, Columns, Rules, open_raw
 from padless.pipeline.records import read_records
 
 ROWS = [("b", 1, 3, 4), ("a", 1, 1, 2)]
@@ -32,7 +32,9 @@ def test_open_raw_gives_one_split_in_the_order_of_the_input(write_csv, scratch):
 
 
 def test_open_raw_chooses_columns_by_name(write_csv):
-    with open_raw([pathlib.Path(write_csv("x.CSV", ROWS))], feature_columns=["y"]) as dataset:
+    with open_raw(
+        [pathlib.Path(write_csv("x.CSV", ROWS))], columns=Columns(features=["y"])
+    ) as dataset:
         assert dataset.feature_names == ("y",)
 
 
@@ -41,7 +43,7 @@ def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
         write_npz("x.npz", {"a": np.ones((1, 2))}),
         write_jsonl("x.jsonl", [{"key": "b", "sequence": [[1, 2]]}]),
     ]
-    with open_raw(paths, feature_columns=("key", "y")) as dataset:
+    with open_raw(paths, columns=Columns(features=("y",))) as dataset:
         assert dataset.splits[RAW_SPLIT].num_sequences == 2
 
 
@@ -66,3 +68,9 @@ def test_open_raw_skips_rejects_with_a_warning_to_its_caller(write_csv):
 def test_open_raw_takes_no_single_path():
     with pytest.raises(ValueError, match="`inputs` must be a sequence of paths"), open_raw("x.csv"):
         pass
+
+
+def test_open_raw_applies_rules(write_csv):
+    path = write_csv("x.csv", [("a", 1, 1, 1), ("a", 2, "", 1)])
+    with open_raw([path], rules=Rules(missing="drop_timestep")) as dataset:
+        assert dataset.splits[RAW_SPLIT].lengths == {1: 1}

@@ -1,0 +1,102 @@
+"""What the workers of a running job have done so far, for a line that shows it.
+
+Beam's local runners tell nothing of a job before it is done. Each worker therefore keeps its counts
+in a small file of the staging directory, and the launching process adds them up. A step that runs
+twice counts twice: the truth is in the report.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+_DIRECTORY = "progress"
+_SECONDS_BETWEEN_WRITES = 0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """What all workers have done.
+
+    Attributes:
+        read: records that were read: rows of long tables, else sequences.
+        accepted: sequences that were accepted.
+        rejected: sequences that were rejected.
+        written: sequences that stand in shards.
+        seconds: since the job began.
+    """
+
+    read: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    written: int = 0
+    seconds: float = 0.0
+
+
+class WorkerCounts:
+    """The counts of one worker.
+
+    Args:
+        temporary: directory for temporary files, on this machine, or None to count for nobody.
+    """
+
+    def __init__(self, temporary: str | None):
+        self._path = temporary and os.path.join(temporary, _DIRECTORY, uuid.uuid4().hex)
+        self._counts, self._due = collections.Counter(), 0.0
+
+    def add(self, **counts: int) -> None:
+        """Adds to the counts; writes them if they were not just written."""
+        self._counts.update(counts)
+        if self._path and time.monotonic() >= self._due:
+            self.write()
+
+    def write(self) -> None:
+        """Writes the counts; on a full disk, it is not for them to stop the job."""
+        if not self._path:
+            return
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
+                json.dump(self._counts, file)
+            os.replace(f"{self._path}.new", self._path)
+        self._due = time.monotonic() + _SECONDS_BETWEEN_WRITES
+
+
+@contextlib.contextmanager
+def watched(temporary: str, show: Callable[[Progress], None] | None) -> Iterator[None]:
+    """Shows the sum of all workers' counts, again and again, while the job runs."""
+    if show is None:
+        yield
+        return
+    started, done = time.monotonic(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_SECONDS_BETWEEN_WRITES):
+            show(read_progress(temporary, time.monotonic() - started))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def read_progress(temporary: str, seconds: float) -> Progress:
+    """Adds up what the workers have written."""
+    total = collections.Counter()
+    directory = os.path.join(temporary, _DIRECTORY)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            if not name.endswith(".new"):
+                with open(os.path.join(directory, name), encoding="utf-8") as file:
+                    total.update(json.load(file))
+    return Progress(**total, seconds=seconds)

@@ -1,0 +1,84 @@
+"""A dataset from sequences of any Beam pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apache_beam as beam
+
+from padless.beam_jobs.finish import Outcome
+from padless.beam_jobs.job import Job
+from padless.beam_jobs.options import Columns, Output, Rules
+from padless.beam_jobs.report import PreprocessReport
+from padless.beam_jobs.staging import Staging, check_output
+from padless.beam_jobs.transforms import BuildDataset, PartitionSequences
+
+
+class WriteDataset(beam.PTransform):
+    """Writes a PCollection of `(key, sequence)`, all of a job's rules applied, as a dataset.
+
+    A key is a text, UTF-8 bytes or an integer; a sequence is an array `(timesteps, features)`.
+    The dataset appears whole in the last step, or, if it fails, not at all; then its staging
+    directory stays where the pipeline's workers were stopped. Gives one `PreprocessReport`.
+
+    Args:
+        output: an `Output`, or the directory to write; the workers must share its file system.
+        rules: what is accepted.
+        feature_names: one name per feature, or None.
+        has_label: whether the elements are `(key, sequence, label)`.
+
+    Raises:
+        FileExistsError: when it is applied, if the output exists and may not be replaced.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> sequences = [("a", np.ones((3, 2))), ("b", np.ones((5, 2)))]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with beam.Pipeline("FnApiRunner") as pipeline:
+        ...         output = Output(f"{folder}/data", splits={"train": 1})
+        ...         _ = pipeline | beam.Create(sequences) | WriteDataset(output)
+        ...     from padless.pipeline import open_dataset
+        ...     open_dataset(output.directory).splits["train"].lengths
+        {3: 1, 5: 1}
+    """
+
+    def __init__(
+        self,
+        output: Output | str,
+        *,
+        rules: Rules | None = None,
+        feature_names: Sequence[str] | None = None,
+        has_label: bool = False,
+    ):
+        super().__init__()
+        self._output = output if isinstance(output, Output) else Output(output)
+        self._rules = rules or Rules()
+        self._columns = Columns(
+            features=feature_names, label="label" if has_label else None, key="key"
+        )
+        if self._output.order == "input":
+            raise ValueError("`order` must be 'hash': a PCollection has no order, got 'input'.")
+
+    def expand(self, sequences):
+        """Adds all stages."""
+        check_output(self._output)
+        staging = Staging.make(self._output)
+        job = Job.in_staging(
+            staging, rules=self._rules, columns=self._columns, splits_are_given=False
+        )
+        return (
+            sequences
+            | "PartitionSequences" >> PartitionSequences(job)
+            | "BuildDataset" >> BuildDataset(job)
+            | "Commit" >> beam.Map(_commit, staging).with_output_types(PreprocessReport)
+        )
+
+
+def _commit(outcome: Outcome, staging: Staging) -> PreprocessReport:
+    try:
+        report = outcome.result()
+        staging.commit()
+    except Exception:
+        staging.remove()
+        raise
+    return report
