@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install test proofs lint demo clean
+.PHONY: install test proofs engines lint demo clean
 
 install: $(INSTALLED)
 
@@ -21,6 +21,9 @@ test: lint
 
 proofs: install
 	$(BIN)/python -m pytest -m slow
+
+engines: install
+	$(BIN)/python -m pytest -m engine
 
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/japanese_vowels/demo.sh build/demo
