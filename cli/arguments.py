@@ -82,31 +82,68 @@ def add_tail_arguments(parser: argparse.ArgumentParser, default: str | None = No
     )
 
 
-def add_column_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the names of columns of CSV files and fields of JSON lines."""
+def add_raw_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds how raw files are read: their form, their columns, and what missing values become."""
     parser.add_argument(
-        "--key-column", default="key", metavar="K", help="CSV column or JSON field with the key"
+        "--format",
+        dest="input_format",
+        metavar="FORM",
+        help="form of the inputs (by default told by their names)",
     )
     parser.add_argument(
-        "--time-column", default="time", metavar="T", help="CSV column that orders the timesteps"
+        "--key-column", default="key", metavar="K", help="column or field with the key"
+    )
+    parser.add_argument(
+        "--time-column", default="time", metavar="T", help="column that orders the timesteps"
     )
     parser.add_argument(
         "--sequence-column",
         default="sequence",
         metavar="S",
-        help="JSON field with the list of timesteps",
+        help="field with the timesteps, where one record is one sequence",
+    )
+    parser.add_argument(
+        "--length-column",
+        default="length",
+        metavar="N",
+        help="feature of a TFRecord with the number of timesteps, where values stand flat",
     )
     parser.add_argument(
         "--label-column",
         metavar="L",
-        help="CSV column or JSON field with the label (without it there are no labels)",
+        help="column or field with the label (without it there are no labels)",
     )
     parser.add_argument(
         "--feature-columns",
         type=comma_separated,
         metavar="A,B,...",
-        help="CSV columns with the features, in order (by default all but key, time and label)",
+        help="columns with the features, in order (by default all others)",
     )
+    parser.add_argument(
+        "--missing",
+        choices=("reject", "forward_fill", "drop_timestep"),
+        default="reject",
+        help="what becomes of missing values: the sequence is rejected, the feature's last value "
+        "is taken, or the timestep is dropped",
+    )
+    parser.add_argument(
+        "--time-order",
+        choices=("sort", "reject"),
+        default="sort",
+        help="whether timesteps are sorted by time, or sequences rejected that are not",
+    )
+
+
+def columns_of(args: argparse.Namespace, **others) -> dict:
+    """Gives the arguments of `Columns` that `add_raw_arguments` has parsed, and others."""
+    return {
+        "key": args.key_column,
+        "time": args.time_column,
+        "sequence": args.sequence_column,
+        "length": args.length_column,
+        "label": args.label_column,
+        "features": args.feature_columns,
+    } | others
 
 
 def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +153,7 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a dataset directory, or raw files: long CSV, JSON lines (.jsonl), .npz",
+        help="a dataset directory, or raw files of any form that `padless preprocess` reads",
     )
     parser.add_argument("--output", required=True, metavar="FILE.parquet", help="file to write")
     parser.add_argument(
@@ -130,7 +167,7 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the other sequences where raw input holds some that must be refused",
     )
-    add_column_arguments(parser)
+    add_raw_arguments(parser)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
@@ -145,6 +182,18 @@ def seconds_of_a_batch(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be three numbers A,B,C, got {text!r}") from None
     return per_batch, in_a_row, computed
+
+
+def count_or_share(text: str) -> int | float:
+    """Parses `10`, or `0.01` or `1%` as a share."""
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be a count such as 10 or a share such as 1%, got {text!r}"
+        ) from None
 
 
 def shares(text: str) -> dict[str, float]:

@@ -10,14 +10,19 @@ import time
 import warnings
 from collections.abc import Iterator
 
+from padless.cli.arguments import columns_of
 from padless.cli.progress import progress_of
 
-COLUMN_OPTIONS = {
+RAW_OPTIONS = {
+    "input_format": None,
     "key_column": "key",
     "time_column": "time",
     "sequence_column": "sequence",
+    "length_column": "length",
     "label_column": None,
     "feature_columns": None,
+    "missing": "reject",
+    "time_order": "sort",
 }
 
 
@@ -54,12 +59,16 @@ def _check_usage(args: argparse.Namespace) -> bool:
     if is_raw and args.split:
         args.parser.error(f"--split goes with a dataset directory, got {args.split} and raw files")
     if not is_raw:
-        given = [name for name, default in COLUMN_OPTIONS.items() if getattr(args, name) != default]
+        given = [name for name, default in RAW_OPTIONS.items() if getattr(args, name) != default]
         given += ["skip_rejects"] if args.skip_rejects else []
         if given:
-            shown = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            shown = ", ".join(map(_as_option, given))
             args.parser.error(f"{shown} goes with raw files, got the dataset {args.inputs[0]}")
     return is_raw
+
+
+def _as_option(name: str) -> str:
+    return "--format" if name == "input_format" else f"--{name.replace('_', '-')}"
 
 
 def _opened(args: argparse.Namespace, is_raw: bool):
@@ -69,13 +78,18 @@ def _opened(args: argparse.Namespace, is_raw: bool):
 
     if not is_raw:
         return contextlib.nullcontext(open_dataset(args.inputs[0]))
-    from padless.beam_jobs import open_raw
+    from padless.beam_jobs import Columns, Rules, open_raw
 
-    columns = {name: getattr(args, name) for name in COLUMN_OPTIONS}
-    if columns["feature_columns"] is None:
-        # Columns by the names that the run was trained on, whatever else stands in the file.
-        columns["feature_columns"] = read_config(args.run_directory)["feature_names"]
-    return _rejects_shown(open_raw(args.inputs, **columns, skip_rejects=args.skip_rejects))
+    # Columns by the names that the run was trained on, whatever else stands in the file.
+    features = args.feature_columns or read_config(args.run_directory)["feature_names"]
+    raw = open_raw(
+        args.inputs,
+        columns=Columns(**columns_of(args, features=features)),
+        rules=Rules(missing=args.missing, time_order=args.time_order),
+        input_format=args.input_format,
+        skip_rejects=args.skip_rejects,
+    )
+    return _rejects_shown(raw)
 
 
 @contextlib.contextmanager

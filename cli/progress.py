@@ -1,9 +1,17 @@
-"""Progress of long work, on the terminal only."""
+"""Progress of long work, on standard error."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from padless.beam_jobs import Progress
+
+_QUIET_SECONDS = 3  # a short job shows no progress
+_SECONDS_BETWEEN_LINES = 60  # where no terminal overwrites the line
 
 
 def progress_of(unit: str) -> Callable[[int, int], None]:
@@ -16,3 +24,41 @@ def progress_of(unit: str) -> Callable[[int, int], None]:
             print(f"\r{done:,} of {total:,} {unit}", end=end, file=sys.stderr, flush=True)
 
     return show
+
+
+class JobProgress:
+    """Shows how far a Beam job is: one line on a terminal, else a line a minute."""
+
+    def __init__(self):
+        self._is_terminal, self._shown = sys.stderr.isatty(), ""
+        self._due = time.monotonic() + (
+            _QUIET_SECONDS if self._is_terminal else _SECONDS_BETWEEN_LINES
+        )
+
+    def __enter__(self) -> JobProgress:
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._is_terminal and self._shown:
+            print(f"\r{' ' * len(self._shown)}\r", end="", file=sys.stderr, flush=True)
+
+    def show(self, progress: Progress) -> None:
+        """Shows the line, if it is time to."""
+        if time.monotonic() < self._due:
+            return
+        line = _describe(progress)
+        if self._is_terminal:
+            print(f"\r{line:<{len(self._shown)}}", end="", file=sys.stderr, flush=True)
+        else:
+            self._due = time.monotonic() + _SECONDS_BETWEEN_LINES
+            print(line, file=sys.stderr, flush=True)
+        self._shown = line
+
+
+def _describe(progress: Progress) -> str:
+    rate = progress.read / max(progress.seconds, 1e-9)
+    return (
+        f"{progress.seconds:.0f} s: read {progress.read:,} records ({rate:,.0f}/s), "
+        f"accepted {progress.accepted:,} sequences, rejected {progress.rejected:,}, "
+        f"written {progress.written:,}"
+    )

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from padless.beam_jobs import PreprocessOptions, preprocess
+from padless.beam_jobs import Columns, Output, PreprocessOptions, preprocess
 from padless.pipeline import open_dataset
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -30,9 +30,8 @@ def vowels(tmp_path_factory):
     report = preprocess(
         PreprocessOptions(
             inputs=(EXAMPLES / "japanese_vowels" / "train.csv",),
-            output=output,
-            label_column="speaker",
-            splits={"train": 0.8, "validation": 0.2},
+            output=Output(output, splits={"train": 0.8, "validation": 0.2}),
+            columns=Columns(label="speaker"),
         )
     )
     assert report.accepted == report.read == 270

@@ -43,10 +43,10 @@ def test_preprocess_fails_and_leaves_nothing(call, tmp_path, content, message):
     [
         ("bad,0,1\n", "line 4, key 'bad': a row must hold 4 cells as the header does, got 3."),
         ("bad,0,1,one\n", "line 4, key 'bad': column 'y' must hold a number, got 'one'."),
-        ("bad,0,1,nan\n", "line 4, key 'bad': column 'y' must be finite as float32, got nan."),
+        ("bad,0,1,nan\n", "line 4, key 'bad': column 'y' must hold a number, it is missing."),
         ("bad,0,1,1e39\n", "line 4, key 'bad': column 'y' must be finite as float32, got 1e+39."),
         ("bad,soon,1,2\n", "line 4, key 'bad': the time must be"),
-        ("bad,7,1,2\nbad,7,1,2\n", "key 'bad': a time must stand in one row of a key, got 7"),
+        ("bad,7,1,2\nbad,7,1,2\n", "key 'bad': a time must stand in one timestep of a key, got 7"),
         (",0,1,2\n", "line 4: the key must not be empty"),
     ],
 )
@@ -65,7 +65,8 @@ def test_preprocess_counts_what_it_refuses(call, tmp_path, lines, message):
         ('{"key": "b", "sequence": []}', "line 2, key 'b': a sequence must have a timestep"),
         ('{"key": "b", "sequence": [[1]]}', "key 'b': a timestep must hold 2 values"),
         ('{"key": "b", "sequence": [[1, "2"]]}', "line 2, key 'b'"),
-        ('{"key": "b", "sequence": [[1, NaN]]}', "key 'b': timestep 0, feature 1 must be finite"),
+        ('{"key": "b", "sequence": [[1, NaN]]}', "feature 1 must hold a number, it is missing"),
+        ('{"key": "b", "sequence": [[1, 1e39]]}', "timestep 0, feature 1 must be finite"),
         ('{"key": "b"', "line 2: the line must be JSON"),
     ],
 )
@@ -144,7 +145,7 @@ def test_inference_stops_at_rejects_unless_told_to_skip_them(call, trained, tmp_
     failed = call(*argv)
     assert failed.code == 1
     assert "or `skip_rejects` be set" in failed.err
-    assert "key 'bad': column 'y' must hold a number, got ''" in failed.err
+    assert "key 'bad': column 'y' must hold a number, it is missing" in failed.err
     assert not output.exists()
     skipped = call(*argv, "--skip-rejects")
     assert skipped.code == 0

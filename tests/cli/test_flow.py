@@ -172,7 +172,7 @@ def test_out_of_memory_is_answered(call, trained, tmp_path):
     # 20,000 units need 6.4 GB for one matrix: more than the limit leaves.
     limited = (
         "import resource, sys; from padless.cli.main import main; "
-        "from padless.cli.tensorflow_start import start_tensorflow; start_tensorflow(); "
+        "from padless.pipeline.tensorflow_start import start_tensorflow; start_tensorflow(); "
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**31,) * 2); sys.exit(main())"
     )
