@@ -12,6 +12,8 @@ from padless.pipeline.directory import SequenceDataset, Split, open_dataset, ope
 from padless.pipeline.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.plan import BatchPlan, plan_batches, plan_frontier
 from padless.pipeline.records import RecordFormat
+from padless.pipeline.verify import verify_dataset
+from padless.pipeline.verify_report import VerifyReport
 
 _NEED_TENSORFLOW = {
     "Shuffle": "padless.pipeline.grouping",
@@ -29,6 +31,7 @@ __all__ = [
     "Shuffle",
     "Split",
     "StepOrder",
+    "VerifyReport",
     "equal_length_batches",
     "measure_order",
     "open_dataset",
@@ -36,6 +39,7 @@ __all__ = [
     "plan_batches",
     "plan_frontier",
     "replica_batches",
+    "verify_dataset",
 ]
 
 

@@ -1,0 +1,27 @@
+"""`padless verify`: every record of a dataset against its CRCs, its contract and the metadata."""
+
+from __future__ import annotations
+
+import argparse
+
+from padless.cli.progress import progress_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="name every fault (by default the first of each file, 20 in all; all are counted)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; returns 1 if there is a fault."""
+    from padless.pipeline import verify_dataset
+
+    limit = {"faults_per_file": None} if args.all else {}
+    report = verify_dataset(args.dataset, progress=progress_of("MiB"), **limit)
+    print(report.describe() if args.all else report)
+    return 0 if report.ok else 1
