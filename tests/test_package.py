@@ -162,6 +162,7 @@ def test_wheel_brings_the_command(installed, users_folder):
     [
         ("padless.pipeline", ("tensorflow", "apache_beam")),
         ("padless.beam_jobs", ("tensorflow",)),
+        ("padless.beam_jobs.inputs", ("tensorflow", "tensorflow_datasets")),
     ],
 )
 def test_import_leaves_out_what_it_does_not_need(run_installed, module, heavy):
