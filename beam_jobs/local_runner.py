@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import shlex
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -44,11 +45,24 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
     direct = options.view_as(DirectOptions)
     num_workers = len(os.sched_getaffinity(0))
     is_chosen = direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory"
-    if is_chosen or num_workers == 1 or num_bytes < _BYTES_WORTH_WORKERS:
+    is_small = num_workers == 1 or num_bytes < _BYTES_WORTH_WORKERS
+    if is_chosen or is_small or not _reaches_itself():
         return FnApiRunner()
     direct.direct_num_workers = num_workers
     command = f"exec {shlex.quote(sys.executable)} -m padless.beam_jobs.local_worker"
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
+
+
+def _reaches_itself() -> bool:
+    """Tells whether processes of this machine can connect; in some sandboxes they wait for ever."""
+    try:
+        with (
+            socket.create_server(("localhost", 0)) as server,
+            socket.create_connection(server.getsockname()[:2], timeout=1),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
