@@ -54,9 +54,13 @@ class Assembler:
         """
         units = _list_units(fragments)
         tally = collections.Counter(read=len(units))
-        if len(units) == 1:
-            return Assembled(self._assemble_unit(key, units[0], tally), tally)
-        return Assembled(list(_refuse_duplicates(key, units)), tally)
+        if len(units) > 1:
+            return Assembled(list(_refuse_duplicates(key, units)), tally)
+        mended = collections.Counter()
+        results = self._assemble_unit(key, units[0], mended)
+        if any(isinstance(result, Sequence) for result in results):
+            tally += mended  # what was done to a sequence that is refused shows nowhere
+        return Assembled(results, tally)
 
     def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
         if refused := _first_fault(key, unit):

@@ -15,10 +15,9 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 import google_crc32c
-from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.files import open_bytes
+from padless.beam_jobs.files import create_bytes, open_bytes
 
 _INLINE_BYTES = 1024
 _MAX_OPEN_FILES = 128  # systems give a process 1,024, or 256
@@ -66,7 +65,7 @@ def write_whole(path: str, chunks: Iterable[bytes]) -> tuple[int, int]:
     """Writes a file, or leaves none; returns its size and the CRC-32C of its bytes."""
     num_bytes = crc32c = 0
     try:
-        with FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+        with create_bytes(path) as file:
             for chunk in chunks:
                 file.write(chunk)
                 num_bytes += len(chunk)

@@ -24,6 +24,17 @@ def open_bytes(path: str) -> BinaryIO:
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
+def create_bytes(path: str) -> BinaryIO:
+    """Creates a file to write, never compressed, in a directory that exists.
+
+    Beam itself would make the directory: a worker that outlives its job, by a moment, must not make
+    that of the job again.
+    """
+    if FileSystems.get_scheme(path) is None:
+        return open(path, "wb")
+    return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
 @contextlib.contextmanager
 def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
     """Opens a UTF-8 text, with or without a byte order mark, plain or compressed by gzip.

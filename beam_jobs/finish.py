@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.files import open_bytes
+from padless.beam_jobs.files import create_bytes, open_bytes
 from padless.beam_jobs.job import Job
 from padless.beam_jobs.layout import Layout
 from padless.beam_jobs.report import PreprocessReport
@@ -93,7 +93,7 @@ def write_outcome(outcome: Outcome, temporary: str) -> None:
     """Writes the outcome where the launching process finds it, on a full disk too."""
     content = {"failure": outcome.failure, "report": outcome.report and outcome.report.to_json()}
     free_reserve(temporary)
-    with FileSystems.create(FileSystems.join(temporary, _OUTCOME_FILE)) as file:
+    with create_bytes(FileSystems.join(temporary, _OUTCOME_FILE)) as file:
         file.write(json.dumps(content).encode())
 
 

@@ -6,7 +6,9 @@ import _thread
 import contextlib
 import logging
 import os
+import pathlib
 import shlex
+import signal
 import socket
 import sys
 import threading
@@ -28,6 +30,7 @@ _DROPPED = {
         "direct_num_workers is not equal to 1" in record.getMessage()
     ),
 }
+_WORKER_MODULE = "padless.beam_jobs.local_worker"
 _WORKER_THREAD = "run_worker"  # Beam's, which waits for a worker process and raises if it fails
 
 
@@ -49,7 +52,7 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
     if is_chosen or is_small or not _reaches_itself():
         return FnApiRunner()
     direct.direct_num_workers = num_workers
-    command = f"exec {shlex.quote(sys.executable)} -m padless.beam_jobs.local_worker"
+    command = f"exec {shlex.quote(sys.executable)} -m {_WORKER_MODULE}"
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
 
 
@@ -79,6 +82,7 @@ def worker_deaths_raised() -> Iterator[None]:
             others(args)
         elif not died:
             died.append(args.exc_value)
+            _kill_workers()  # none is of use without the other, and all are waited for
             _thread.interrupt_main()
 
     threading.excepthook = notice
@@ -93,6 +97,14 @@ def worker_deaths_raised() -> Iterator[None]:
         ) from error
     finally:
         threading.excepthook = others
+
+
+def _kill_workers() -> None:
+    for path in pathlib.Path("/proc/self/task").glob("*/children"):
+        for child in path.read_text().split():
+            with contextlib.suppress(OSError):
+                if _WORKER_MODULE.encode() in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(int(child), signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -62,7 +62,9 @@ class WorkerCounts:
         if not self._path:
             return
         with contextlib.suppress(OSError):
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            # Not with its parents: a worker must not make the directory of an ended job again.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.dirname(self._path))
             with open(f"{self._path}.new", "w", encoding="utf-8") as file:
                 json.dump(self._counts, file)
             os.replace(f"{self._path}.new", self._path)
@@ -88,6 +90,7 @@ def watched(temporary: str, show: Callable[[Progress], None] | None) -> Iterator
     finally:
         done.set()
         thread.join()
+        show(read_progress(temporary, time.monotonic() - started))
 
 
 def read_progress(temporary: str, seconds: float) -> Progress:

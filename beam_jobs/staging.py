@@ -25,6 +25,7 @@ from padless.beam_jobs.writer import TEMPORARY_DIRECTORY
 from padless.pipeline.directory import PROVENANCE_FILE, REJECTS_FILE
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
+_TOKEN_DIGITS = 8  # hexadecimal, behind those
 _LOCK_FILE = "lock"
 _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
@@ -73,13 +74,15 @@ class Staging:
         """Makes one under a name of its own, and removes what jobs left that were killed.
 
         Raises:
+            FileExistsError: if a dataset that may not be replaced is back where a job left none.
             OSError: if there is no room for it.
         """
         place = output.directory.rstrip("/")
         if is_local(place):
             place = os.path.abspath(place)
             _sweep(place)
-        staging = cls(output, f"{place}{_INCOMPLETE}{secrets.token_hex(4)}")
+            check_output(output)  # again, as a dataset may be back in its place
+        staging = cls(output, f"{place}{_INCOMPLETE}{_draw_token()}")
         try:
             staging._fill()
         except BaseException:
@@ -115,10 +118,9 @@ class Staging:
     def remove(self) -> None:
         """Removes the directory, if it is there."""
         if is_local(self.directory):
-            shutil.rmtree(self.directory, ignore_errors=True)
+            _remove_at_once(self.directory)
         else:
-            with contextlib.suppress(BeamIOError):
-                FileSystems.delete([self.directory])
+            _delete_tree(self.directory)
 
     def commit(self) -> None:
         """Makes the dataset appear, in place of the one that it may replace.
@@ -131,8 +133,9 @@ class Staging:
             shutil.rmtree(self.temporary)
             _replace(self.directory, os.path.abspath(self.output.directory))
         else:
-            _delete(self.temporary)
+            _delete_tree(self.temporary)
             _move_files(self.directory, self.output.directory)
+            _delete_tree(self.directory)
 
 
 def free_reserve(temporary: str) -> None:
@@ -140,10 +143,14 @@ def free_reserve(temporary: str) -> None:
     _delete(FileSystems.join(temporary, _RESERVE_FILE))
 
 
+def _draw_token() -> str:
+    return secrets.token_hex(_TOKEN_DIGITS // 2)
+
+
 def _replace(staging: str, output: str) -> None:
     if not os.path.lexists(output):
         return os.rename(staging, output)
-    old = f"{output}{_REPLACED}{secrets.token_hex(4)}"
+    old = f"{output}{_REPLACED}{_draw_token()}"
     os.rename(output, old)
     try:
         os.rename(staging, output)
@@ -156,16 +163,27 @@ def _replace(staging: str, output: str) -> None:
 def _move_files(staging: str, output: str) -> None:
     if _exists(output):
         _delete(FileSystems.join(output, _LAST_FILE))
-        _delete(output)
-    (found,) = FileSystems.match([FileSystems.join(staging, "**")])
-    paths = [metadata.path for metadata in found.metadata_list]
+        _delete_tree(output)
+    paths = _list_tree(staging)
     for path in sorted(paths, key=lambda path: (path.endswith(f"/{_LAST_FILE}"), path)):
         relative = path.removeprefix(staging).lstrip("/")
         FileSystems.rename([path], [FileSystems.join(output, *relative.split("/"))])
 
 
+def _list_tree(path: str) -> list[str]:
+    (found,) = FileSystems.match([FileSystems.join(path, "**")])
+    return [metadata.path for metadata in found.metadata_list]
+
+
+def _delete_tree(path: str) -> None:
+    """Deletes what stands below a path, by file: an object store has no directory to delete."""
+    for file in _list_tree(path):
+        _delete(file)
+    _delete(path)
+
+
 def _delete(path: str) -> None:
-    with contextlib.suppress(BeamIOError):  # object stores have no directories to delete
+    with contextlib.suppress(BeamIOError):
         FileSystems.delete([path])
 
 
@@ -192,12 +210,24 @@ def _sweep(output: str) -> None:
     """Removes staging directories of killed jobs, and ends a replacement that was cut short."""
     for directory in glob.glob(f"{glob.escape(output)}{_INCOMPLETE}*"):
         if _is_abandoned(directory):
-            shutil.rmtree(directory, ignore_errors=True)
-    for directory in glob.glob(f"{glob.escape(output)}{_REPLACED}*"):
+            _remove_at_once(directory)
+    for directory in glob.glob(f"{glob.escape(output)}{_REPLACED}{'[0-9a-f]' * _TOKEN_DIGITS}"):
+        if not _is_dataset(directory):  # but a user's own, whatever its name
+            continue
         if os.path.lexists(output):
             shutil.rmtree(directory, ignore_errors=True)
-        elif _is_dataset(directory):
+        else:
             os.rename(directory, output)
+
+
+def _remove_at_once(directory: str) -> None:
+    """Removes a directory under another name, as workers may still write where they know it."""
+    doomed = f"{directory.partition(_INCOMPLETE)[0]}{_INCOMPLETE}{_draw_token()}"
+    try:
+        os.rename(directory, doomed)
+    except OSError:  # it is gone, or there is no room for another name
+        doomed = directory
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _is_abandoned(directory: str) -> bool:

@@ -161,6 +161,11 @@ def test_missing_values_that_cannot_be_dealt_with_refuse(policy, values, reason,
     assert reject.rule.startswith(rule)
 
 
+def test_what_was_done_to_a_sequence_that_is_refused_is_not_counted():
+    rules = {"missing": "forward_fill", "min_length": 9}
+    assert tally(b"a", [whole(1, HOLES)], **rules) == {"read": 1}
+
+
 def test_missing_values_are_filled_in_the_order_of_time():
     parts = whole(1, [[NAN], [7]], times=np.array([2, 1]))
     (result,) = assemble(b"a", [parts], missing="forward_fill")

@@ -5,6 +5,8 @@ import os
 import pytest
 
 from padless.beam_jobs import Output, preprocess
+from padless.beam_jobs.blocks import write_blocks
+from padless.beam_jobs.progress import WorkerCounts
 from padless.beam_jobs.staging import Staging, check_output
 
 
@@ -101,8 +103,24 @@ def test_a_replacement_that_was_cut_short_is_undone_by_the_next_job(
     write_dataset, output, tmp_path
 ):
     write_dataset(1, splits={"train": 1})
-    os.rename(tmp_path / "out", tmp_path / "out.replaced-0123")
-    Staging.make(output).remove()
+    os.rename(tmp_path / "out", tmp_path / "out.replaced-01234567")
+    check_output(output)
+    with pytest.raises(FileExistsError, match="the output must not exist"):
+        Staging.make(output)
     assert read_mean(tmp_path / "out") == "1.0"
-    with pytest.raises(FileExistsError):
-        check_output(output)
+
+
+def test_a_directory_that_is_like_a_replaced_one_is_left_alone(write_dataset, tmp_path):
+    (tmp_path / "out.replaced-01234567").mkdir()
+    write_dataset(1)
+    assert (tmp_path / "out.replaced-01234567").exists()
+
+
+def test_a_worker_that_outlives_its_job_does_not_make_its_directory_again(output, tmp_path):
+    staging = Staging.make(output)
+    counts = WorkerCounts(staging.temporary)
+    staging.remove()
+    counts.add(read=1)
+    with pytest.raises(FileNotFoundError):
+        write_blocks(staging.temporary, [bytes(5000)])
+    assert os.listdir(tmp_path) == []
