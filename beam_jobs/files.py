@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import gzip
 import io
 import os
@@ -78,10 +79,18 @@ def expand_glob(pattern: str) -> list[str]:
     """
     if not _GLOB_CHARACTERS & set(pattern) or FileSystems.exists(pattern):
         return [pattern]
-    (match,) = FileSystems.match([pattern])
-    if not match.metadata_list:
+    paths = _match(pattern)
+    if not paths:
         raise FileNotFoundError(f"{pattern}: must match at least one input file, it matches none.")
-    return sorted(metadata.path for metadata in match.metadata_list)
+    return sorted(paths)
+
+
+def _match(pattern: str) -> list[str]:
+    if FileSystems.get_scheme(pattern) is None:
+        # Beam's own finds nothing by "*.csv", and else walks through all that is below.
+        return list(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
+    (match,) = FileSystems.match([pattern])
+    return [metadata.path for metadata in match.metadata_list]
 
 
 def check_no_directory(path: str) -> None:

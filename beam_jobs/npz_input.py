@@ -7,6 +7,8 @@ The members are read by `zipfile` and `numpy.lib.format`: `NpzFile["x"]` takes `
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import textwrap
 import zipfile
 import zlib
@@ -31,8 +33,8 @@ _SUFFIX = ".npy"
 # A bad checksum or stream; a cut member; an encrypted member; an unknown compression; a member that
 # is said to begin before the file.
 _DAMAGES = (
-    *(zipfile.BadZipFile, zlib.error, EOFError),
-    *(RuntimeError, NotImplementedError, OSError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, NotImplementedError, OSError, ValueError, OverflowError),
 )
 
 
@@ -95,7 +97,7 @@ def _parse_array(name: str, data: bytes) -> np.ndarray:
         )
     try:
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:  # the header may claim any size
+    except Exception as error:  # NumPy passes on what Python's own parser says of a header
         raise RefusalError(
             "bad_array",
             f"a member must be an array of numbers that needs no unpickling: "

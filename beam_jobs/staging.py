@@ -29,6 +29,7 @@ _TOKEN_DIGITS = 8  # hexadecimal, behind those
 _LOCK_FILE = "lock"
 _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
+_REJECTS_DIRECTORY = REJECTS_FILE.partition("/")[0]
 _LAST_FILE = "dataset_info.json"  # neither TFDS nor padless opens a directory without it
 
 
@@ -91,7 +92,7 @@ class Staging:
         return staging
 
     def _fill(self) -> None:
-        for name in (TEMPORARY_DIRECTORY, REJECTS_FILE.partition("/")[0]):
+        for name in (TEMPORARY_DIRECTORY, _REJECTS_DIRECTORY):
             FileSystems.mkdirs(FileSystems.join(self.directory, name))
         with FileSystems.create(FileSystems.join(self.temporary, _RESERVE_FILE)) as file:
             file.write(bytes(_RESERVE_BYTES))
@@ -164,6 +165,9 @@ def _move_files(staging: str, output: str) -> None:
     if _exists(output):
         _delete(FileSystems.join(output, _LAST_FILE))
         _delete_tree(output)
+    for directory in (output, FileSystems.join(output, _REJECTS_DIRECTORY)):
+        with contextlib.suppress(OSError):  # that it is there
+            FileSystems.mkdirs(directory)  # HDFS renames no file into no directory
     paths = _list_tree(staging)
     for path in sorted(paths, key=lambda path: (path.endswith(f"/{_LAST_FILE}"), path)):
         relative = path.removeprefix(staging).lstrip("/")

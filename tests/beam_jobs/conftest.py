@@ -2,12 +2,17 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
+import pathlib
+import types
 
 import numpy as np
 import pytest
 
-from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
+from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules, preprocess
+from padless.pipeline.directory import open_dataset
+from padless.pipeline.records import read_records
 
 
 @pytest.fixture
@@ -78,3 +83,76 @@ def long_rows(sequences):
         for time, values in enumerate(sequence)
     ]
     return [rows[i] for i in np.random.default_rng(8).permutation(len(rows))]
+
+
+@pytest.fixture(scope="session")
+def read_split():
+    """Reads a split with TensorFlow's own protocol buffers: key -> (values, labels)."""
+    import tensorflow as tf
+
+    def read(split):
+        content = {}
+        for file in split.files:
+            for record in read_records(file):
+                feature = tf.train.Example.FromString(record).features.feature
+                (length,) = feature["length"].int64_list.value
+                values = np.array(feature["sequence"].float_list.value, np.float32)
+                content[feature["key"].bytes_list.value[0].decode()] = (
+                    values.reshape(length, -1),
+                    [value.decode() for value in feature["label"].bytes_list.value],
+                )
+        return content
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def read_all(read_split):
+    """Reads all splits of a directory as one."""
+
+    def read(directory):
+        splits = map(read_split, open_dataset(directory).splits.values())
+        return {key: value for split in splits for key, value in split.items()}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def read_rejects():
+    def read(directory):
+        path = pathlib.Path(directory) / "rejects" / "rejects-00000-of-00001.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def digest():
+    """Gives the hash of every file below a directory."""
+
+    def take(directory):
+        directory = pathlib.Path(directory)
+        return {
+            str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in directory.rglob("*")
+            if path.is_file()
+        }
+
+    return take
+
+
+@pytest.fixture
+def run_job(make_options, read_split, read_rejects):
+    """Runs a job; gives its report, splits `{name: {key: (values, labels)}}` and rejects."""
+
+    def run(*inputs, columns=None, rules=None, **options):
+        options = make_options(*inputs, **columns or {}, **rules or {}, **options)
+        report = preprocess(options)
+        dataset = open_dataset(options.output.directory)
+        return types.SimpleNamespace(
+            report=report,
+            splits={name: read_split(split) for name, split in dataset.splits.items()},
+            rejects=read_rejects(options.output.directory),
+        )
+
+    return run
