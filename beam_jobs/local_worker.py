@@ -5,9 +5,13 @@ Run by `padless.beam_jobs.local_runner` as `python -m padless.beam_jobs.local_wo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
+import threading
+
+import grpc
 
 from padless.beam_jobs import _beam  # noqa: F401, first of all: it imports Beam quietly
 
@@ -17,9 +21,17 @@ def main() -> None:
     from apache_beam.runners.worker import sdk_worker_main
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.excepthook = _report_thread
     # What is worth knowing reaches the runner over its own channel, and there the exception.
     logging.getLogger().addHandler(logging.NullHandler())
-    sdk_worker_main.main(sys.argv)
+    # Where the runner is gone, as after Ctrl-C, nobody is there to be told.
+    with contextlib.suppress(grpc.RpcError):
+        sdk_worker_main.main(sys.argv)
+
+
+def _report_thread(args: threading.ExceptHookArgs) -> None:
+    if not issubclass(args.exc_type, grpc.RpcError):
+        threading.__excepthook__(args)
 
 
 if __name__ == "__main__":
