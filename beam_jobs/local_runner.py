@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import logging
 import os
@@ -83,7 +82,8 @@ def worker_deaths_raised() -> Iterator[None]:
         elif not died:
             died.append(args.exc_value)
             _kill_workers()  # none is of use without the other, and all are waited for
-            _thread.interrupt_main()
+            # A real signal: `_thread.interrupt_main` does not end a wait for a lock.
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     threading.excepthook = notice
     try:

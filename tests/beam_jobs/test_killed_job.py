@@ -116,7 +116,6 @@ def test_an_interrupted_job_with_workers_ends_in_one_line_and_leaves_nothing(raw
     assert {path.name for path in tmp_path.iterdir()} == {f"{i}.csv" for i in range(4)}
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_job_with_an_error(raw, tmp_path):
     process = start(raw, tmp_path / "out")
     wait_until(lambda: count_staged(tmp_path) >= 5)
