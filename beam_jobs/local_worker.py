@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import sys
-import threading
 
 import grpc
 
@@ -17,21 +17,22 @@ from padless.beam_jobs import _beam  # noqa: F401, first of all: it imports Beam
 
 
 def main() -> None:
-    """Works until the runner has no more work, or is gone."""
+    """Works until the runner has no more work, or is gone.
+
+    `PADLESS_TRACEBACK=1` in the environment shows what Beam prints beside what it sends.
+    """
     from apache_beam.runners.worker import sdk_worker_main
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.excepthook = _report_thread
     # What is worth knowing reaches the runner over its own channel, and there the exception.
     logging.getLogger().addHandler(logging.NullHandler())
-    # Where the runner is gone, as after Ctrl-C, nobody is there to be told.
-    with contextlib.suppress(grpc.RpcError):
+    with contextlib.ExitStack() as stack:
+        if not os.environ.get("PADLESS_TRACEBACK"):
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        # Where the runner is gone, as after Ctrl-C, nobody is there to be told.
+        stack.enter_context(contextlib.suppress(grpc.RpcError))
         sdk_worker_main.main(sys.argv)
-
-
-def _report_thread(args: threading.ExceptHookArgs) -> None:
-    if not issubclass(args.exc_type, grpc.RpcError):
-        threading.__excepthook__(args)
 
 
 if __name__ == "__main__":
