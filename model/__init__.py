@@ -1,6 +1,8 @@
 """The dynamic-repeat autoencoder, its trainer and its use on sequences."""
 
-from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.alignment import ALIGNMENTS
+from padless.model.architecture import Architecture
+from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.inference import Inference, write_parquet
 from padless.model.layers import DynamicRepeat, ReplicaDropout, Standardize
 from padless.model.options import TrainingOptions
@@ -15,6 +17,7 @@ from padless.model.trainer import Trainer
 from padless.model.training import TrainingReport, train
 
 __all__ = [
+    "ALIGNMENTS",
     "Architecture",
     "DynamicRepeat",
     "FusedLSTM",

@@ -8,44 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
-from padless.model.recurrent import CELLS, Recurrent
+from padless.model.recurrent import Recurrent, turn
 from padless.pipeline.moments import Moments
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Architecture:
-    """What the autoencoder is built of.
-
-    Attributes:
-        latent_size: values in an embedding.
-        units: size of the state of each recurrent layer, in encoder and decoder.
-        layers: recurrent layers in the encoder, and as many in the decoder.
-        cell: `"lstm"` or `"gru"`.
-        bidirectional: whether the encoder also reads each sequence from its end.
-        dropout: share of the inputs of each recurrent layer dropped in training.
-
-    Raises:
-        ValueError: if a size is below 1, the cell is unknown, or `dropout` is not in [0, 1).
-    """
-
-    latent_size: int = 32
-    units: int = 64
-    layers: int = 1
-    cell: str = "lstm"
-    bidirectional: bool = False
-    dropout: float = 0.0
-
-    def __post_init__(self):
-        for name in ("latent_size", "units", "layers"):
-            if (value := getattr(self, name)) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        if self.cell not in CELLS:
-            raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {self.cell!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
+# Vectors in the state of a recurrent layer.
+_STATES = {"lstm": 2, "gru": 1}
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -65,6 +35,8 @@ class SequenceAutoencoder(keras.Model):
         mean: mean of each feature `(features,)` in raw units; 0 if None.
         variance: variance of each feature `(features,)`; 1 if None. A feature whose variance is 0
             is only centred, as there is no scale to divide it by.
+        longest: timesteps that the alignment `padded` pads every sequence to; the others do not
+            need it.
         kwargs: `name`, and `dtype`: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`, or a
             policy of that name; Keras' global policy if None.
 
@@ -78,18 +50,33 @@ class SequenceAutoencoder(keras.Model):
         The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 behind the length.
 
     Raises:
-        ValueError: if `dtype` is another policy.
+        ValueError: if `dtype` is another policy, or the alignment needs `longest`.
+        tf.errors.InvalidArgumentError: when called, if a sequence is longer than `longest`.
     """
 
-    def __init__(self, num_features, architecture=None, mean=None, variance=None, **kwargs):
+    def __init__(
+        self,
+        num_features,
+        architecture=None,
+        mean=None,
+        variance=None,
+        longest=None,
+        **kwargs,
+    ):
         # Raw values can lie outside the range of float16: they are cast when standardized.
         super().__init__(autocast=False, **kwargs)
         if (precision := self.dtype_policy.name) not in PRECISIONS:
             raise ValueError(f"`dtype` must be one of {PRECISIONS}, got {precision!r}.")
         if not isinstance(architecture, Architecture):
             architecture = Architecture(**(architecture or {}))
+        self.alignment = architecture.align()
+        if self.alignment.counts_padding and longest is None:
+            raise ValueError(
+                f"`longest` must be given for the alignment {architecture.alignment!r}, got None."
+            )
         self.num_features = num_features
         self.architecture = architecture
+        self.longest = longest
         self.mean = [0.0] * num_features if mean is None else np.asarray(mean).tolist()
         self.variance = [1.0] * num_features if variance is None else np.asarray(variance).tolist()
         whole = {"dtype": "float32"}
@@ -97,9 +84,21 @@ class SequenceAutoencoder(keras.Model):
         self.encoder = _encoder(architecture, self.dtype_policy)
         self.latent = keras.layers.Dense(architecture.latent_size, name="latent", **whole)
         self.repeat = DynamicRepeat(name="repeat", **whole)
-        self.decoder = _decoder(architecture, self.dtype_policy)
+        self.decoder = _decoder(architecture, num_features, self.dtype_policy)
+        self.initial_state = [
+            keras.layers.Dense(
+                _STATES[architecture.cell] * layer.units,
+                activation="tanh",
+                name=f"initial_state_{i}",
+                **whole,
+            )
+            for i, layer in enumerate(self.decoder)
+            if architecture.initial_state
+        ]
         # An LSTM as last layer could only give values between -1 and 1: the head is linear.
-        self.head = keras.layers.Dense(num_features, name="head", **whole)
+        self.head = None
+        if architecture.linear_head:
+            self.head = keras.layers.Dense(num_features, name="head", **whole)
         self.build((None, None, num_features))
 
     @classmethod
@@ -109,6 +108,7 @@ class SequenceAutoencoder(keras.Model):
         architecture: Architecture | None = None,
         *,
         precision: str = "float32",
+        longest: int | None = None,
     ):
         """Builds the model for data with these moments.
 
@@ -116,13 +116,21 @@ class SequenceAutoencoder(keras.Model):
             moments: mean and variance of each feature.
             architecture: what to build.
             precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
+            longest: timesteps that the alignment `padded` pads to.
 
         Raises:
-            ValueError: if the precision is unknown.
+            ValueError: if the precision is unknown, or the alignment needs `longest`.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"`precision` must be one of {PRECISIONS}, got {precision!r}.")
-        return cls(len(moments.mean), architecture, moments.mean, moments.variance, dtype=precision)
+        return cls(
+            len(moments.mean),
+            architecture,
+            moments.mean,
+            moments.variance,
+            longest=longest,
+            dtype=precision,
+        )
 
     def build(self, input_shape):
         """Creates the weights, for any batch size and any number of timesteps."""
@@ -133,17 +141,21 @@ class SequenceAutoencoder(keras.Model):
         latent_shape = (None, self.architecture.latent_size)
         self.repeat.build(latent_shape, shape)
         width = _build_stack(self.decoder, self.architecture.latent_size)
-        self.head.build((None, None, width))
+        for layer in self.initial_state:
+            layer.build(latent_shape)
+        if self.head:
+            self.head.build((None, None, width))
         self.built = True
 
     def call(self, sequence, length=None, training=False):
         """Reconstructs `sequence`."""
         _, _, reconstruction = self._forward(sequence, length, training)
+        reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
         return _blank(self.standardize.invert(reconstruction), length)
 
     def embed(self, sequence, length=None, training=False):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
-        return self._encode(_blank(self.standardize(sequence), length), length, training)
+        return self._encode(*self._prepare(sequence, length), training)
 
     def analyze(self, sequence, length=None, training=False):
         """Returns each sequence's embedding, score and error per feature.
@@ -155,7 +167,8 @@ class SequenceAutoencoder(keras.Model):
             `feature_error`.
         """
         embedding, target, reconstruction = self._forward(sequence, length, training)
-        squared = keras.ops.square(_blank(reconstruction, length) - target)
+        squared = keras.ops.square(_blank(reconstruction - target, length))
+        squared = squared[:, : tf.shape(sequence)[1]]
         if length is None:
             feature_error = keras.ops.mean(squared, axis=1)
         else:
@@ -167,6 +180,24 @@ class SequenceAutoencoder(keras.Model):
             "score": keras.ops.mean(feature_error, axis=-1),
         }
 
+    def losses(self, sequence, length=None, training=False):
+        """Returns what training minimises of each sequence, `(batch,)` float32.
+
+        That is its score, but for two alignments: `masked_repeat` counts the last step that the
+        decoder gives once more for each padded timestep, and `padded` takes the mean over all
+        `longest` timesteps, whatever the length.
+        """
+        if not (self.alignment.counts_tail or self.alignment.counts_padding):
+            return self.analyze(sequence, length, training)["score"]
+        _, target, reconstruction = self._forward(sequence, length, training)
+        if self.alignment.counts_tail:
+            target = _repeat_last(self._in_decoder_order(target, length), length)
+            reconstruction = self._in_decoder_order(reconstruction, length)
+        squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
+        if length is None or self.alignment.counts_padding:
+            return keras.ops.mean(squared, axis=-1)
+        return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
+
     def get_config(self):
         """Returns the arguments that build this model again."""
         return super().get_config() | {
@@ -174,23 +205,60 @@ class SequenceAutoencoder(keras.Model):
             "architecture": dataclasses.asdict(self.architecture),
             "mean": self.mean,
             "variance": self.variance,
+            "longest": self.longest,
         }
+
+    def _prepare(self, sequence, length):
+        """Returns the standardized values, 0 behind the end, and the length that layers may know.
+
+        Where padding counts as data they know none, and there are always `longest` timesteps.
+        """
+        standardized = _blank(self.standardize(sequence), length)
+        if self.alignment.counts_padding:
+            return _pad(standardized, self.longest), None
+        return standardized, None if length is None else tf.convert_to_tensor(length)
 
     def _forward(self, sequence, length, training):
         """Returns embedding, standardized target and standardized reconstruction."""
-        target = _blank(self.standardize(sequence), length)
-        embedding = self._encode(target, length, training)
+        target, known = self._prepare(sequence, length)
+        embedding = self._encode(target, known, training)
         decoded = self.repeat(embedding, like=target)
-        for layer in self.decoder:
+        states = [self._split(layer(embedding)) for layer in self.initial_state]
+        for layer, state in zip(self.decoder, states or [None] * len(self.decoder), strict=True):
             # It reads from the start alone: what follows an end changes nothing before it.
-            decoded = layer(decoded, training=training)
-        return embedding, target, self.head(decoded)
+            decoded = layer(decoded, length=known, initial_state=state, training=training)
+        given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
+        return embedding, target, self._in_decoder_order(given, known)
 
     def _encode(self, standardized, length, training):
-        encoded, length = standardized, None if length is None else tf.convert_to_tensor(length)
         for layer in self.encoder:
-            encoded = layer(encoded, length=length, training=training)
-        return self.latent(encoded)
+            standardized = layer(standardized, length=length, training=training)
+        return self.latent(standardized)
+
+    def _in_decoder_order(self, sequence, length):
+        """Turns from the order of time to that of the decoder, and back again."""
+        return turn(sequence, length) if self.architecture.reverse_target else sequence
+
+    def _split(self, states):
+        return tf.split(states, _STATES[self.architecture.cell], axis=-1)
+
+
+def _pad(sequence, longest: int):
+    """Pads `(batch, timesteps, features)` with zeros at the end to `longest` timesteps."""
+    timesteps = tf.shape(sequence)[1]
+    rule = f"the alignment `padded` takes sequences of at most {longest} timesteps, as it was built"
+    with tf.control_dependencies([tf.debugging.assert_less_equal(timesteps, longest, rule)]):
+        missing = longest - timesteps
+    return tf.pad(sequence, [[0, 0], [0, missing], [0, 0]])
+
+
+def _repeat_last(sequence, length):
+    """Fills what stands behind the end of each sequence with its last valid timestep."""
+    if length is None:
+        return sequence
+    last = tf.gather(sequence, length - 1, axis=1, batch_dims=1)
+    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
+    return tf.where(valid[:, :, None], sequence, last[:, None, :])
 
 
 def _blank(sequence, length):
@@ -213,6 +281,7 @@ def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
             bidirectional=architecture.bidirectional,
             return_sequences=i < architecture.layers - 1,
             dropout=architecture.dropout,
+            masked=architecture.align().masks_encoder,
             name=f"encoder_{i}",
             dtype=dtype,
         )
@@ -220,18 +289,22 @@ def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
     ]
 
 
-def _decoder(architecture: Architecture, dtype) -> list[Recurrent]:
-    """Makes layers that all return sequences."""
+def _decoder(architecture: Architecture, num_features: int, dtype) -> list[Recurrent]:
+    """Makes layers that all return sequences; without a head the last gives the features itself."""
+    units = [architecture.units] * architecture.layers
+    if not architecture.linear_head:
+        units[-1] = num_features
     return [
         Recurrent(
             architecture.cell,
-            architecture.units,
+            size,
             return_sequences=True,
             dropout=architecture.dropout,
+            masked=architecture.align().masks_decoder,
             name=f"decoder_{i}",
             dtype=dtype,
         )
-        for i in range(architecture.layers)
+        for i, size in enumerate(units)
     ]
 
 

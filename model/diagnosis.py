@@ -45,11 +45,11 @@ def explain_loss(
     found = []
     for batch in _step(batches.as_numpy_iterator()):
         length = None if plan.is_exact else batch["length"]
-        score = np.array(model.analyze(batch["sequence"], length)["score"])
-        rows = ~np.isfinite(score) & (batch["weight"] > 0)
+        losses = np.array(model.losses(batch["sequence"], length))
+        rows = ~np.isfinite(losses) & (batch["weight"] > 0)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
-        return "the score of each of its sequences is finite, but not their gradient"
+        return "the loss of each of its sequences is finite, but not their gradient"
     shown = ", ".join(
         f"{key.decode(errors='replace')!r} (length {n})" for key, n in found[:_KEYS_SHOWN]
     )

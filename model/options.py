@@ -6,10 +6,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
+from padless.model.alignment import ALIGNMENTS, DYNAMIC_REPEAT
 from padless.model.autoencoder import PRECISIONS
 from padless.pipeline.budget import Budget
 from padless.pipeline.cost import BatchCost
-from padless.pipeline.plan import BatchPlan, check_max_padding, plan_batches
+from padless.pipeline.plan import (
+    BatchPlan,
+    check_max_padding,
+    plan_batches,
+    plan_mixed_batches,
+)
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")
@@ -90,14 +96,34 @@ class TrainingOptions:
         if self.verbose not in (None, 0, 1, 2):
             raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
 
-    def plan(self, lengths: Mapping[int, int], replicas: int, cost: BatchCost) -> BatchPlan:
-        """Plans the batches of a split; takes and raises what `plan_batches` does."""
-        return plan_batches(
-            lengths,
-            batch_size=self.batch_size,
-            batch_timesteps=self.batch_timesteps,
-            replicas=replicas,
-            max_padding=self.max_padding,
-            cost=cost,
-            accumulate=self.accumulate,
-        )
+    def plan(
+        self,
+        lengths: Mapping[int, int],
+        replicas: int,
+        cost: BatchCost,
+        alignment: str = DYNAMIC_REPEAT,
+    ) -> BatchPlan:
+        """Plans the batches of a split, as the alignment needs them.
+
+        Takes and raises what `plan_batches` does.
+
+        Raises:
+            ValueError: also if an option does not go with the alignment.
+        """
+        budget = {"batch_size": self.batch_size, "batch_timesteps": self.batch_timesteps}
+        if ALIGNMENTS[alignment].equal_lengths:
+            return plan_batches(
+                lengths,
+                **budget,
+                replicas=replicas,
+                max_padding=self.max_padding,
+                cost=cost,
+                accumulate=self.accumulate,
+            )
+        if self.max_padding:
+            raise ValueError(
+                f"`max_padding` must be 0 with the alignment {alignment!r}, whose batches are all "
+                f"padded to the longest sequence, got {self.max_padding}."
+            )
+        plan = plan_mixed_batches(lengths, **budget, replicas=replicas, cost=cost)
+        return dataclasses.replace(plan, accumulates=self.accumulate)

@@ -101,9 +101,8 @@ def _draw_lengths(axes, report: RunReport) -> None:
             cuts = filled[length] + size * np.arange(1, batches + 1)
             axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
             filled[length] += size * batches
-    kind = "equal-length batches" if plan.is_exact else "batches of neighbouring lengths"
     axes.set_title(
-        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {kind},\n"
+        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {plan.kind},\n"
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps:,} padded timesteps"
     )
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,7 +1,8 @@
 """Recurrent layers for sequences that end within the batch: one operation on a CPU, cuDNN on a GPU.
 
 A mask would send them to a loop over the timesteps on a CPU, and on a GPU it must be checked first.
-None is needed: nothing that stands behind the end of a sequence changes the outputs before it.
+None is needed: nothing that stands behind the end of a sequence changes the outputs before it. It
+can be asked for all the same, to compare.
 
 1. `FusedLSTM` runs the timesteps, from the first to the last of the batch.
 2. `Recurrent` turns each sequence about its own length and takes the output at its own end.
@@ -98,16 +99,20 @@ class Recurrent(keras.layers.Layer):
         bidirectional: whether a second set of weights also reads each sequence from its end.
         return_sequences: whether to return the output of each timestep, not only of the last.
         dropout: share of the inputs dropped in training; the recurrent connections are whole.
+        masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
+            and behind its end a row repeats its last output.
 
     Call arguments:
         sequences: `(batch, timesteps, features)`, finite behind the ends as well.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`; None where
             all are valid.
+        initial_state: what the states of each direction begin with, a list of `(batch, units)`, two
+            for an LSTM and one for a GRU; zeros if None.
         training: whether to drop.
 
     Returns:
         `(batch, timesteps, width)` or, of the last valid timestep, `(batch, width)`; `width` is
-        `units`, twice that if bidirectional. A row is of no meaning behind its end.
+        `units`, twice that if bidirectional. A row is of no meaning behind its end, unless masked.
 
     Raises:
         ValueError: if the cell is unknown or `dropout` is not from 0 to 1.
@@ -120,37 +125,47 @@ class Recurrent(keras.layers.Layer):
     """
 
     def __init__(
-        self, cell, units, *, bidirectional=False, return_sequences=False, dropout=0.0, **kwargs
+        self,
+        cell,
+        units,
+        *,
+        bidirectional=False,
+        return_sequences=False,
+        dropout=0.0,
+        masked=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if cell not in CELLS:
             raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {cell!r}.")
         self.cell, self.units = cell, units
         self.bidirectional, self.return_sequences = bidirectional, return_sequences
+        self.masked = masked
         self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.forward_layer = self._direction("forward")
         self.backward_layer = self._direction("backward") if bidirectional else None
 
-    def build(self, sequences_shape, length_shape=None):
+    def build(self, sequences_shape, length_shape=None, initial_state_shape=None):
         """Creates the weights of each direction."""
         for layer in filter(None, (self.forward_layer, self.backward_layer)):
             layer.build(sequences_shape)
         self.built = True
 
-    def compute_output_shape(self, sequences_shape, length_shape=None):
+    def compute_output_shape(self, sequences_shape, length_shape=None, initial_state_shape=None):
         """Returns `(batch, timesteps, width)` or `(batch, width)`, None where unknown."""
         width = self.units * (2 if self.bidirectional else 1)
         return (*sequences_shape[: 2 if self.return_sequences else 1], width)
 
-    def call(self, sequences, length=None, training=False):
+    def call(self, sequences, length=None, initial_state=None, training=False):
         """Runs each direction from one end of each sequence to the other."""
         sequences = self.dropout(sequences, training=training)
-        outputs = self._run(self.forward_layer, sequences, length)
+        outputs = self._run(self.forward_layer, sequences, length, initial_state)
         if not self.bidirectional:
             return outputs
-        backward = self._run(self.backward_layer, _turn(sequences, length), length)
+        turned = turn(sequences, length)
+        backward = self._run(self.backward_layer, turned, length, initial_state)
         if self.return_sequences:
-            backward = _turn(backward, length)
+            backward = turn(backward, length)
         return tf.concat((outputs, backward), axis=-1)
 
     def avoid_cudnn(self) -> None:
@@ -169,21 +184,33 @@ class Recurrent(keras.layers.Layer):
             "bidirectional": self.bidirectional,
             "return_sequences": self.return_sequences,
             "dropout": self.dropout.rate,
+            "masked": self.masked,
         }
 
     def _direction(self, name):
         options = {"return_sequences": True, "return_state": True, "dtype": self.dtype_policy}
         return CELLS[self.cell](self.units, name=name, **options)
 
-    def _run(self, layer, sequences, length):
-        outputs, last, *_ = layer(sequences)
+    def _run(self, layer, sequences, length, initial_state):
+        is_masked = self.masked and length is not None
+        mask = tf.sequence_mask(length, tf.shape(sequences)[1]) if is_masked else None
+        outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
         if self.return_sequences:
-            return outputs
-        return last if length is None else tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+            # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is
+            # one that takes lengths.
+            return tf.identity(outputs)
+        if length is None or is_masked:
+            return last
+        return tf.gather(outputs, length - 1, axis=1, batch_dims=1)
 
 
-def _turn(sequences, length):
-    """Reverses each sequence; what stands behind its end stays there."""
+def turn(sequences, length=None):
+    """Reverses each sequence; what stands behind its end stays there.
+
+    Args:
+        sequences: `(batch, timesteps, ...)`.
+        length: valid timesteps of each row `(batch,)`; None where all are.
+    """
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)

@@ -80,7 +80,7 @@ class RunReport:
     def __str__(self) -> str:
         """Shows the report as text."""
         counts, epoch = self.dataset.splits, self.epoch
-        padded = "nothing padded" if self.plan.is_exact else "little padded"
+        padded = "nothing padded" if self.plan.is_exact else "padded"
         sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
         total = sum(split.num_sequences for split in counts.values())
         return "\n".join(
@@ -142,9 +142,13 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         )
     dataset = open_dataset(directory)
     run_directory.check_features(run, dataset)
-    _, options = run_directory.read_options(run)
-    lengths = dataset.split(TRAINING_SPLIT).lengths
-    plan = options.plan(lengths, config["replicas"], BatchCost(**config["batch_cost"]))
+    architecture, options = run_directory.read_options(run)
+    plan = options.plan(
+        dataset.split(TRAINING_SPLIT).lengths,
+        config["replicas"],
+        BatchCost(**config["batch_cost"]),
+        architecture.alignment,
+    )
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     return RunReport(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 from etils import epath
 
-from padless.model.autoencoder import Architecture
+from padless.model.architecture import Architecture
 from padless.model.options import FREE_TO_CHANGE, TrainingOptions
 from padless.pipeline.cost import BatchCost
 from padless.pipeline.directory import SequenceDataset

@@ -24,7 +24,8 @@ import keras
 import tensorflow as tf
 from etils import epath
 
-from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.architecture import Architecture
+from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.lock import LOCK_FILE
 from padless.model.options import TrainingOptions
 from padless.pipeline.directory import SequenceDataset

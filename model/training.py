@@ -22,7 +22,8 @@ import tensorflow as tf
 from etils import epath
 
 from padless.model import run_directory
-from padless.model.autoencoder import Architecture, SequenceAutoencoder
+from padless.model.architecture import Architecture
+from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.batch_cost import measure_batch_cost
 from padless.model.checkpoints import Checkpoints
 from padless.model.cluster import (
@@ -202,7 +203,9 @@ class _Request:
                 lengths = self.dataset.split(name).lengths
                 replicas = self.strategy.num_replicas_in_sync
                 try:
-                    plans[name] = self.options.plan(lengths, replicas, cost)
+                    plans[name] = self.options.plan(
+                        lengths, replicas, cost, self.architecture.alignment
+                    )
                 except ValueError as error:
                     split = f"Split {name!r} of dataset {self.dataset.name!r}"
                     raise ValueError(f"{split}: {error}") from error
@@ -232,7 +235,10 @@ class _Request:
         keras.utils.set_random_seed(options.seed)
         with self.strategy.scope():
             model = SequenceAutoencoder.for_moments(
-                self.dataset.moments, self.architecture, precision=options.precision
+                self.dataset.moments,
+                self.architecture,
+                precision=options.precision,
+                longest=max(max(split.lengths) for split in self.dataset.splits.values()),
             )
             model.compile(optimizer=make_optimizer(options, options.epochs * steps_per_epoch))
         return Trainer(
@@ -310,9 +316,8 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     where = ", ".join(devices)
     if (machines := cluster_size()) > 1:
         where += f" on each of {machines} machines"
-    kind = "equal-length batches" if plan.is_exact else "batches of neighbouring lengths"
     text = (
-        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} {kind}, "
+        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} {plan.kind}, "
         f"{plan.padded_timesteps:,} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
         f"{model.count_params():,} weights; replicas: {where}"
     )

@@ -38,7 +38,7 @@ class BatchPlan:
         lengths: length in timesteps -> number of sequences, ascending.
         budget: what was asked for.
         replicas: every batch is filled up to a multiple of it.
-        max_padding: the bound on `padding` that was asked for.
+        max_padding: the bound on `padding` that was asked for; infinite for `plan_mixed_batches`.
         cost: what the plan predicts times from.
         bucket_shortest: shortest length of the bucket, int64 `(buckets,)`, ascending.
         bucket_lengths: timesteps of its batches, the longest length, int64 `(buckets,)`, ascending.
@@ -85,6 +85,14 @@ class BatchPlan:
     def is_exact(self) -> bool:
         """Whether no bucket holds two lengths, so that nothing is padded."""
         return bool((self.bucket_shortest == self.bucket_lengths).all())
+
+    @property
+    def kind(self) -> str:
+        """What the batches are, in words."""
+        if self.is_exact:
+            return "equal-length batches"
+        is_mixed = math.isinf(self.max_padding)
+        return f"batches of {'mixed' if is_mixed else 'neighbouring'} lengths"
 
     @property
     def num_runs(self) -> int:
@@ -246,6 +254,38 @@ def plan_batches(
         cost=cost,
     )
     return dataclasses.replace(plan, accumulates=accumulate)
+
+
+def plan_mixed_batches(
+    lengths: Mapping[int, int],
+    *,
+    batch_size: int | None = None,
+    batch_timesteps: int | None = None,
+    replicas: int = 1,
+    cost: BatchCost = DEFAULT_COST,
+) -> BatchPlan:
+    """Plans batches of any lengths, all padded to the longest: what everybody did, to compare with.
+
+    Takes and raises what `plan_batches` does.
+
+    Example:
+        >>> plan = plan_mixed_batches({7: 65, 9: 2}, batch_size=64)
+        >>> plan.bucket_batch_sizes.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
+        ([34, 33], [9, 9], 130)
+    """
+    plan = plan_batches(
+        lengths,
+        batch_size=batch_size,
+        batch_timesteps=batch_timesteps,
+        replicas=replicas,
+        cost=cost,
+    )
+    histogram = np.array([*plan.lengths.items()], np.int64).T
+    limits = np.full(len(plan.lengths), plan.budget.max_sequences(max(plan.lengths)))
+    buckets = _bucket_runs(*histogram, limits, np.array([len(plan.lengths)]))
+    columns = ("bucket_shortest", "bucket_lengths", "bucket_batch_sizes", "bucket_num_batches")
+    mixed = dict(zip(columns, buckets, strict=True))
+    return dataclasses.replace(plan, max_padding=math.inf, **mixed)
 
 
 def plan_frontier(

@@ -34,10 +34,10 @@ def small():
 def make_model():
     """Builds a small model with the same weights for the same arguments."""
 
-    def make(num_features=2, mean=None, variance=None, **architecture):
+    def make(num_features=2, mean=None, variance=None, longest=None, **architecture):
         keras.utils.set_random_seed(1)
         architecture = Architecture(**SMALL | architecture)
-        return SequenceAutoencoder(num_features, architecture, mean, variance)
+        return SequenceAutoencoder(num_features, architecture, mean, variance, longest)
 
     return make
 

@@ -81,7 +81,8 @@ def test_train_describes_itself(finished, validated_dataset):
     assert config["dataset"] == str(folder_of(validated_dataset))
     assert config["architecture"] == {
         "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False,
-        "dropout": 0.0,
+        "reverse_target": False, "initial_state": False, "linear_head": True, "dropout": 0.0,
+        "alignment": "dynamic_repeat",
     }  # fmt: skip
     assert config["training"]["epochs"] == 6
     assert config["replicas"] == len(config["devices"]) == 1

@@ -14,7 +14,7 @@ from padless.pipeline.padding import (
     expected_timesteps_padded_per_batch,
     timesteps_padded_to_longest,
 )
-from padless.pipeline.plan import plan_batches, plan_frontier
+from padless.pipeline.plan import plan_batches, plan_frontier, plan_mixed_batches
 
 histograms = st.dictionaries(st.integers(1, 60), st.integers(1, 300), min_size=1, max_size=12)
 
@@ -228,3 +228,21 @@ def test_without_accumulation_each_batch_is_a_step():
     assert plan.steps_per_epoch == plan.num_batches == 4
     assert "one per batch, 17.0 sequences on average" in plan.summary()
     assert plan_batches({3: 65, 4: 1, 9: 2}, batch_size=64).steps_per_epoch == 2
+
+
+@given(histograms, st.integers(1, 70), st.integers(1, 4))
+def test_mixed_plan_holds_all_padded_to_the_longest(lengths, batch_size, replicas):
+    plan = plan_mixed_batches(lengths, batch_size=batch_size, replicas=replicas)
+    rows = plan.bucket_batch_sizes * plan.bucket_num_batches
+    assert set(plan.bucket_lengths.tolist()) == {max(lengths)}
+    assert set(plan.bucket_shortest.tolist()) == {min(n for n in lengths if lengths[n])}
+    assert rows.sum() == plan.num_sequences == sum(lengths.values())
+    assert plan.num_timesteps + plan.padded_timesteps == max(lengths) * plan.num_sequences
+    assert plan.num_batches == plan.steps_per_epoch == -(-plan.num_sequences // batch_size)
+
+
+def test_mixed_plan_counts_the_longest_in_its_budget():
+    plan = plan_mixed_batches({3: 9, 10: 1}, batch_timesteps=40)
+    assert buckets(plan) == [(10, 4, 1), (10, 3, 2)]
+    assert plan.kind == "batches of mixed lengths"
+    assert plan_mixed_batches({3: 9}).kind == "equal-length batches"

@@ -1,0 +1,58 @@
+"""What the autoencoder is built of: the options, checked where they enter."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from padless.model.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignment
+from padless.model.recurrent import CELLS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the autoencoder is built of.
+
+    Attributes:
+        latent_size: values in an embedding.
+        units: size of the state of each recurrent layer, in encoder and decoder.
+        layers: recurrent layers in the encoder, and as many in the decoder.
+        cell: `"lstm"` or `"gru"`.
+        bidirectional: whether the encoder also reads each sequence from its end.
+        reverse_target: whether the decoder gives the last timestep first (Sutskever et al., 2014).
+        initial_state: whether the decoder's state begins with what the embedding says, instead of
+            zeros; it sees the repeated embedding either way.
+        linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
+            has as many units as there are features, and gives values between -1 and 1 only.
+        dropout: share of the inputs of each recurrent layer dropped in training.
+        alignment: how sequences of different lengths share a batch, one of `ALIGNMENTS`. The
+            weights are the same for each.
+
+    Raises:
+        ValueError: if a size is below 1, the cell or the alignment is unknown, or `dropout` is not
+            in [0, 1).
+    """
+
+    latent_size: int = 32
+    units: int = 64
+    layers: int = 1
+    cell: str = "lstm"
+    bidirectional: bool = False
+    reverse_target: bool = False
+    initial_state: bool = False
+    linear_head: bool = True
+    dropout: float = 0.0
+    alignment: str = DYNAMIC_REPEAT
+
+    def __post_init__(self):
+        for name in ("latent_size", "units", "layers"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        for name, allowed in {"cell": CELLS, "alignment": ALIGNMENTS}.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
+
+    def align(self) -> Alignment:
+        """Looks up what the alignment does."""
+        return ALIGNMENTS[self.alignment]

@@ -1,0 +1,259 @@
+"""The five answers on the same weights and sequences: where they agree, and by how much not."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import (
+    ALIGNMENTS,
+    Architecture,
+    SequenceAutoencoder,
+    TrainingOptions,
+    report_run,
+    train,
+)
+
+LENGTHS = [1, 4, 9, 4, 6]
+LONGEST = max(LENGTHS)
+EQUAL = ("dynamic_repeat", "cropped_output", "propagated_mask")
+KINDS = [
+    pytest.param(
+        {"cell": cell, "layers": layers, "bidirectional": both, "reverse_target": both}
+        | {"initial_state": both, "linear_head": head},
+        id=f"{cell}-{layers}-{'both' if both else 'plain'}-{'head' if head else 'literal'}",
+    )
+    for cell, layers, both, head in (
+        ("lstm", 1, False, False),
+        ("lstm", 2, True, True),
+        ("gru", 2, False, True),
+        ("gru", 1, True, False),
+    )
+]
+all_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module")
+def make_aligned(make_model):
+    """Builds a model whose weights are the same for each alignment."""
+
+    def make(alignment, **kind):
+        return make_model(alignment=alignment, longest=LONGEST, **kind)
+
+    return make
+
+
+def draw(seed=0):
+    """Draws sequences, padded with zeros, their lengths, and weights for the loss."""
+    rng = np.random.default_rng(seed)
+    padded = rng.normal(size=(len(LENGTHS), LONGEST, 2)).astype(np.float32)
+    length = np.array(LENGTHS)
+    padded[np.arange(LONGEST) >= length[:, None]] = 0
+    return padded, length, rng.uniform(0.5, 2, len(LENGTHS)).astype(np.float32)
+
+
+def loss_and_gradient(model, sequence, length, weight, per_sequence=None):
+    with tf.GradientTape() as tape:
+        losses = (per_sequence or model.losses)(sequence, length)
+        loss = tf.reduce_sum(weight * losses) / tf.reduce_sum(weight)
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    return float(loss), np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
+
+
+def relative_distance(received, expected):
+    return np.linalg.norm(np.subtract(received, expected)) / np.linalg.norm(expected)
+
+
+def valid_errors(model, padded, length):
+    """Takes the squared error of each valid timestep, 0 behind them: `(batch, timesteps)`."""
+    squared = np.square(model(padded, length) - padded).mean(axis=-1)
+    return np.where(np.arange(LONGEST) < length[:, None], squared, 0)
+
+
+@all_kinds
+@pytest.mark.parametrize("alignment", [*EQUAL, "masked_repeat"])
+def test_options_reconstruct_what_each_sequence_gives_alone(make_aligned, kind, alignment):
+    model, alone = (
+        make_aligned(alignment, **kind),
+        make_aligned("dynamic_repeat", **kind),
+    )
+    padded, length, _ = draw()
+    reconstruction, results = model(padded, length), model.analyze(padded, length)
+    for i, n in enumerate(LENGTHS):
+        sequence = padded[i, :n][None]
+        np.testing.assert_allclose(reconstruction[i, :n], alone(sequence)[0], rtol=1e-5, atol=1e-6)
+        for name, expected in alone.analyze(sequence).items():
+            np.testing.assert_allclose(results[name][i], expected[0], rtol=1e-5, atol=1e-6)
+
+
+@all_kinds
+@pytest.mark.parametrize("alignment", ["cropped_output", "propagated_mask"])
+def test_options_1_3_and_4_have_one_loss_and_gradient(make_aligned, kind, alignment):
+    padded, length, weight = draw()
+    model = make_aligned("dynamic_repeat", **kind)
+    batches = [  # what option 1 is given: one batch per length, nothing padded
+        (padded[length == n, :n], None, weight[length == n]) for n in np.unique(length)
+    ]
+    parts = [(loss_and_gradient(model, *batch), batch[2].sum()) for batch in batches]
+    loss = sum(part * share for (part, _), share in parts) / weight.sum()
+    gradient = sum(part * share for (_, part), share in parts) / weight.sum()
+    masked = loss_and_gradient(make_aligned(alignment, **kind), padded, length, weight)
+    assert masked[0] == pytest.approx(loss, rel=1e-5)
+    assert relative_distance(masked[1], gradient) < 1e-5
+    assert np.linalg.norm(gradient) > 1e-2
+
+
+@all_kinds
+def test_option_2_also_counts_the_repeated_tail(make_aligned, kind):
+    padded, length, _ = draw()
+    model = make_aligned("masked_repeat", **kind)
+    errors = valid_errors(model, padded, length)
+    # The last step that the decoder gives: with a reversed target the first of the sequence.
+    last = errors[:, 0] if kind["reverse_target"] else errors[np.arange(len(length)), length - 1]
+    tail = (LONGEST - length) * last / length
+    expected = model.analyze(padded, length)["score"] + tail
+    np.testing.assert_allclose(model.losses(padded, length), expected, rtol=1e-5)
+    assert (tail[length < LONGEST] > 1e-3).all()
+
+
+@all_kinds
+def test_option_2_restricted_to_valid_timesteps_is_option_1(make_aligned, kind):
+    padded, length, weight = draw()
+    first, second = (make_aligned(name, **kind) for name in ("dynamic_repeat", "masked_repeat"))
+    expected = loss_and_gradient(first, padded, length, weight)
+
+    def restricted(sequence, length):
+        return second.analyze(sequence, length)["score"]
+
+    received = loss_and_gradient(second, padded, length, weight, restricted)
+    assert received[0] == pytest.approx(expected[0], rel=1e-5)
+    assert relative_distance(received[1], expected[1]) < 1e-5
+    whole = loss_and_gradient(second, padded, length, weight)
+    assert relative_distance(whole[1], expected[1]) > 0.1
+
+
+@all_kinds
+def test_the_control_reads_and_counts_padding(make_aligned, kind):
+    padded, length, _ = draw()
+    model, option_1 = (make_aligned(name, **kind) for name in ("padded", "dynamic_repeat"))
+    as_data = option_1.analyze(padded)  # zeros of full length, as if they were measured
+    np.testing.assert_allclose(model.losses(padded, length), as_data["score"], rtol=1e-5)
+    embedding = model.analyze(padded, length)["embedding"]
+    np.testing.assert_allclose(embedding, as_data["embedding"], rtol=1e-5, atol=1e-7)
+    moved = np.linalg.norm(embedding - option_1.embed(padded, length), axis=1)
+    full = length == LONGEST
+    assert (moved[full] < 1e-5).all()
+    assert (moved[~full] > 0.05 * np.linalg.norm(embedding[~full], axis=1)).all()
+
+
+def test_the_control_pads_what_is_short_and_refuses_what_is_long(make_aligned):
+    model = make_aligned("padded")
+    padded, length, _ = draw()
+    for name, expected in model.analyze(padded, length).items():
+        alone = model.analyze(padded[1:2, :4])[name][0]
+        np.testing.assert_allclose(alone, expected[1], rtol=1e-5, atol=1e-6)
+    assert model(padded[1:2, :4]).shape == (1, 4, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 9 timesteps"):
+        model.embed(np.zeros((1, 10, 2), np.float32))
+
+
+def test_the_control_must_know_the_longest(make_model):
+    with pytest.raises(ValueError, match="`longest` must be given for the alignment 'padded'"):
+        make_model(alignment="padded")
+
+
+def test_a_mean_over_padding_dilutes_the_loss_of_short_sequences(make_aligned):
+    # Option 3 as it is usually written: the cropped output against the padded target, `mse`.
+    padded, length, _ = draw()
+    model = make_aligned("cropped_output")
+    diluted = np.square(model(padded, length) - padded).mean(axis=(1, 2))
+    share = diluted / model.losses(padded, length)
+    np.testing.assert_allclose(share, length / LONGEST, rtol=1e-5)  # 1/9 at one timestep of nine
+
+
+def test_a_mask_of_values_that_are_not_zero_loses_true_zeros(make_aligned):
+    model = make_aligned("propagated_mask")
+    sequence = np.random.default_rng(0).normal(size=(1, 6, 2)).astype(np.float32)
+    sequence[:, 3] = 0
+    layer, dense = model.encoder[0].forward_layer, model.latent
+    _, lost, *_ = layer(keras.layers.Masking(0.0)(sequence))  # the mask comes along
+    expected = make_aligned("dynamic_repeat").embed(sequence)
+    np.testing.assert_allclose(model.embed(sequence, [6]), expected, rtol=1e-5, atol=1e-7)
+    assert relative_distance(dense(lost), expected) > 0.01
+
+
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_alignment_is_kept_by_a_saved_model(make_aligned, tmp_path, alignment):
+    model = make_aligned(
+        alignment=alignment, bidirectional=True, initial_state=True, linear_head=False
+    )
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(reloaded) is SequenceAutoencoder
+    assert (reloaded.architecture, reloaded.longest) == (model.architecture, LONGEST)
+    padded, length, _ = draw()
+    np.testing.assert_array_equal(reloaded.losses(padded, length), model.losses(padded, length))
+
+
+def test_weights_are_interchangeable(make_model):
+    kind = {"layers": 2, "bidirectional": True, "initial_state": True}
+    weights = make_model(**kind).get_weights()
+    for alignment in ALIGNMENTS:
+        model = make_model(alignment=alignment, longest=LONGEST, **kind)
+        for drawn, expected in zip(model.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(drawn, expected)  # the same seed, the same weights
+
+
+def test_literal_decoder_gives_values_between_minus_one_and_one(make_model):
+    sequence = 100 * np.ones((1, 5, 2), np.float32)
+    literal, headed = make_model(linear_head=False), make_model()
+    assert np.abs(literal(sequence)).max() <= 1
+    assert literal.decoder[-1].units == 2
+    assert (literal.head, headed.decoder[-1].units) == (None, 4)
+    headed.head.bias.assign([50.0, 50.0])
+    assert headed(sequence).numpy().max() > 40
+
+
+@pytest.fixture(scope="module")
+def train_aligned(validated_dataset, small, tmp_path_factory):
+    """Trains a run with an alignment: (run directory, report)."""
+    folder = validated_dataset.split("train").files[0].parent
+
+    def train_with(alignment, **options):
+        run = tmp_path_factory.mktemp("runs") / "run"
+        architecture = dataclasses.replace(small, alignment=alignment)
+        options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.02, "verbose": 0} | options
+        options = TrainingOptions(**options)
+        return run, train(folder, run, architecture=architecture, options=options)
+
+    return train_with
+
+
+@pytest.mark.parametrize("alignment", [name for name in ALIGNMENTS if name != "dynamic_repeat"])
+def test_train_pads_mixed_batches_to_the_longest(train_aligned, alignment):
+    run, report = train_aligned(alignment)
+    assert report.steps == 3 * 4
+    counted = report_run(run)
+    assert counted.plan.kind == "batches of mixed lengths"
+    assert (counted.epoch.batches, counted.epoch.padded_timesteps) == (4, 25 * 7 - 120)
+    assert counted.epoch.seen_once == 25
+    assert counted.history["loss"][-1] < counted.history["loss"][0]
+
+
+def test_train_is_the_same_run_for_options_3_and_4(train_aligned):
+    losses = [train_aligned(name)[1].best for name in ("cropped_output", "propagated_mask")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_train_refuses_max_padding_with_mixed_batches(train_aligned):
+    with pytest.raises(ValueError, match="`max_padding` must be 0 with the alignment 'padded'"):
+        train_aligned("padded", max_padding=0.1)
+
+
+def test_architecture_refuses_an_unknown_alignment():
+    with pytest.raises(
+        ValueError, match=r"`alignment` must be one of \['cropped_output', .*'mask'"
+    ):
+        Architecture(alignment="mask")
