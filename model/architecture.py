@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from padless.model.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignment
-from padless.model.recurrent import CELLS
+from padless.model.recurrent import CELLS, POOLINGS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Architecture:
         layers: recurrent layers in the encoder, and as many in the decoder.
         cell: `"lstm"` or `"gru"`.
         bidirectional: whether the encoder also reads each sequence from its end.
+        pooling: what of the encoder's outputs becomes the embedding, by a linear layer: the
+            `"last"` in reading order, their `"mean"`, or `"last_and_mean"`.
         reverse_target: whether the decoder gives the last timestep first (Sutskever et al., 2014).
         initial_state: whether the decoder's state begins with what the embedding says, instead of
             zeros; it sees the repeated embedding either way.
@@ -28,8 +30,8 @@ class Architecture:
             weights are the same for each.
 
     Raises:
-        ValueError: if a size is below 1, the cell or the alignment is unknown, or `dropout` is not
-            in [0, 1).
+        ValueError: if a size is below 1, the cell, the pooling or the alignment is unknown, or
+            `dropout` is not in [0, 1).
     """
 
     latent_size: int = 32
@@ -37,6 +39,7 @@ class Architecture:
     layers: int = 1
     cell: str = "lstm"
     bidirectional: bool = False
+    pooling: str = "last"
     reverse_target: bool = False
     initial_state: bool = False
     linear_head: bool = True
@@ -47,7 +50,8 @@ class Architecture:
         for name in ("latent_size", "units", "layers"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        for name, allowed in {"cell": CELLS, "alignment": ALIGNMENTS}.items():
+        choices = {"cell": CELLS, "pooling": POOLINGS, "alignment": ALIGNMENTS}
+        for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
         if not 0 <= self.dropout < 1:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
-from padless.model.recurrent import Recurrent, turn
+from padless.model.recurrent import Recurrent, blank, turn
 from padless.pipeline.moments import Moments
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -151,7 +151,7 @@ class SequenceAutoencoder(keras.Model):
         """Reconstructs `sequence`."""
         _, _, reconstruction = self._forward(sequence, length, training)
         reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
-        return _blank(self.standardize.invert(reconstruction), length)
+        return blank(self.standardize.invert(reconstruction), length)
 
     def embed(self, sequence, length=None, training=False):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
@@ -167,7 +167,7 @@ class SequenceAutoencoder(keras.Model):
             `feature_error`.
         """
         embedding, target, reconstruction = self._forward(sequence, length, training)
-        squared = keras.ops.square(_blank(reconstruction - target, length))
+        squared = keras.ops.square(blank(reconstruction - target, length))
         squared = squared[:, : tf.shape(sequence)[1]]
         if length is None:
             feature_error = keras.ops.mean(squared, axis=1)
@@ -213,7 +213,7 @@ class SequenceAutoencoder(keras.Model):
 
         Where padding counts as data they know none, and there are always `longest` timesteps.
         """
-        standardized = _blank(self.standardize(sequence), length)
+        standardized = blank(self.standardize(sequence), length)
         if self.alignment.counts_padding:
             return _pad(standardized, self.longest), None
         return standardized, None if length is None else tf.convert_to_tensor(length)
@@ -261,17 +261,6 @@ def _repeat_last(sequence, length):
     return tf.where(valid[:, :, None], sequence, last[:, None, :])
 
 
-def _blank(sequence, length):
-    """Sets what stands behind the end of each sequence to 0, and its gradient too.
-
-    By choice, not by product: 0 times a value that is not finite would not be 0.
-    """
-    if length is None:
-        return sequence
-    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
-    return tf.where(valid[:, :, None], sequence, 0.0)
-
-
 def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
     """Makes layers whose last returns one vector."""
     return [
@@ -280,6 +269,7 @@ def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
             architecture.units,
             bidirectional=architecture.bidirectional,
             return_sequences=i < architecture.layers - 1,
+            pooling=architecture.pooling,
             dropout=architecture.dropout,
             masked=architecture.align().masks_encoder,
             name=f"encoder_{i}",

@@ -85,6 +85,8 @@ def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
 
 
 CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
+# What a sequence's outputs become where one vector is wanted.
+POOLINGS = ("last", "mean", "last_and_mean")
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -97,7 +99,9 @@ class Recurrent(keras.layers.Layer):
         cell: `"lstm"` or `"gru"`.
         units: size of the state in each direction.
         bidirectional: whether a second set of weights also reads each sequence from its end.
-        return_sequences: whether to return the output of each timestep, not only of the last.
+        return_sequences: whether to return the output of each timestep, and not one vector.
+        pooling: what that vector is: of the outputs at the valid timesteps, the `"last"` in reading
+            order, the `"mean"`, or `"last_and_mean"`, side by side.
         dropout: share of the inputs dropped in training; the recurrent connections are whole.
         masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
             and behind its end a row repeats its last output.
@@ -111,11 +115,12 @@ class Recurrent(keras.layers.Layer):
         training: whether to drop.
 
     Returns:
-        `(batch, timesteps, width)` or, of the last valid timestep, `(batch, width)`; `width` is
-        `units`, twice that if bidirectional. A row is of no meaning behind its end, unless masked.
+        `(batch, timesteps, width)` or, pooled, `(batch, width)`; `width` is `units`, twice that if
+        bidirectional, and again twice that if pooled as `"last_and_mean"`. A row is of no meaning
+        behind its end, unless masked.
 
     Raises:
-        ValueError: if the cell is unknown or `dropout` is not from 0 to 1.
+        ValueError: if the cell or the pooling is unknown, or `dropout` is not from 0 to 1.
 
     Example:
         >>> import numpy as np
@@ -131,16 +136,18 @@ class Recurrent(keras.layers.Layer):
         *,
         bidirectional=False,
         return_sequences=False,
+        pooling="last",
         dropout=0.0,
         masked=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if cell not in CELLS:
-            raise ValueError(f"`cell` must be one of {sorted(CELLS)}, got {cell!r}.")
+        for name, value, allowed in (("cell", cell, CELLS), ("pooling", pooling, POOLINGS)):
+            if value not in allowed:
+                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
         self.cell, self.units = cell, units
         self.bidirectional, self.return_sequences = bidirectional, return_sequences
-        self.masked = masked
+        self.pooling, self.masked = pooling, masked
         self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.forward_layer = self._direction("forward")
         self.backward_layer = self._direction("backward") if bidirectional else None
@@ -154,7 +161,9 @@ class Recurrent(keras.layers.Layer):
     def compute_output_shape(self, sequences_shape, length_shape=None, initial_state_shape=None):
         """Returns `(batch, timesteps, width)` or `(batch, width)`, None where unknown."""
         width = self.units * (2 if self.bidirectional else 1)
-        return (*sequences_shape[: 2 if self.return_sequences else 1], width)
+        if self.return_sequences:
+            return (*sequences_shape[:2], width)
+        return (sequences_shape[0], width * (2 if self.pooling == "last_and_mean" else 1))
 
     def call(self, sequences, length=None, initial_state=None, training=False):
         """Runs each direction from one end of each sequence to the other."""
@@ -183,6 +192,7 @@ class Recurrent(keras.layers.Layer):
             "units": self.units,
             "bidirectional": self.bidirectional,
             "return_sequences": self.return_sequences,
+            "pooling": self.pooling,
             "dropout": self.dropout.rate,
             "masked": self.masked,
         }
@@ -199,9 +209,27 @@ class Recurrent(keras.layers.Layer):
             # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is
             # one that takes lengths.
             return tf.identity(outputs)
-        if length is None or is_masked:
-            return last
-        return tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+        if length is not None and not is_masked:
+            last = tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+        pooled = {"last": [last], "mean": [], "last_and_mean": [last]}[self.pooling]
+        if self.pooling != "last":
+            pooled.append(_mean(outputs, length))
+        return tf.concat(pooled, axis=-1)
+
+
+def blank(sequence, length=None):
+    """Sets what stands behind the end of each sequence to 0, and its gradient too.
+
+    By choice, not by product: 0 times a value that is not finite would not be 0.
+
+    Args:
+        sequence: `(batch, timesteps, features)`.
+        length: valid timesteps of each row `(batch,)`; None where all are.
+    """
+    if length is None:
+        return sequence
+    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
+    return tf.where(valid[:, :, None], sequence, tf.zeros((), sequence.dtype))
 
 
 def turn(sequences, length=None):
@@ -214,3 +242,11 @@ def turn(sequences, length=None):
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)
+
+
+def _mean(sequences, length):
+    """Takes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
+    if length is None:
+        return tf.reduce_mean(sequences, axis=1)
+    total = tf.reduce_sum(tf.cast(blank(sequences, length), tf.float32), axis=1)
+    return tf.cast(total / tf.cast(length, tf.float32)[:, None], sequences.dtype)

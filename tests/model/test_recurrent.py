@@ -14,7 +14,18 @@ KINDS = [
     for every in (False, True)
     for name in [f"{cell}-{'both' if both else 'forward'}-{'every' if every else 'last'}"]
 ]
+POOLED = [
+    pytest.param({"cell": cell, "bidirectional": both, "return_sequences": False} | option, id=name)
+    for cell, both, option in (
+        ("lstm", False, {"pooling": "mean"}),
+        ("gru", True, {"pooling": "last_and_mean"}),
+        ("lstm", True, {"pooling": "last_and_mean", "masked": True}),
+        ("gru", False, {"masked": True}),
+    )
+    for name in ["-".join([cell, "both" if both else "forward", *map(str, option.values())])]
+]
 all_kinds = pytest.mark.parametrize("kind", KINDS)
+all_and_pooled = pytest.mark.parametrize("kind", KINDS + POOLED)
 HALVES = ["mixed_float16", "mixed_bfloat16"]
 
 
@@ -172,7 +183,7 @@ def test_recurrent_is_keras_on_equal_lengths(make_recurrent, kind):
         np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5)
 
 
-@all_kinds
+@all_and_pooled
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_recurrent_gives_a_padded_row_what_it_gives_the_sequence_alone(make_recurrent, kind, dtype):
     layer, length = make_recurrent(**kind), np.array([2, 6, 1, 5], dtype)
@@ -188,7 +199,7 @@ def test_recurrent_gives_a_padded_row_what_it_gives_the_sequence_alone(make_recu
         close_by_norm(received, sum(terms), 1e-5)
 
 
-@all_kinds
+@all_and_pooled
 def test_recurrent_computes_its_output_shape(make_recurrent, kind):
     layer = make_recurrent(**kind)
     expected = layer(np.zeros((2, 5, 3), np.float32)).shape
@@ -219,7 +230,7 @@ def test_recurrent_drops_inputs_in_training_alone(make_recurrent, cell):
     np.testing.assert_array_equal(whole(sequences, training=True), whole(sequences))
 
 
-@all_kinds
+@all_and_pooled
 def test_recurrent_reloads_without_custom_objects(tmp_path, kind):
     sequence = keras.Input((None, 3))
     layer = Recurrent(units=4, dropout=0.25, **kind)
@@ -229,6 +240,44 @@ def test_recurrent_reloads_without_custom_objects(tmp_path, kind):
     sequences = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
     np.testing.assert_array_equal(loaded(sequences), model(sequences))
     assert loaded.layers[-1].get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent_pools_the_valid_outputs_of_each_direction(make_recurrent, cell):
+    kind = {"cell": cell, "bidirectional": True}
+    sequences = np.random.default_rng(0).normal(size=(3, 6, 3)).astype(np.float32)
+    length = np.array([6, 1, 4])
+    every = make_recurrent(**kind, return_sequences=True)(sequences, length=length).numpy()
+    last = make_recurrent(**kind)(sequences, length=length).numpy()
+    mean = np.stack([row[:n].mean(axis=0) for row, n in zip(every, length, strict=True)])
+    pooled = make_recurrent(**kind, pooling="mean")(sequences, length=length)
+    np.testing.assert_allclose(pooled, mean, rtol=1e-5, atol=1e-6)
+    both = make_recurrent(**kind, pooling="last_and_mean")(sequences, length=length)
+    columns = [last[:, :4], mean[:, :4], last[:, 4:], mean[:, 4:]]
+    np.testing.assert_allclose(both, np.concatenate(columns, axis=1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_masked_recurrent_repeats_its_last_output_to_the_end(make_recurrent, cell):
+    layer = make_recurrent(cell=cell, return_sequences=True, masked=True)
+    sequences = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+    outputs = layer(sequences, length=np.array([2, 6])).numpy()
+    np.testing.assert_array_equal(outputs[0, 2:], np.repeat(outputs[:1, 1], 4, axis=0))
+    assert np.abs(np.diff(outputs[1], axis=0)).min() > 0
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_recurrent_begins_with_the_state_it_is_given(make_recurrent, cell):
+    layer = make_recurrent(cell=cell)
+    sequences = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
+    _, *state = layer.forward_layer(sequences[:, :2])
+    rest = layer(sequences[:, 2:], initial_state=state)
+    np.testing.assert_allclose(rest, layer(sequences), rtol=1e-5, atol=1e-6)
+
+
+def test_recurrent_refuses_an_unknown_pooling():
+    with pytest.raises(ValueError, match=r"`pooling` must be one of \['last', .*got 'max'"):
+        Recurrent("gru", 4, pooling="max")
 
 
 def test_recurrent_refuses_an_unknown_cell():
