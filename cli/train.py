@@ -17,7 +17,13 @@ DEFAULTS = {
     "units": 64,
     "layers": 1,
     "cell": "lstm",
+    "bidirectional": True,
+    "pooling": "last_and_mean",
+    "reverse_target": True,
+    "initial_state": True,
+    "linear_head": True,
     "dropout": 0.0,
+    "alignment": "dynamic_repeat",
     "learning_rate": 3e-3,
     "schedule": "constant",
     "clip_norm": 1.0,
@@ -47,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add(parser, flag: str, help: str, **options) -> None:
     """Adds an argument that is not there if it is not given; its default is in the help."""
     name = flag.strip("-").replace("-", "_")
-    if name in DEFAULTS:
+    if options.get("action") is argparse.BooleanOptionalAction:
+        help = f"{help} (by default {'so' if DEFAULTS[name] else 'not'})"
+    elif name in DEFAULTS:
         help = f"{help} (default: {DEFAULTS[name]})"
     if "action" not in options and "choices" not in options:
         options.setdefault("metavar", "X" if options["type"] is float else "N")
@@ -59,8 +67,24 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--units", "of each layer", type=int)
     _add(parser, "--layers", "in the encoder, and in the decoder", type=int)
     _add(parser, "--cell", "kind of layer", choices=("lstm", "gru"))
-    _add(parser, "--bidirectional", "encode each sequence from both ends", action="store_true")
+    both = {"action": argparse.BooleanOptionalAction}
+    _add(parser, "--bidirectional", "encode each sequence from both ends", **both)
+    poolings = ("last", "mean", "last_and_mean")
+    _add(parser, "--pooling", "what of the encoder's outputs is embedded", choices=poolings)
+    _add(parser, "--reverse-target", "decode the last timestep first", **both)
+    _add(parser, "--initial-state", "begin the decoder's state with the embedding", **both)
+    head = "a linear layer behind the decoder; without it values lie between -1 and 1"
+    _add(parser, "--linear-head", head, **both)
     _add(parser, "--dropout", "share of a layer's inputs to drop when training", type=float)
+    alignments = (
+        "dynamic_repeat",
+        "masked_repeat",
+        "cropped_output",
+        "propagated_mask",
+        "padded",
+    )
+    alignment = "how lengths share a batch: equal (the first), or padded in one of four other ways"
+    _add(parser, "--alignment", alignment, choices=alignments)
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,8 @@ from padless.model.recurrent import CELLS, POOLINGS
 class Architecture:
     """What the autoencoder is built of.
 
+    The defaults are what paid on real data, and docs/quality.md says how much.
+
     Attributes:
         latent_size: values in an embedding.
         units: size of the state of each recurrent layer, in encoder and decoder.
@@ -38,10 +40,10 @@ class Architecture:
     units: int = 64
     layers: int = 1
     cell: str = "lstm"
-    bidirectional: bool = False
-    pooling: str = "last"
-    reverse_target: bool = False
-    initial_state: bool = False
+    bidirectional: bool = True
+    pooling: str = "last_and_mean"
+    reverse_target: bool = True
+    initial_state: bool = True
     linear_head: bool = True
     dropout: float = 0.0
     alignment: str = DYNAMIC_REPEAT

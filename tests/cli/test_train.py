@@ -11,8 +11,9 @@ import time
 import pytest
 
 from padless.cli import train as train_command
-from padless.model import Architecture, TrainingOptions, read_options
+from padless.model import ALIGNMENTS, Architecture, TrainingOptions, read_options
 from padless.model.options import PRECISIONS, SCHEDULES, WEIGHTINGS
+from padless.model.recurrent import POOLINGS
 from padless.pipeline.tensorflow_start import LOG_LEVEL
 
 SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8)
@@ -28,7 +29,7 @@ def test_defaults_in_the_help_are_those_of_the_options():
 
 def test_choices_are_those_of_the_options(call, trained):
     text = " ".join(call("train", "--help").out.split())
-    for choices in (WEIGHTINGS, SCHEDULES, PRECISIONS):
+    for choices in (WEIGHTINGS, SCHEDULES, PRECISIONS, POOLINGS, ALIGNMENTS):
         assert f"{{{','.join(choices)}}}" in text
 
 
@@ -52,7 +53,7 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
     [
         (["--seed", 4], "`seed` must be 0 as in the run that is resumed, got 4"),
         (["--batch-timesteps", 99], "`batch_size` must be 8 as in the run that is resumed, got No"),
-        (["--bidirectional"], "`bidirectional` must be False as in the run .*, got True"),
+        (["--no-bidirectional"], "`bidirectional` must be True as in the run .*, got False"),
     ],
 )
 def test_resume_refuses_other_options(call, trained, options, message):

@@ -1,6 +1,7 @@
 """Training runs, from real dataset directories to real run directories."""
 
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -75,15 +76,11 @@ def test_train_writes_what_the_run_directory_promises(finished):
     assert list((run / "tensorboard").rglob("events.out.*"))
 
 
-def test_train_describes_itself(finished, validated_dataset):
+def test_train_describes_itself(finished, validated_dataset, small):
     run, _ = finished
     config = run_directory.read_config(run)
     assert config["dataset"] == str(folder_of(validated_dataset))
-    assert config["architecture"] == {
-        "latent_size": 3, "units": 4, "layers": 1, "cell": "lstm", "bidirectional": False,
-        "reverse_target": False, "initial_state": False, "linear_head": True, "dropout": 0.0,
-        "alignment": "dynamic_repeat",
-    }  # fmt: skip
+    assert config["architecture"] == dataclasses.asdict(small)
     assert config["training"]["epochs"] == 6
     assert config["replicas"] == len(config["devices"]) == 1
     assert config["steps_per_epoch"] == {"train": 4, "validation": 1}
