@@ -20,6 +20,11 @@ _GZIP_MAGIC = b"\x1f\x8b"  # no text begins so: the second byte is not UTF-8
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
+def is_local(path: str) -> bool:
+    """Tells whether a path is on a file system of this machine."""
+    return FileSystems.get_scheme(path) is None
+
+
 def open_bytes(path: str) -> BinaryIO:
     """Opens a file, seekable; the bytes as they are, never decompressed."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -31,7 +36,7 @@ def create_bytes(path: str) -> BinaryIO:
     Beam itself would make the directory: a worker that outlives its job, by a moment, must not make
     that of the job again.
     """
-    if FileSystems.get_scheme(path) is None:
+    if is_local(path):
         return open(path, "wb")
     return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
@@ -86,7 +91,7 @@ def expand_glob(pattern: str) -> list[str]:
 
 
 def _match(pattern: str) -> list[str]:
-    if FileSystems.get_scheme(pattern) is None:
+    if is_local(pattern):
         # Beam's own finds nothing by "*.csv", and else walks through all that is below.
         return list(filter(os.path.isfile, glob.glob(pattern, recursive=True)))
     (match,) = FileSystems.match([pattern])
@@ -99,7 +104,7 @@ def check_no_directory(path: str) -> None:
     Raises:
         ValueError: if it is.
     """
-    if FileSystems.get_scheme(path) is None and os.path.isdir(path):
+    if is_local(path) and os.path.isdir(path):
         raise ValueError(
             f"{path}: the input must be a file, it is a directory; "
             f"name its files, as by the glob '{path.rstrip('/')}/*'."

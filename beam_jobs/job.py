@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from padless.beam_jobs.assemble import Assembler
+from padless.beam_jobs.files import is_local
 from padless.beam_jobs.options import Columns, Output, Rules
 from padless.beam_jobs.progress import WorkerCounts
-from padless.beam_jobs.staging import Staging, is_local
+from padless.beam_jobs.staging import Staging
 from padless.beam_jobs.writer import DatasetWriter
 from padless.pipeline.directory import dataset_name
 

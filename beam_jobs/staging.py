@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.files import open_bytes
+from padless.beam_jobs.files import is_local, open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.writer import TEMPORARY_DIRECTORY
 from padless.pipeline.directory import PROVENANCE_FILE, REJECTS_FILE
@@ -31,11 +31,6 @@ _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
 _REJECTS_DIRECTORY = REJECTS_FILE.partition("/")[0]
 _LAST_FILE = "dataset_info.json"  # neither TFDS nor padless opens a directory without it
-
-
-def is_local(path: str) -> bool:
-    """Tells whether a path is on a file system of this machine."""
-    return FileSystems.get_scheme(path) is None
 
 
 def check_output(output: Output) -> None:
