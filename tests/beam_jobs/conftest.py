@@ -5,12 +5,11 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import types
 
 import numpy as np
 import pytest
 
-from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules, preprocess
+from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.pipeline.directory import open_dataset
 from padless.pipeline.records import read_records
 
@@ -139,20 +138,3 @@ def digest():
         }
 
     return take
-
-
-@pytest.fixture
-def run_job(make_options, read_split, read_rejects):
-    """Runs a job; gives its report, splits `{name: {key: (values, labels)}}` and rejects."""
-
-    def run(*inputs, columns=None, rules=None, **options):
-        options = make_options(*inputs, **columns or {}, **rules or {}, **options)
-        report = preprocess(options)
-        dataset = open_dataset(options.output.directory)
-        return types.SimpleNamespace(
-            report=report,
-            splits={name: read_split(split) for name, split in dataset.splits.items()},
-            rejects=read_rejects(options.output.directory),
-        )
-
-    return run

@@ -1,8 +1,6 @@
 """The whole job, through real files and the real runner."""
 
 import gzip
-import hashlib
-import json
 import os
 import pathlib
 import subprocess
@@ -11,7 +9,6 @@ import textwrap
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs import preprocess
@@ -20,46 +17,12 @@ from padless.pipeline.key_hash import draw_split
 from padless.pipeline.records import read_records
 
 
-def read_split(split):
-    """Reads a split with TensorFlow's own protocol buffers: key -> (values, label)."""
-    content = {}
-    for file in split.files:
-        for record in read_records(file):
-            feature = tf.train.Example.FromString(record).features.feature
-            (length,) = feature["length"].int64_list.value
-            values = np.array(feature["sequence"].float_list.value, np.float32)
-            content[feature["key"].bytes_list.value[0].decode()] = (
-                values.reshape(length, -1),
-                [value.decode() for value in feature["label"].bytes_list.value],
-            )
-    return content
-
-
-def read_all(directory):
-    splits = map(read_split, open_dataset(directory).splits.values())
-    return {key: value for split in splits for key, value in split.items()}
-
-
-def digest(directory):
-    directory = pathlib.Path(directory)
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
-
-
-def read_rejects(directory):
-    path = pathlib.Path(directory) / "rejects" / "rejects-00000-of-00001.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def assert_nothing_left(tmp_path):
     assert not [name for name in os.listdir(tmp_path) if name.startswith("out")]
 
 
 def test_every_form_gives_the_same_sequences(
-    make_options, write_csv, write_jsonl, write_npz, sequences, long_rows
+    make_options, write_csv, write_jsonl, write_npz, sequences, long_rows, read_all
 ):
     paths = [
         write_csv("x.csv", long_rows),
@@ -76,7 +39,9 @@ def test_every_form_gives_the_same_sequences(
         os.rename(options.output.directory, f"{options.output.directory}{number}")
 
 
-def test_the_metadata_say_what_the_shards_hold(make_options, write_csv, sequences, long_rows):
+def test_the_metadata_say_what_the_shards_hold(
+    make_options, write_csv, sequences, long_rows, read_split
+):
     options = make_options(write_csv("x.csv", long_rows), shard_bytes=700)
     report = preprocess(options)
     dataset = open_dataset(options.output.directory)
@@ -93,7 +58,7 @@ def test_the_metadata_say_what_the_shards_hold(make_options, write_csv, sequence
     np.testing.assert_allclose(dataset.moments.variance, values.var(0, np.float64), rtol=1e-9)
 
 
-def test_labels_are_kept(make_options, write_csv, write_jsonl):
+def test_labels_are_kept(make_options, write_csv, write_jsonl, read_all):
     rows = [("a", 2, 1, 1, "up"), ("a", 1, 0, 0, "up")]
     paths = (
         write_csv("x.csv", rows, header=("key", "time", "x", "y", "label")),
@@ -107,7 +72,7 @@ def test_labels_are_kept(make_options, write_csv, write_jsonl):
 
 
 @pytest.mark.parametrize("key", ["../../etc/x", "/abs", 'a"\n,b', "é" * 10_000, "all", " "])
-def test_a_key_is_data(make_options, write_csv, tmp_path, key):
+def test_a_key_is_data(make_options, write_csv, tmp_path, key, read_all):
     options = make_options(write_csv("x.csv", [(key, 1, 1, 1)]), splits={"only": 1})
     preprocess(options)
     assert list(read_all(options.output.directory)) == [key]
@@ -118,7 +83,7 @@ WORKERS = ["processes of our own, as for large inputs"]
 
 
 def test_the_same_bytes_whatever_the_workers_and_retries(
-    make_options, write_csv, long_rows, monkeypatch
+    make_options, write_csv, long_rows, monkeypatch, digest
 ):
     rows = [*long_rows, ("bad", 1, "?", 1), ("", 1, 1, 1), ("run/3", 0, 1, 1), ("z", 1, "nan", 1)]
     paths = write_csv("a.csv", rows[::2]), write_csv("b.csv", rows[1::2])
@@ -144,7 +109,9 @@ def test_the_same_bytes_whatever_the_workers_and_retries(
     assert contents[1:] == contents[:1] * 4
 
 
-def test_rejects_are_counted_and_named(make_options, write_csv, write_jsonl, write_npz):
+def test_rejects_are_counted_and_named(
+    make_options, write_csv, write_jsonl, write_npz, read_all, read_rejects
+):
     rows = [("a", 1, 1, 1), ("b", 1, 1, "foo"), ("b", 2, 1, 1), ("", 1, 1, 1), ("c", 1, 1, 1)]
     paths = (
         write_csv("x.csv", rows),
@@ -186,7 +153,7 @@ def wide_rows():
     return ("key", "time", *(f"x{i}" for i in range(12))), rows
 
 
-def test_large_blocks_pass_through_files(make_options, write_csv, wide_rows):
+def test_large_blocks_pass_through_files(make_options, write_csv, wide_rows, digest):
     header, rows = wide_rows
     contents = []
     for order in (rows, rows[::-1]):
@@ -233,7 +200,7 @@ def test_a_text_is_read_however_it_is_written(make_options, write_csv, long_rows
 
 
 @pytest.mark.parametrize("key", ["../../etc/x", 'a"\n,b', "é" * 10_000, "\U0001f600", "[0:3]"])
-def test_a_key_is_data_in_every_form(make_options, write_jsonl, write_npz, key):
+def test_a_key_is_data_in_every_form(make_options, write_jsonl, write_npz, key, read_all):
     paths = [write_jsonl("x.jsonl", [{"key": key, "sequence": [[1]]}])]
     if len(key) < 10_000:  # what a zip can name
         paths.append(write_npz("x.npz", {key: np.ones((1, 1))}))
@@ -243,7 +210,7 @@ def test_a_key_is_data_in_every_form(make_options, write_jsonl, write_npz, key):
         assert list(read_all(options.output.directory)) == [key]
 
 
-def test_splits_by_a_column(make_options, write_csv):
+def test_splits_by_a_column(make_options, write_csv, read_split):
     rows = [
         ("a", 1, 1, 1, "fold_b"),
         ("b", 1, 1, 1, "test"),
@@ -262,7 +229,7 @@ def test_splits_by_a_column(make_options, write_csv):
     assert report.rejected == {"bad_split": 1, "conflicting_split": 1, "missing_split": 1}
 
 
-def test_splits_by_directory(make_options, write_csv, write_npz, tmp_path):
+def test_splits_by_directory(make_options, write_csv, write_npz, tmp_path, read_split):
     for name in ("train", "holdout"):
         (tmp_path / name).mkdir()
     write_csv("train/x.csv", [("a", 1, 1, 1), ("both", 1, 1, 1)])
@@ -290,7 +257,9 @@ def test_too_many_rejects_fail_before_anything_appears(make_options, write_csv, 
     assert preprocess(make_options(path, max_rejects=0.2)).accepted == 8
 
 
-def test_pieces_are_counted_and_stay_in_the_split_of_their_sequence(make_options, write_npz):
+def test_pieces_are_counted_and_stay_in_the_split_of_their_sequence(
+    make_options, write_npz, read_split, read_all
+):
     arrays = {f"k{i}": np.arange(i + 1.0)[:, None] for i in range(12)}
     options = make_options(write_npz("x.npz", arrays), max_length=4, too_long="split")
     report = preprocess(options)
@@ -305,7 +274,7 @@ def test_pieces_are_counted_and_stay_in_the_split_of_their_sequence(make_options
         )
 
 
-def test_the_order_of_the_input_is_kept(make_options, write_npz):
+def test_the_order_of_the_input_is_kept(make_options, write_npz, read_split):
     names = [f"{i * 7919 % 101}" for i in range(60)]
     paths = [
         write_npz(f"{part}.npz", {name: np.ones((1, 1)) for name in names[part::2]})
