@@ -22,7 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.files import is_local, open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.writer import TEMPORARY_DIRECTORY
-from padless.pipeline.directory import PROVENANCE_FILE, REJECTS_FILE
+from padless.pipeline.directory import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
 _TOKEN_DIGITS = 8  # hexadecimal, behind those
@@ -30,7 +30,7 @@ _LOCK_FILE = "lock"
 _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
 _REJECTS_DIRECTORY = REJECTS_FILE.partition("/")[0]
-_LAST_FILE = "dataset_info.json"  # neither TFDS nor padless opens a directory without it
+_LAST_FILE = INFO_FILE  # neither TFDS nor padless opens a directory without it
 
 
 def check_output(output: Output) -> None:

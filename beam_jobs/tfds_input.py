@@ -31,10 +31,10 @@ from padless.beam_jobs.values import (
     parse_nested,
     parse_split,
 )
+from padless.pipeline.directory import INFO_FILE
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 _PREFIX = "tfds:"
-_INFO = "dataset_info.json"
 _PATH = re.compile(r"[/.~]|[a-zA-Z0-9]+://")  # what no name of a builder begins with
 _TFDS_ID = "tfds_id"
 _MAX_PARTS = 64  # of a split; TensorFlow takes about 0.15 s to begin with one
@@ -52,7 +52,7 @@ def open_builder(path: str):
         if _holds_info(name):
             return _tfds().builder_from_directory(name)
         if _PATH.match(name):
-            raise ValueError(f"the directory must hold {_INFO}, as a prepared one does.")
+            raise ValueError(f"the directory must hold {INFO_FILE}, as a prepared one does.")
         return _find_prepared(name)
     except Exception as error:  # TFDS checks little of the files that it reads
         raise ValueError(f"{path}: must be a prepared builder or directory: {error}") from error
@@ -164,7 +164,7 @@ def _tfds():
 def _holds_info(name: str) -> bool:
     from etils import epath
 
-    return bool(name) and (epath.Path(name).expanduser() / _INFO).exists()
+    return bool(name) and (epath.Path(name).expanduser() / INFO_FILE).exists()
 
 
 def _find_prepared(name: str):
@@ -182,7 +182,7 @@ def _find_prepared(name: str):
         reason = str(error).partition(" Make sure")[0]
         if re.split("[/:]", name)[0] not in tfds.list_builders(with_community_datasets=False):
             raise ValueError(
-                f"{reason} TFDS does not know the name; name the directory that holds {_INFO}."
+                f"{reason} TFDS does not know the name; name the directory that holds {INFO_FILE}."
             ) from error
         raise ValueError(
             f"{reason} Prepare it once, which may download much, by "

@@ -25,12 +25,14 @@ from etils import epath
 from padless.pipeline.moments import Moments, merge_moments
 from padless.pipeline.records import RecordFormat, read_lengths
 
+INFO_FILE = "dataset_info.json"
+FEATURES_FILE = "features.json"
 LENGTHS_FILE = "lengths.json"
 STATISTICS_FILE = "statistics.json"
 # The mark of a dataset that padless wrote.
 PROVENANCE_FILE = "provenance.json"
 REJECTS_FILE = "rejects/rejects-00000-of-00001.jsonl"
-_FORMAT_VERSION = 1
+FORMAT_VERSION = 1
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
 
@@ -178,7 +180,7 @@ def write_metadata(
     }
     _write_json(
         directory / PROVENANCE_FILE,
-        {"format_version": _FORMAT_VERSION, "made": dict(provenance), "shards": records},
+        {"format_version": FORMAT_VERSION, "made": dict(provenance), "shards": records},
     )
 
 
@@ -196,7 +198,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     directory = epath.Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
-    info = _read_json(directory / "dataset_info.json")
+    info = _read_json(directory / INFO_FILE)
     lengths = _read_json(directory / LENGTHS_FILE)
     statistics = _read_json(directory / STATISTICS_FILE)
     try:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Mapping
 from etils import epath
 
 from padless.pipeline.directory import (
+    FEATURES_FILE,
+    INFO_FILE,
     LENGTHS_FILE,
     PROVENANCE_FILE,
     REJECTS_FILE,
@@ -29,13 +31,7 @@ from padless.pipeline.records import decode_example, scan_records
 from padless.pipeline.verify_compare import compare_lengths, compare_moments
 from padless.pipeline.verify_faults import Fault, FaultLog
 from padless.pipeline.verify_keys import KeyIndex, Place
-from padless.pipeline.verify_metadata import (
-    FEATURES_FILE,
-    INFO_FILE,
-    ShardInfo,
-    SplitInfo,
-    read_recorded,
-)
+from padless.pipeline.verify_metadata import ShardInfo, SplitInfo, read_recorded
 from padless.pipeline.verify_meter import Meter
 from padless.pipeline.verify_rejects import count_rejects
 from padless.pipeline.verify_report import SplitContent, VerifyReport

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from padless.pipeline.directory import FEATURES_FILE
+
 _MAX_SHOWN_BYTES = 60
 
 # Name -> values, as `padless.pipeline.records.decode_example` gives them.
@@ -74,7 +76,7 @@ def _check_text(features: Features, name: str) -> Iterator[str]:
 def _check_absent(features: Features) -> Iterator[str]:
     if "label" in features:
         shown = _describe(features["label"])
-        yield f"`label` must not be there, as features.json has none, got {shown}."
+        yield f"`label` must not be there, as {FEATURES_FILE} has none, got {shown}."
 
 
 def _check_length(features: Features) -> Iterator[str]:

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from padless.pipeline.directory import (
+    FEATURES_FILE,
+    FORMAT_VERSION,
+    INFO_FILE,
     LENGTHS_FILE,
     PROVENANCE_FILE,
     STATISTICS_FILE,
@@ -24,11 +27,6 @@ from padless.pipeline.key_hash import draw_split, whole_key
 from padless.pipeline.moments import Moments
 from padless.pipeline.verify_contract import RecordContract
 from padless.pipeline.verify_faults import Fault, FaultLog
-
-INFO_FILE = "dataset_info.json"
-FEATURES_FILE = "features.json"
-_FORMAT_VERSION = 1
-# How the key of a piece of a sequence that was split ends.
 
 
 class SplitInfo(NamedTuple):
@@ -204,8 +202,10 @@ def _check_moments(moments: Moments, num_features: int | None) -> None:
 
 
 def _parse_provenance(content) -> Provenance:
-    if content["format_version"] != _FORMAT_VERSION:
-        raise ValueError(f"the format version is {content['format_version']!r}, not 1")
+    if content["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"the format version is {content['format_version']!r}, not {FORMAT_VERSION}"
+        )
     made, shards = content["made"], content.get("shards")
     return Provenance(
         shards=None if shards is None else {k: _parse_shard(s) for k, s in shards.items()},
