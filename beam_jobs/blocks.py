@@ -14,7 +14,6 @@ import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
-import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.files import create_bytes, open_bytes
@@ -61,21 +60,17 @@ def write_blocks(directory: str, chunks: Sequence[bytes | bytearray]) -> list[Bl
     return blocks
 
 
-def write_whole(path: str, chunks: Iterable[bytes]) -> tuple[int, int]:
-    """Writes a file, or leaves none; returns its size and the CRC-32C of its bytes."""
-    num_bytes = crc32c = 0
+def write_whole(path: str, chunks: Iterable[bytes]) -> None:
+    """Writes a file, or leaves none."""
     try:
         with create_bytes(path) as file:
             for chunk in chunks:
                 file.write(chunk)
-                num_bytes += len(chunk)
-                crc32c = google_crc32c.extend(crc32c, chunk)
     except OSError:
         # On a full disk, what is left of it would keep the job from saying so.
         with contextlib.suppress(Exception):
             FileSystems.delete([path])
         raise
-    return num_bytes, crc32c
 
 
 class BlockReader:

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.blocks import BlockReader, write_whole
@@ -133,10 +134,19 @@ class DatasetWriter:
 
     def write_file(self, path: str, chunks: Iterable[bytes]) -> Written:
         """Writes a temporary file and renames it."""
+        num_bytes = crc32c = 0
+
+        def measured() -> Iterator[bytes]:
+            nonlocal num_bytes, crc32c
+            for chunk in chunks:
+                num_bytes += len(chunk)
+                crc32c = google_crc32c.extend(crc32c, chunk)
+                yield chunk
+
         temporary = FileSystems.join(self.temporary, uuid.uuid4().hex)
-        written = Written(*write_whole(temporary, chunks))
+        write_whole(temporary, measured())
         FileSystems.rename([temporary], [path])
-        return written
+        return Written(num_bytes, crc32c)
 
 
 def _read_whole(runs: Iterable[Run]) -> Iterator[bytes]:
