@@ -16,7 +16,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.fragments import UnreadableInputError
 
-_GZIP_MAGIC = b"\x1f\x8b"  # no text begins so: the second byte is not UTF-8
+GZIP_MAGIC = b"\x1f\x8b"  # no text begins so: the second byte is not UTF-8
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -51,7 +51,7 @@ def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
         UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
     """
     with open_bytes(path) as stream:
-        is_gzip = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        is_gzip = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         stream.seek(0)
         with (
             decompress(path, stream) if is_gzip else contextlib.nullcontext(stream) as plain,

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from padless.beam_jobs.files import decompress, open_bytes
+from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
 from padless.beam_jobs.forms import InputForm, Item
 from padless.beam_jobs.fragments import (
     Fault,
@@ -32,7 +32,6 @@ from padless.beam_jobs.values import check_sequence, parse_key, parse_label, par
 from padless.pipeline.example_proto import parse_record, read_float_rows, read_numbers
 from padless.pipeline.records import begins_record, read_record_stream
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _SNIFFED_BYTES = 12
 
 
@@ -79,7 +78,7 @@ def open_records(path: str) -> Iterator[BinaryIO]:
     with open_bytes(path) as stream:
         head = stream.read(_SNIFFED_BYTES)
         stream.seek(0)
-        if head.startswith(_GZIP_MAGIC) and not begins_record(head):
+        if head.startswith(GZIP_MAGIC) and not begins_record(head):
             with decompress(path, stream) as plain:
                 yield plain
         else:
