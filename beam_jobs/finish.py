@@ -42,7 +42,7 @@ class Outcome:
         Raises:
             ValueError: if the job has failed.
         """
-        if self.report is None or self.failure is not None:
+        if self.failure is not None:
             raise ValueError(self.failure)
         return self.report
 
