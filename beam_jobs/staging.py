@@ -70,9 +70,11 @@ class Staging:
         """Makes one under a name of its own, and removes what jobs left that were killed.
 
         Raises:
-            FileExistsError: if a dataset that may not be replaced is back where a job left none.
+            FileExistsError: if the output may not be written, be it that a dataset is back in its
+                place where a job was killed that had put it aside.
             OSError: if there is no room for it.
         """
+        check_output(output)  # before the sweep, as a job that is refused must remove nothing
         place = output.directory.rstrip("/")
         if is_local(place):
             place = os.path.abspath(place)

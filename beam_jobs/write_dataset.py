@@ -10,7 +10,7 @@ from padless.beam_jobs.finish import Outcome
 from padless.beam_jobs.job import Job
 from padless.beam_jobs.options import Columns, Output, Rules
 from padless.beam_jobs.report import PreprocessReport
-from padless.beam_jobs.staging import Staging, check_output
+from padless.beam_jobs.staging import Staging
 from padless.beam_jobs.transforms import BuildDataset, PartitionSequences
 
 
@@ -61,7 +61,6 @@ class WriteDataset(beam.PTransform):
 
     def expand(self, sequences):
         """Adds all stages."""
-        check_output(self._output)
         staging = Staging.make(self._output)
         job = Job.in_staging(
             staging, rules=self._rules, columns=self._columns, splits_are_given=False

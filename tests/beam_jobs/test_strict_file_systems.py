@@ -220,6 +220,14 @@ def test_a_job_replaces_nothing_else(bucket):
     assert list_files(bucket) == ["in/x.csv", "out/thesis.txt"]
 
 
+def test_a_pipeline_of_ones_own_is_refused_there_before_it_runs(bucket):
+    with FileSystems.create(f"{bucket}/out/thesis.txt") as file:
+        file.write(b"mine")
+    with pytest.raises(FileExistsError, match="out: the output must not exist"):
+        beam.Pipeline("FnApiRunner") | beam.Create([]) | WriteDataset(options_of(bucket).output)
+    assert list_files(bucket) == ["in/x.csv", "out/thesis.txt"]
+
+
 def test_a_job_that_fails_leaves_nothing(bucket):
     with FileSystems.create(f"{bucket}/in/y.csv") as file:
         file.write(b'key,time,x\n"a,1,1\n')
