@@ -13,6 +13,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
+from padless.beam_jobs.log_filters import records_dropped
+
 
 @contextlib.contextmanager
 def interrupts_unwrapped() -> Iterator[None]:
@@ -21,18 +23,16 @@ def interrupts_unwrapped() -> Iterator[None]:
     Afterwards the handler of the signal is again the one that it was.
     """
     handler = signal.getsignal(signal.SIGINT)
-    logger = logging.getLogger("apache_beam.runners.common")
-    logger.addFilter(_is_no_interrupt)
-    try:
-        yield
-    except Exception as error:
-        if is_interrupt(error):
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        logger.removeFilter(_is_no_interrupt)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+    with records_dropped("apache_beam.runners.common", _shows_interrupt):
+        try:
+            yield
+        except Exception as error:
+            if is_interrupt(error):
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
@@ -44,5 +44,5 @@ def is_interrupt(error: BaseException | None) -> bool:
     return False
 
 
-def _is_no_interrupt(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and is_interrupt(record.exc_info[1]))
+def _shows_interrupt(record: logging.LogRecord) -> bool:
+    return bool(record.exc_info) and is_interrupt(record.exc_info[1])

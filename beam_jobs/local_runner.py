@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import pathlib
 import shlex
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+from padless.beam_jobs.log_filters import records_dropped
 
 # Where two workers were as fast as one process: at some 40 MB of CSV, 100 MB of Parquet.
 _BYTES_WORTH_WORKERS = 32 * 1024 * 1024
@@ -112,17 +113,5 @@ def quiet() -> Iterator[None]:
     """Keeps the runner from logging what its exceptions say too, or what is as it should be."""
     with contextlib.ExitStack() as stack:
         for name, drops in _DROPPED.items():
-            stack.enter_context(_dropped(logging.getLogger(f"apache_beam.runners.{name}"), drops))
+            stack.enter_context(records_dropped(f"apache_beam.runners.{name}", drops))
         yield
-
-
-@contextlib.contextmanager
-def _dropped(logger: logging.Logger, drops) -> Iterator[None]:
-    def keep(record: logging.LogRecord) -> bool:
-        return not drops(record)
-
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)

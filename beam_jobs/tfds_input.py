@@ -23,6 +23,7 @@ from padless.beam_jobs.fragments import (
     UnreadableInputError,
     Whole,
 )
+from padless.beam_jobs.log_filters import records_dropped
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import (
     check_sequence,
@@ -210,18 +211,12 @@ def _make_dataset(builder, part: tuple[str, int, int], columns: Columns):
 @contextlib.contextmanager
 def _warnings_dropped() -> Iterator[None]:
     """Drops what TFDS and TensorFlow warn of: their own use of what they have deprecated."""
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
 
-    def is_error(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.ERROR
+    def is_no_error(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
 
-    for logger in loggers:
-        logger.addFilter(is_error)
-    try:
+    with records_dropped("absl", is_no_error), records_dropped("tensorflow", is_no_error):
         yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_error)
 
 
 def _key_of(features: Mapping[str, Any], columns: Columns) -> str:
