@@ -127,5 +127,7 @@ def check_readable(path: str) -> None:
 
 def file_bytes(path: str) -> int:
     """Returns the size of a file."""
+    if is_local(path):  # where a path may hold the characters of globs
+        return os.path.getsize(path)
     (found,) = FileSystems.match([path])
     return sum(metadata.size_in_bytes for metadata in found.metadata_list)

@@ -41,3 +41,9 @@ def test_damaged_gzip_names_the_file(tmp_path, damage):
 def test_file_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"123")
     assert file_bytes(str(tmp_path / "x")) == 3
+
+
+def test_file_bytes_takes_no_path_for_a_glob(tmp_path):
+    for name, size in {"c.csv": 5, "[c].csv": 3}.items():
+        (tmp_path / name).write_bytes(bytes(size))
+    assert file_bytes(str(tmp_path / "[c].csv")) == 3
