@@ -8,6 +8,8 @@ import zipfile
 
 import hypothesis
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, Sequence, UnreadableInputError
 from padless.beam_jobs.inputs import check_inputs, list_sources, read_source
+from padless.pipeline.records import encode_example, frame_record
 
 COLUMNS = Columns(label="label", split="split")
 CSV_CELLS = st.sampled_from(
@@ -32,6 +35,33 @@ RECORDS = st.dictionaries(
     st.sampled_from(["key", "time", "sequence", "label", "split"]),
     JSON_VALUES | st.sampled_from(["a", "train", [[1, 2], [3, 4]], [1, 2], [[None, 1e40]]]),
 )
+VALUES = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+
+def save_parquet(**columns):
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def save_npz():
+    file = io.BytesIO()
+    np.savez_compressed(file, a=VALUES, b=VALUES[:1])
+    return file.getvalue()
+
+
+CSV = b'key,time,x,y\na,1,1,2\r\n"b,\n",2,,nan\na,2024-01-01,1e9,-3\n'
+TS = b"#c\n@problemName p\n@timeStamps false\n@classLabel true a b\n@data\n1,2,?:3,4,5:a\n1:2:b\n"
+SAMPLES = {
+    "x.csv": CSV,
+    "y.csv.gz": gzip.compress(CSV, mtime=0),
+    "x.jsonl": json.dumps({"key": 5, "sequence": VALUES.tolist(), "time": [1, 2, 3]}).encode(),
+    "x.npz": save_npz(),
+    "x.ts": TS,
+    "x.tfrecord": frame_record(encode_example(b"a", VALUES)),
+    "whole.parquet": save_parquet(key=["a", None], sequence=[VALUES.tolist(), [[1.0, None]]]),
+    "long.parquet": save_parquet(key=["a", "a", "b"], time=[1, 2, 1], x=[1.0, None, 3.0]),
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,38 +93,54 @@ def check_items(items):
     fragments = {}
     for item in items:
         if isinstance(item, Reject):
+            assert item.message
             assert item.to_json().isascii()
         else:
             fragments.setdefault(item[0], []).append(item[1])
-    assembler = Assembler(Rules(), 0, [("train", 1.0)])
-    for key, parts in fragments.items():
-        assert key
-        results, tally = assembler.assemble(key, parts)
-        assert len(results) == tally["read"] >= 1
-        for result in results:
-            if isinstance(result, Sequence):
-                assert result.values.dtype == np.float32
-                assert np.isfinite(result.values).all()
-                assert min(result.values.shape) > 0
-            else:
-                assert json.loads(result.to_json())["message"]
+    for rules in (Rules(), Rules(missing="drop_timestep")):
+        assembler = Assembler(rules, 0, [("train", 1.0)])
+        for key, parts in fragments.items():
+            assert key
+            check_results(*assembler.assemble(key, list(parts)))
+
+
+def check_results(results, tally):
+    assert len(results) == tally["read"] >= 1
+    for result in results:
+        if isinstance(result, Sequence):
+            assert result.values.dtype == np.float32
+            assert np.isfinite(result.values).all()
+            assert min(result.values.shape) > 0
+        else:
+            assert json.loads(result.to_json())["message"]
+
+
+EDITS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "change", "take", "cut"]), st.integers(0, 9999), st.integers(0, 255)
+    ),
+    min_size=1,
+    max_size=6,
+)
 
 
 def damage(data):
-    """Damages bytes: cuts them, changes some, adds some."""
+    """Damages bytes: cuts them, adds some, or puts in, changes and takes out a few."""
     return st.one_of(
         st.integers(0, len(data)).map(lambda i: data[:i]),
         st.binary(max_size=20).map(lambda more: data + more),
-        st.lists(
-            st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=4
-        ).map(lambda changes: _change(data, changes)),
+        EDITS.map(lambda edits: _edit(data, edits)),
     )
 
 
-def _change(data, changes):
+def _edit(data, edits):
     data = bytearray(data)
-    for place, value in changes:
-        data[place] = value
+    for kind, where, byte in edits:
+        place = where % (len(data) + 1)
+        if kind == "cut":
+            del data[place:]
+        else:
+            data[place : place + (kind != "put")] = b"" if kind == "take" else bytes([byte])
     return bytes(data)
 
 
@@ -138,9 +184,29 @@ HEADER = (
 )
 
 
-@hypothesis.given(st.binary(max_size=200))
-def test_any_bytes_as_csv(folder, data):
-    check_items(read(folder / "x.csv", data, COLUMNS) or [])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_samples_are_read(folder, name):
+    items = read(folder / name, SAMPLES[name], Columns())
+    assert items
+    check_items(items)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [*((name, Columns()) for name in SAMPLES), ("x.csv", COLUMNS), ("x.jsonl", COLUMNS)],
+)
+@hypothesis.given(data=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@hypothesis.settings(deadline=None)
+def test_any_bytes_are_read_or_named(folder, name, columns, data):
+    check_items(read(folder / name, data, columns) or [])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@hypothesis.given(data=st.data())
+@hypothesis.settings(deadline=None)
+def test_a_damaged_file_is_read_or_named(folder, name, data):
+    damaged = data.draw(damage(SAMPLES[name]))
+    check_items(read(folder / name, damaged, Columns()) or [])
 
 
 @hypothesis.given(
@@ -154,22 +220,12 @@ def test_any_cells_as_csv(folder, rows, end, headed):
     check_items(read(folder / "x.csv", text.encode(), COLUMNS) or [])
 
 
-@hypothesis.given(st.binary(max_size=200))
-def test_any_bytes_as_json_lines(folder, data):
-    check_items(read(folder / "x.jsonl", data, COLUMNS) or [])
-
-
 @hypothesis.given(st.lists(JSON_VALUES | RECORDS, min_size=1, max_size=4))
 def test_any_json_as_json_lines(folder, records):
     data = "\n".join(map(json.dumps, records)).encode()
     items = read(folder / "x.jsonl", data, COLUMNS)
     assert len(items) == len(records)
     check_items(items)
-
-
-@hypothesis.given(st.binary(max_size=200))
-def test_any_bytes_as_npz(folder, data):
-    check_items(read(folder / "x.npz", data, Columns()) or [])
 
 
 @hypothesis.settings(max_examples=300)

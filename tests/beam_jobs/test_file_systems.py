@@ -1,151 +1,263 @@
-"""The job on file systems that are not this machine's: all its files go through Beam's."""
+"""The job through Beam's file systems alone: one like an object store, one with directories."""
 
-import os
-import pathlib
-import shutil
+import contextlib
+import io
 
+import apache_beam as beam
+import numpy as np
 import pytest
-from apache_beam.io.filesystem import BeamIOError, FileMetadata, FileSystem
-from apache_beam.io.localfilesystem import LocalFileSystem
+from apache_beam.io import filesystem, localfilesystem
+from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs import preprocess
+from padless.beam_jobs import Output, PreprocessOptions, Rules, WriteDataset, preprocess
 from padless.pipeline import open_dataset
 
+ROWS = "key,time,x\n" + "".join(f"k{i // 30},{i},{i % 7}\n" for i in range(9000)) + "bad,0,?\n"
+SPLITS = {"train": 0.7, "test": 0.3}
 
-class ShelfFileSystem(FileSystem):
-    """An object store: `shelf://` names files of a folder, and directories cannot be renamed."""
 
-    root = None
+class _NewObject(io.BytesIO):
+    def __init__(self, path):
+        super().__init__()
+        self._path = path
 
-    def __init__(self, pipeline_options):
-        super().__init__(pipeline_options)
-        self._local = LocalFileSystem(pipeline_options)
+    def close(self):
+        if not self.closed:
+            ObjectStore.objects[self._path] = self.getvalue()
+        super().close()
+
+
+class ObjectStore(filesystem.FileSystem):
+    """`mem://...`, objects by name: no directory is, and to delete a name is to delete no other."""
+
+    objects = {}  # noqa: RUF012
 
     @classmethod
     def scheme(cls):
-        return "shelf"
+        return "mem"
 
-    def _path(self, path):
-        assert self.root is not None
-        return os.path.join(self.root, path.removeprefix("shelf://"))
-
-    def join(self, base, *paths):
-        return "/".join([base.rstrip("/"), *paths])
+    def join(self, basepath, *paths):
+        return "/".join([basepath.rstrip("/"), *paths])
 
     def split(self, path):
-        head, _, tail = path.rpartition("/")
-        return head, tail
+        return path.rpartition("/")[::2]
 
     def mkdirs(self, path):
-        """Does nothing, as an object store has no directories."""
+        pass
 
     def has_dirs(self):
         return False
 
     def _list(self, dir_or_prefix):
-        base = self._path(dir_or_prefix)
-        folder = base if os.path.isdir(base) else os.path.dirname(base)
-        for path in pathlib.Path(folder).rglob("*"):
-            if path.is_file():
-                name = f"shelf://{path.relative_to(self.root)}"
-                yield FileMetadata(name, path.stat().st_size)
+        for path in sorted(self.objects):
+            if path.startswith(dir_or_prefix):
+                yield self.metadata(path)
 
     def create(self, path, mime_type="", compression_type="auto"):
-        os.makedirs(os.path.dirname(self._path(path)), exist_ok=True)
-        return open(self._path(path), "wb")
+        return _NewObject(path)
 
     def open(self, path, mime_type="", compression_type="auto"):
-        return open(self._path(path), "rb")
+        if path not in self.objects:
+            raise filesystem.BeamIOError(f"{path} does not exist.")
+        return io.BytesIO(self.objects[path])
 
-    def copy(self, sources, destinations):
-        for source, destination in zip(sources, destinations, strict=True):
-            os.makedirs(os.path.dirname(self._path(destination)), exist_ok=True)
-            shutil.copyfile(self._path(source), self._path(destination))
+    def copy(self, source_file_names, destination_file_names):
+        for source, destination in zip(source_file_names, destination_file_names, strict=True):
+            self.objects[destination] = self.objects[source]
 
-    def rename(self, sources, destinations):
-        for source in sources:
-            assert not os.path.isdir(self._path(source)), source
-        self.copy(sources, destinations)
-        self.delete(sources)
+    def rename(self, source_file_names, destination_file_names):
+        self.copy(source_file_names, destination_file_names)
+        self.delete(source_file_names)
 
     def exists(self, path):
-        return os.path.isfile(self._path(path))
+        return path in self.objects
 
     def size(self, path):
-        return os.path.getsize(self._path(path))
+        return len(self.objects[path])
 
     def last_updated(self, path):
-        return os.path.getmtime(self._path(path))
+        return 0.0
 
     def checksum(self, path):
-        return str(self.size(path))
+        return str(hash(self.objects[path]))
 
     def metadata(self, path):
-        return FileMetadata(path, self.size(path))
+        return filesystem.FileMetadata(path, self.size(path))
 
     def delete(self, paths):
         for path in paths:
-            for found in [m.path for m in self._list(path)] or [path]:
-                if found == path or found.startswith(f"{path.rstrip('/')}/"):
-                    try:
-                        os.remove(self._path(found))
-                    except OSError as error:
-                        raise BeamIOError("delete", {path: error}) from error
+            self.objects.pop(path, None)
 
 
-@pytest.fixture
-def shelf(tmp_path):
-    ShelfFileSystem.root = str(tmp_path / "shelf")
-    (tmp_path / "shelf").mkdir()
-    yield tmp_path / "shelf"
-    ShelfFileSystem.root = None
+class Folder(localfilesystem.LocalFileSystem):
+    """`dir://...` below a folder of this machine, where nothing is renamed into no directory."""
+
+    root = ""
+
+    @classmethod
+    def scheme(cls):
+        return "dir"
+
+    def __init__(self, pipeline_options):
+        super().__init__(pipeline_options)
+        self._local = localfilesystem.LocalFileSystem(pipeline_options)
+
+    def _path(self, path):
+        return self.root + path.removeprefix("dir:/")
+
+    def mkdirs(self, path):
+        self._local.mkdirs(self._path(path))
+
+    def _list(self, dir_or_prefix):
+        for found in self._local._list(self._path(dir_or_prefix)):
+            path = "dir:/" + found.path.removeprefix(self.root)
+            yield filesystem.FileMetadata(path, found.size_in_bytes)
+
+    def create(self, path, mime_type="", compression_type="auto"):
+        return self._local.create(self._path(path), mime_type, compression_type)
+
+    def open(self, path, mime_type="", compression_type="auto"):
+        return self._local.open(self._path(path), mime_type, compression_type)
+
+    def rename(self, source_file_names, destination_file_names):
+        names = source_file_names, destination_file_names
+        self._local.rename(*(list(map(self._path, paths)) for paths in names))
+
+    def exists(self, path):
+        return self._local.exists(self._path(path))
+
+    def metadata(self, path):
+        size = self._local.metadata(self._path(path)).size_in_bytes
+        return filesystem.FileMetadata(path, size)
+
+    def delete(self, paths):
+        self._local.delete(list(map(self._path, paths)))
+
+
+@pytest.fixture(params=["mem://bucket", "mem:/", "dir://bucket"], ids=["bucket", "root", "folder"])
+def bucket(request, tmp_path, monkeypatch):
+    """A place with one file of input, be it all of a file system."""
+    monkeypatch.setattr(ObjectStore, "objects", {})
+    monkeypatch.setattr(Folder, "root", str(tmp_path / "remote"))
+    with FileSystems.create(f"{request.param}/in/x.csv") as file:
+        file.write(ROWS.encode())
+    return request.param
+
+
+def read_files(directory):
+    """Reads all that is below a remote directory: name -> bytes."""
+    (found,) = FileSystems.match([f"{directory}/**"])
+    content = {}
+    for path in sorted(metadata.path for metadata in found.metadata_list):
+        with FileSystems.open(path) as file:
+            content[path.removeprefix(directory).lstrip("/")] = file.read()
+    return content
 
 
 def list_files(directory):
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
+    return list(read_files(directory))
 
 
-@pytest.fixture
-def shelved(shelf, write_csv, write_npz, sequences, long_rows):
-    """Moves inputs of two forms to the shelf."""
-    shutil.move(write_csv("x.csv", [*long_rows, ("bad", 1, "?", 1)]), shelf / "x.csv")
-    return "shelf://*.csv"
+def copy_out(directory, target):
+    """Copies a remote directory to this machine."""
+    for name, data in read_files(directory).items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return target
 
 
-def test_a_dataset_is_written_where_directories_cannot_be_renamed(shelved, shelf, make_options):
-    options = make_options(shelved, directory="shelf://data/out", shard_bytes=700)
-    report = preprocess(options)
-    assert report.rejected == {"not_a_number": 1}
-    assert {path.name for path in shelf.iterdir() if list_files(path) or path.is_file()} == {
-        "data",
-        "x.csv",
-    }
-    dataset = open_dataset(shelf / "data/out")
+def options_of(bucket, rules=None, **output):
+    output = Output(f"{bucket}/out", **{"splits": SPLITS} | output)
+    return PreprocessOptions([f"{bucket}/in/*.csv"], output, rules=rules or Rules())
+
+
+def test_a_job_reads_and_writes_there_alone(bucket, tmp_path, read_all):
+    report = preprocess(options_of(bucket, shard_bytes=20_000))
+    assert (report.accepted, report.rejected) == (300, {"not_a_number": 1})
+    dataset = open_dataset(copy_out(f"{bucket}/out", tmp_path / "copy"))
+    assert dataset.feature_names == ("x",)
+    assert len(dataset.split("train").files) > 1
     assert sum(split.num_sequences for split in dataset.splits.values()) == report.accepted
-    local = make_options(str(shelf / "x.csv"), shard_bytes=700)
-    preprocess(local)
-    remote, here = list_files(shelf / "data/out"), list_files(pathlib.Path(local.output.directory))
-    assert remote.keys() == here.keys()
-    differing = {name for name in here if here[name] != remote[name]}
-    assert differing == {"rejects/rejects-00000-of-00001.jsonl"}  # which names the input
+    content = read_all(tmp_path / "copy")
+    assert content.keys() == {f"k{i}" for i in range(300)}
+    np.testing.assert_array_equal(content["k1"][0].ravel(), np.arange(30, 60) % 7)
+    # `remote` is the folder of the one, and the other stands nowhere.
+    assert {path.name for path in tmp_path.iterdir()} <= {"copy", "remote"}
 
 
-def test_an_output_there_is_kept_or_replaced(shelved, shelf, make_options):
-    preprocess(make_options(shelved, directory="shelf://out", seed=1))
-    before = list_files(shelf / "out")
-    with pytest.raises(FileExistsError, match="shelf://out: the output must not exist"):
-        preprocess(make_options(shelved, directory="shelf://out"))
-    assert list_files(shelf / "out") == before
-    preprocess(make_options(shelved, directory="shelf://out", overwrite=True, seed=2))
-    assert list_files(shelf / "out") != before
-    assert open_dataset(shelf / "out").splits
+def test_a_job_leaves_the_dataset_and_nothing_else(bucket):
+    preprocess(options_of(bucket))
+    assert list_files(bucket) == [
+        "in/x.csv",
+        *(f"out/{name}" for name in ("dataset_info.json", "features.json", "lengths.json")),
+        "out/out-test.tfrecord-00000-of-00001",
+        "out/out-train.tfrecord-00000-of-00001",
+        "out/provenance.json",
+        "out/rejects/rejects-00000-of-00001.jsonl",
+        "out/statistics.json",
+    ]
 
 
-def test_a_job_that_fails_there_leaves_nothing(shelved, shelf, make_options):
+def test_the_shards_are_those_of_this_machine(bucket, tmp_path, digest):
+    preprocess(options_of(bucket, shard_bytes=20_000))
+    (tmp_path / "x.csv").write_text(ROWS)
+    output = Output(tmp_path / "out", splits=SPLITS, shard_bytes=20_000)
+    preprocess(PreprocessOptions([tmp_path / "x.csv"], output))
+    there, here = digest(copy_out(f"{bucket}/out", tmp_path / "copy")), digest(tmp_path / "out")
+    rejects = "rejects/rejects-00000-of-00001.jsonl"  # they name the input
+    assert there.pop(rejects) != here.pop(rejects)
+    assert there == here
+
+
+def test_a_job_replaces_all_of_a_dataset(bucket, tmp_path):
+    preprocess(options_of(bucket, shard_bytes=20_000))
+    before = read_files(bucket)
+    with pytest.raises(FileExistsError, match=f"{bucket}/out: the output must not exist"):
+        preprocess(options_of(bucket))
+    assert read_files(bucket) == before
+    preprocess(options_of(bucket, overwrite=True, seed=2))
+    assert read_files(bucket) != before
+    assert sum("tfrecord" in path for path in list_files(bucket)) == 2
+    assert open_dataset(copy_out(f"{bucket}/out", tmp_path / "copy")).splits
+
+
+def test_a_job_replaces_nothing_else(bucket):
+    with FileSystems.create(f"{bucket}/out/thesis.txt") as file:
+        file.write(b"mine")
+    with pytest.raises(FileExistsError, match="must replace a dataset that padless wrote"):
+        preprocess(options_of(bucket, overwrite=True))
+    assert list_files(bucket) == ["in/x.csv", "out/thesis.txt"]
+
+
+def test_a_pipeline_of_ones_own_is_refused_there_before_it_runs(bucket):
+    with FileSystems.create(f"{bucket}/out/thesis.txt") as file:
+        file.write(b"mine")
+    with pytest.raises(FileExistsError, match="out: the output must not exist"):
+        beam.Pipeline("FnApiRunner") | beam.Create([]) | WriteDataset(options_of(bucket).output)
+    assert list_files(bucket) == ["in/x.csv", "out/thesis.txt"]
+
+
+def test_a_job_that_fails_leaves_nothing(bucket):
+    with FileSystems.create(f"{bucket}/in/y.csv") as file:
+        file.write(b'key,time,x\n"a,1,1\n')
+    with pytest.raises(ValueError, match=r"y\.csv, the row that begins at line 2 must be CSV"):
+        preprocess(options_of(bucket))
+    assert list_files(bucket) == ["in/x.csv", "in/y.csv"]
+
+
+def test_a_job_that_accepts_nothing_leaves_nothing(bucket):
     with pytest.raises(ValueError, match="No sequence was accepted"):
-        preprocess(make_options(shelved, directory="shelf://out", min_length=99))
-    assert list(list_files(shelf)) == ["x.csv"]
+        preprocess(options_of(bucket, Rules(min_length=99)))
+    assert list_files(bucket) == ["in/x.csv"]
+
+
+def test_a_pipeline_of_ones_own_writes_there(bucket, tmp_path):
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        sequences = [(f"k{i}", np.ones((i + 1, 2))) for i in range(9)]
+        _ = pipeline | beam.Create(sequences) | WriteDataset(options_of(bucket).output)
+    assert not [path for path in list_files(bucket) if not path.startswith(("in/", "out/"))]
+    dataset = open_dataset(copy_out(f"{bucket}/out", tmp_path / "copy"))
+    assert sum(split.num_sequences for split in dataset.splits.values()) == 9
+    with contextlib.suppress(FileNotFoundError):
+        assert {path.name for path in (tmp_path / "remote/bucket").iterdir()} == {"in", "out"}
