@@ -1,0 +1,14 @@
+"""The options of `padless preprocess` as its command line has them."""
+
+import pytest
+
+from padless.beam_jobs.options import MISSING, TIME_ORDERS, TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"),
+    [("--missing", MISSING), ("--time-order", TIME_ORDERS), ("--too-long", TOO_LONG)],
+)
+def test_choices_are_those_of_the_options(call, option, choices):
+    text = " ".join(call("preprocess", "--help").out.split())
+    assert f"{option} {{{','.join(choices)}}} " in text
