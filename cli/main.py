@@ -21,9 +21,10 @@ COMMANDS = {
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
     "score": "write embedding, anomaly score and error per feature into a Parquet file",
+    "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
     "report": "check a run against its data, compare its loss with baselines, draw a picture",
 }
-NEED_TENSORFLOW = ("train", "embed", "score", "report")
+NEED_TENSORFLOW = ("train", "embed", "score", "compare", "report")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -46,8 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on where the run was interrupted, with its options, or begin it if there is none; "
         "with more --epochs, go on with a finished run",
     )
-    for add in (_add_model, _add_training, _add_keeping):
-        add(parser)
+    add_model_arguments(parser)
+    alignments = (
+        "dynamic_repeat",
+        "masked_repeat",
+        "cropped_output",
+        "propagated_mask",
+        "padded",
+    )
+    alignment = "how lengths share a batch: equal (the first), or padded in one of four other ways"
+    _add(parser, "--alignment", alignment, choices=alignments)
+    add_training_arguments(parser)
+    _add_keeping(parser)
 
 
 def _add(parser, flag: str, help: str, **options) -> None:
@@ -62,7 +72,8 @@ def _add(parser, flag: str, help: str, **options) -> None:
     parser.add_argument(flag, help=help, default=argparse.SUPPRESS, **options)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what the autoencoder is built of."""
     _add(parser, "--latent-size", "of an embedding", type=int)
     _add(parser, "--units", "of each layer", type=int)
     _add(parser, "--layers", "in the encoder, and in the decoder", type=int)
@@ -76,18 +87,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     head = "a linear layer behind the decoder; without it values lie between -1 and 1"
     _add(parser, "--linear-head", head, **both)
     _add(parser, "--dropout", "share of a layer's inputs to drop when training", type=float)
-    alignments = (
-        "dynamic_repeat",
-        "masked_repeat",
-        "cropped_output",
-        "propagated_mask",
-        "padded",
-    )
-    alignment = "how lengths share a batch: equal (the first), or padded in one of four other ways"
-    _add(parser, "--alignment", alignment, choices=alignments)
 
 
-def _add_training(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds how it is trained."""
     _add(parser, "--epochs", "most epochs", type=int)
     replicas = "GPUs, or logical CPU devices without GPUs (by default all GPUs, or 1)"
     _add(parser, "--replicas", replicas, type=int)
@@ -124,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         architecture, options = read_options(args.run_directory)
     with options_checked(args.parser):
         cost = BatchCost(*args.batch_cost) if "batch_cost" in args else None
-        architecture, options = _replace(architecture, args), _replace(options, args)
+        architecture, options = replace_given(architecture, args), replace_given(options, args)
     try:
         report = train(
             args.dataset,
@@ -142,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _replace(options, args: argparse.Namespace):
+def replace_given(options, args: argparse.Namespace):
     """Puts in the options that were given; of the two budgets, one takes the other's place."""
     given: Mapping = vars(args)
     budgets = {"batch_size", "batch_timesteps"}

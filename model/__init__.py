@@ -3,6 +3,8 @@
 from padless.model.alignment import ALIGNMENTS
 from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
+from padless.model.compare import Comparison, compare_alignments
+from padless.model.compare_picture import draw_comparison
 from padless.model.inference import Inference, write_parquet
 from padless.model.layers import DynamicRepeat, ReplicaDropout, Standardize
 from padless.model.options import TrainingOptions
@@ -19,6 +21,7 @@ from padless.model.training import TrainingReport, train
 __all__ = [
     "ALIGNMENTS",
     "Architecture",
+    "Comparison",
     "DynamicRepeat",
     "FusedLSTM",
     "Inference",
@@ -32,6 +35,8 @@ __all__ = [
     "TrainingOptions",
     "TrainingReport",
     "TrainingStopped",
+    "compare_alignments",
+    "draw_comparison",
     "draw_report",
     "load_model",
     "mirrored_strategy",

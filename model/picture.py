@@ -31,7 +31,7 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
         ImportError: if matplotlib is not installed.
         ValueError: if the extension names no format.
     """
-    figure = _new_figure(figsize=(13, 8), layout="constrained")
+    figure = new_figure(figsize=(13, 8), layout="constrained")
     grid = figure.add_gridspec(2, 6)
     _draw_lengths(figure.add_subplot(grid[0, :3]), report)
     _draw_losses(figure.add_subplot(grid[0, 3:]), report)
@@ -39,7 +39,7 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
     for i, example in enumerate(report.examples):
         axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
         draw_example(axes, example, report.dataset, with_unit=i == 0)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, title: str) -> bytes:
@@ -56,7 +56,7 @@ def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, titl
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    figure = _new_figure(figsize=(13, 4))
+    figure = new_figure(figsize=(13, 4))
     # To have matplotlib look for the margins takes as long as all the rest.
     figure.subplots_adjust(left=0.05, right=0.99, bottom=0.13, top=0.83, wspace=0.12)
     figure.suptitle(title)
@@ -64,11 +64,11 @@ def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, titl
         axes = figure.add_subplot(1, len(examples), i + 1)
         draw_example(axes, example, dataset, with_unit=i == 0)
     buffer = io.BytesIO()
-    _save(figure, buffer)
+    save_figure(figure, buffer)
     return buffer.getvalue()
 
 
-def _new_figure(**options):
+def new_figure(**options):
     """Makes a figure without pyplot, which would keep it and ask for a screen."""
     try:
         from matplotlib.figure import Figure
@@ -79,7 +79,8 @@ def _new_figure(**options):
     return Figure(**options)
 
 
-def _save(figure, file: epath.PathLike | io.BytesIO) -> None:
+def save_figure(figure, file: epath.PathLike | io.BytesIO) -> None:
+    """Writes a figure; the extension of a path tells the format."""
     with warnings.catch_warnings():
         # A key in a script that the font lacks is drawn as boxes; nothing more is to be done.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

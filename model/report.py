@@ -142,13 +142,8 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         )
     dataset = open_dataset(directory)
     run_directory.check_features(run, dataset)
-    architecture, options = run_directory.read_options(run)
-    plan = options.plan(
-        dataset.split(TRAINING_SPLIT).lengths,
-        config["replicas"],
-        BatchCost(**config["batch_cost"]),
-        architecture.alignment,
-    )
+    _, options = run_directory.read_options(run)
+    plan = report_plan(run, dataset)
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     return RunReport(
@@ -163,6 +158,23 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         history=_read_history(epath.Path(run)),
         examples=_pick_examples(inference, dataset, example_split),
         example_split=example_split,
+    )
+
+
+def report_plan(run: epath.PathLike, dataset: SequenceDataset) -> BatchPlan:
+    """Plans the training split as the run did.
+
+    Raises:
+        FileNotFoundError: if it is not a run directory.
+        ValueError: if its configuration is not one of this version.
+    """
+    config = run_directory.read_config(run)
+    architecture, options = run_directory.read_options(run)
+    return options.plan(
+        dataset.split(TRAINING_SPLIT).lengths,
+        config["replicas"],
+        BatchCost(**config["batch_cost"]),
+        architecture.alignment,
     )
 
 
