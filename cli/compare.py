@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from padless.cli.arguments import comma_separated, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
@@ -36,14 +37,17 @@ def run(args: argparse.Namespace) -> None:
     """Trains each, prints the table, and draws the picture."""
     from padless.model import ALIGNMENTS, Architecture, TrainingOptions, compare_alignments
 
+    alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):
         architecture = replace_given(Architecture(), args)
         options = replace_given(TrainingOptions(), args)
+        for name in alignments:
+            dataclasses.replace(architecture, alignment=name)
     comparison = compare_alignments(
         args.dataset,
         architecture=architecture,
         options=options,
-        alignments=args.alignments or tuple(ALIGNMENTS),
+        alignments=alignments,
         split=args.split,
         runs=args.runs,
         progress=lambda alignment: print(f"\n{alignment}", flush=True),

@@ -19,13 +19,12 @@ DEFAULTS = {
     "cell": "lstm",
     "bidirectional": True,
     "pooling": "last_and_mean",
-    "reverse_target": True,
     "initial_state": True,
     "linear_head": True,
     "dropout": 0.0,
     "alignment": "dynamic_repeat",
-    "learning_rate": 3e-3,
-    "schedule": "constant",
+    "learning_rate": 5e-3,
+    "schedule": "one_cycle",
     "clip_norm": 1.0,
     "weighting": "sequence",
     "precision": "float32",
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="go on where the run was interrupted, with its options, or begin it if there is none; "
-        "with more --epochs, go on with a finished run",
+        "with --schedule constant and more --epochs, go on with a finished run",
     )
     add_model_arguments(parser)
     alignments = (
@@ -82,7 +81,6 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--bidirectional", "encode each sequence from both ends", **both)
     poolings = ("last", "mean", "last_and_mean")
     _add(parser, "--pooling", "what of the encoder's outputs is embedded", choices=poolings)
-    _add(parser, "--reverse-target", "decode the last timestep first", **both)
     _add(parser, "--initial-state", "begin the decoder's state with the embedding", **both)
     head = "a linear layer behind the decoder; without it values lie between -1 and 1"
     _add(parser, "--linear-head", head, **both)
@@ -107,13 +105,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     patience = "stop after so many epochs without a better loss (by default never)"
     _add(parser, "--patience", patience, type=int)
     _add(parser, "--seed", "of the weights and of the order", type=int)
+    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (by default what fits the output)"
+    _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
     _add(parser, "--checkpoint-steps", "write a checkpoint every so many steps", type=int)
     _add(parser, "--checkpoint-minutes", "write one every so many minutes", type=float)
-    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (by default what fits the output)"
-    _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,7 +22,6 @@ class Architecture:
         bidirectional: whether the encoder also reads each sequence from its end.
         pooling: what of the encoder's outputs becomes the embedding, by a linear layer: the
             `"last"` in reading order, their `"mean"`, or `"last_and_mean"`.
-        reverse_target: whether the decoder gives the last timestep first (Sutskever et al., 2014).
         initial_state: whether the decoder's state begins with what the embedding says, instead of
             zeros; it sees the repeated embedding either way.
         linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
@@ -42,7 +41,6 @@ class Architecture:
     cell: str = "lstm"
     bidirectional: bool = True
     pooling: str = "last_and_mean"
-    reverse_target: bool = True
     initial_state: bool = True
     linear_head: bool = True
     dropout: float = 0.0

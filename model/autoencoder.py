@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
-from padless.model.recurrent import Recurrent, blank, turn
+from padless.model.recurrent import Recurrent, blank
 from padless.pipeline.moments import Moments
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -191,8 +191,7 @@ class SequenceAutoencoder(keras.Model):
             return self.analyze(sequence, length, training)["score"]
         _, target, reconstruction = self._forward(sequence, length, training)
         if self.alignment.counts_tail:
-            target = _repeat_last(self._in_decoder_order(target, length), length)
-            reconstruction = self._in_decoder_order(reconstruction, length)
+            target = _repeat_last(target, length)
         squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
         if length is None or self.alignment.counts_padding:
             return keras.ops.mean(squared, axis=-1)
@@ -228,16 +227,12 @@ class SequenceAutoencoder(keras.Model):
             # It reads from the start alone: what follows an end changes nothing before it.
             decoded = layer(decoded, length=known, initial_state=state, training=training)
         given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
-        return embedding, target, self._in_decoder_order(given, known)
+        return embedding, target, given
 
     def _encode(self, standardized, length, training):
         for layer in self.encoder:
             standardized = layer(standardized, length=length, training=training)
         return self.latent(standardized)
-
-    def _in_decoder_order(self, sequence, length):
-        """Turns from the order of time to that of the decoder, and back again."""
-        return turn(sequence, length) if self.architecture.reverse_target else sequence
 
     def _split(self, states):
         return tf.split(states, _STATES[self.architecture.cell], axis=-1)

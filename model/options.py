@@ -66,8 +66,8 @@ class TrainingOptions:
     accumulate: bool = True
     max_padding: float = 0.0
     replicas: int | None = None
-    learning_rate: float = 3e-3
-    schedule: str = "constant"
+    learning_rate: float = 5e-3
+    schedule: str = "one_cycle"
     clip_norm: float | None = 1.0
     weighting: str = "sequence"
     precision: str = "float32"

@@ -171,10 +171,10 @@ class Recurrent(keras.layers.Layer):
         outputs = self._run(self.forward_layer, sequences, length, initial_state)
         if not self.bidirectional:
             return outputs
-        turned = turn(sequences, length)
+        turned = _turn(sequences, length)
         backward = self._run(self.backward_layer, turned, length, initial_state)
         if self.return_sequences:
-            backward = turn(backward, length)
+            backward = _turn(backward, length)
         return tf.concat((outputs, backward), axis=-1)
 
     def avoid_cudnn(self) -> None:
@@ -232,13 +232,8 @@ def blank(sequence, length=None):
     return tf.where(valid[:, :, None], sequence, tf.zeros((), sequence.dtype))
 
 
-def turn(sequences, length=None):
-    """Reverses each sequence; what stands behind its end stays there.
-
-    Args:
-        sequences: `(batch, timesteps, ...)`.
-        length: valid timesteps of each row `(batch,)`; None where all are.
-    """
+def _turn(sequences, length):
+    """Reverses each sequence; what stands behind its end stays there."""
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)

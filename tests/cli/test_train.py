@@ -35,7 +35,8 @@ def test_choices_are_those_of_the_options(call, trained):
 
 def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_path):
     argv = ("train", trained.data, "--run", tmp_path / "run", "--resume")
-    assert call(*argv, *SMALL, "--epochs", 1, "--seed", 3).code == 0
+    first = call(*argv, *SMALL, "--epochs", 1, "--seed", 3, "--schedule", "constant")
+    assert first.code == 0
     printed = call(*argv, "--epochs", 2)
     assert printed.code == 0
     assert "resumed after step 0 of epoch 2" in printed.out
@@ -51,6 +52,7 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--epochs", 3], "`epochs` must be 2 .* got 3. The schedule 'one_cycle' runs along all"),
         (["--seed", 4], "`seed` must be 0 as in the run that is resumed, got 4"),
         (["--batch-timesteps", 99], "`batch_size` must be 8 as in the run that is resumed, got No"),
         (["--no-bidirectional"], "`bidirectional` must be True as in the run .*, got False"),

@@ -53,6 +53,8 @@ def test_help_of_each_command(call, command):
         (["train", "d", "--run=r", "--clip-norm=0"], "`clip_norm` must be above 0 and finite, got"),
         (["train", "d", "--run=r", "--patience=0"], "`patience` must be at least 1, got 0"),
         (["train", "d", "--run=r", "--seed=-1"], "`seed` must be at least 0 and below 2**32"),
+        (["compare", "d", "--alignments=padded,mask"], "`alignment` must be one of"),
+        (["compare", "d", "--alignment=padded"], "unrecognized arguments: --alignment=padded"),
         (["score", "r", "a.npz", "--output", "./a.npz"], "--output must not be an INPUT"),
         (["score", "r", "a.npz", "--split=x", "--output=o"], "--split goes with a dataset"),
         (["embed", "r", ".", "a.npz", "--output=o"], "must be one dataset directory or raw files"),

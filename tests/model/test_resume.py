@@ -329,4 +329,4 @@ def test_resume_refuses_the_checkpoint_of_another_model(stopped, folder, train_s
 
 def test_options_of_a_run_are_read_back(stopped):
     options = read_options(stopped(7))[1]
-    assert options == TrainingOptions(verbose=0, learning_rate=0.02, **SHORT)
+    assert options == TrainingOptions(verbose=0, learning_rate=0.02, schedule="constant", **SHORT)

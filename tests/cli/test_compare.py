@@ -1,0 +1,25 @@
+"""`padless compare` on a small data set, with real runs."""
+
+SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--verbose", 0)
+
+
+def test_compare_prints_a_table_and_draws(call, trained, tmp_path):
+    picture, runs = tmp_path / "c.png", tmp_path / "runs"
+    chosen = ("--alignments", "dynamic_repeat,padded", "--runs", runs, "--picture", picture)
+    printed = call("compare", trained.data, *SMALL, *chosen)
+    assert printed.code == 0
+    lines = printed.out.splitlines()
+    assert "loss at valid timesteps and accuracy on validation" in printed.out
+    assert [line.split()[0] for line in lines if line.startswith(("dynamic_", "padded"))] == [
+        "dynamic_repeat", "padded", "dynamic_repeat", "padded"
+    ]  # fmt: skip
+    assert "equal-length batches take" in printed.out
+    assert lines[-1] == f"picture: {picture}"
+    assert picture.stat().st_size > 10_000
+    assert (runs / "padded" / "model.keras").exists()
+
+
+def test_compare_answers_a_missing_dataset(call, tmp_path):
+    printed = call("compare", tmp_path / "none")
+    assert printed.code == 1
+    assert str(tmp_path / "none") in printed.err
