@@ -29,13 +29,14 @@ RAW_OPTIONS = {
 def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
     """Writes `outputs` for all sequences of the input and prints a line."""
     is_raw = _check_usage(args)
-    from padless.model import Inference, load_model, write_parquet
-    from padless.model.inference import check_output
+    from padless.model import Inference, load_calibration, load_model, write_parquet
+    from padless.model.inference import EVERYTHING, check_output
     from padless.model.run_directory import check_features
 
     started = time.monotonic()
     check_output(args.output)
     model = load_model(args.run_directory)
+    calibration = load_calibration(args.run_directory) if outputs == EVERYTHING else None
     with _opened(args, is_raw) as dataset:
         check_features(args.run_directory, dataset)
         count = write_parquet(
@@ -44,6 +45,7 @@ def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
             args.output,
             splits=tuple(args.split) if args.split else None,
             name_splits=not is_raw,
+            calibration=calibration,
             progress=progress_of("sequences"),
         )
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")

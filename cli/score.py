@@ -1,4 +1,4 @@
-"""`padless score`: embedding, anomaly score and error per feature of each sequence."""
+"""`padless score`: embedding, anomaly score, its p-value and error per feature of sequences."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from padless.model.alignment import ALIGNMENTS
 from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
+from padless.model.calibration import Calibration, load_calibration
 from padless.model.compare import Comparison, compare_alignments
 from padless.model.compare_picture import draw_comparison
 from padless.model.inference import Inference, write_parquet
@@ -21,6 +22,7 @@ from padless.model.training import TrainingReport, train
 __all__ = [
     "ALIGNMENTS",
     "Architecture",
+    "Calibration",
     "Comparison",
     "DynamicRepeat",
     "FusedLSTM",
@@ -38,6 +40,7 @@ __all__ = [
     "compare_alignments",
     "draw_comparison",
     "draw_report",
+    "load_calibration",
     "load_model",
     "mirrored_strategy",
     "read_options",

@@ -19,6 +19,7 @@ import tensorflow as tf
 from etils import epath
 
 from padless.model.autoencoder import SequenceAutoencoder
+from padless.model.calibration import Calibration
 from padless.pipeline.damage import explained
 from padless.pipeline.directory import SequenceDataset, Split
 from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
@@ -97,13 +98,15 @@ def write_parquet(
     *,
     splits: tuple[str, ...] | None = None,
     name_splits: bool = True,
+    calibration: Calibration | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
 
     Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
-    int64; `embedding` fixed-size list of float32; `score` float32; `feature_error` fixed-size list
-    of float32. Rows stand in the order of the splits and of the records in them.
+    int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
+    calibrated; `feature_error` fixed-size list of float32. Rows stand in the order of the splits
+    and of the records in them.
 
     Args:
         inference: the model and the outputs.
@@ -111,6 +114,8 @@ def write_parquet(
         output: the file; one that exists is replaced.
         splits: names of the splits to take; all if None.
         name_splits: whether to write the column `split`.
+        calibration: what the p-values compare with, that of the same run as the model; there are
+            none if None.
         progress: called with the number of sequences done and to do.
 
     Returns:
@@ -118,14 +123,18 @@ def write_parquet(
 
     Raises:
         FileNotFoundError: if the folder of `output` is missing.
-        ValueError: if a split is unknown, the records are damaged or have no keys, or a key is not
-            UTF-8.
+        ValueError: if a split is unknown, the records are damaged or have no keys, a key is not
+            UTF-8, or there is a calibration but no score.
     """
     output = check_output(output)
     if dataset.record_format.key is None:
         raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
+    if calibration is not None and "score" not in inference.outputs:
+        raise ValueError(f"`calibration` needs the output 'score', got {inference.outputs}.")
     chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
-    schema = _schema(inference, dataset, name_splits)
+    schema = _schema(
+        inference, dataset, name_splits=name_splits, with_p_value=calibration is not None
+    )
     total, done = sum(split.num_sequences for split in chosen), 0
     temporary = output.with_name(f"{output.name}.incomplete-{secrets.token_hex(4)}")
     try:
@@ -134,6 +143,8 @@ def write_parquet(
                 for window in inference.windows(dataset, split.name):
                     if name_splits:
                         window["split"] = np.full(len(window["length"]), split.name.encode())
+                    if calibration is not None:
+                        window["p_value"] = _p_values(calibration, window)
                     writer.write_table(_as_table(window, schema))
                     done += len(window["length"])
                     progress(done, total)
@@ -141,6 +152,10 @@ def write_parquet(
     finally:
         temporary.unlink(missing_ok=True)
     return done
+
+
+def _p_values(calibration: Calibration, window: dict[str, np.ndarray]) -> np.ndarray:
+    return calibration.p_values(window["length"], window["score"]).astype(np.float32)
 
 
 def check_output(output: epath.PathLike) -> epath.Path:
@@ -201,7 +216,9 @@ def _in_order(batches: Iterator) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
-def _schema(inference: Inference, dataset: SequenceDataset, name_splits: bool) -> pa.Schema:
+def _schema(
+    inference: Inference, dataset: SequenceDataset, *, name_splits: bool, with_p_value: bool
+) -> pa.Schema:
     num_features = inference.model.num_features
     latent_size = inference.model.architecture.latent_size
     types = {
@@ -211,6 +228,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, name_splits: bool) -
         "length": pa.int64(),
         "embedding": pa.list_(pa.float32(), latent_size),
         "score": pa.float32(),
+        "p_value": pa.float32() if with_p_value else None,
         "feature_error": pa.list_(pa.float32(), num_features),
     }
     left_out = set(EVERYTHING) - set(inference.outputs)

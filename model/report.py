@@ -11,6 +11,7 @@ import numpy as np
 from etils import epath
 
 from padless.model import run_directory
+from padless.model.calibration import Calibration, load_calibration, rank_correlation
 from padless.model.inference import EVERYTHING, Inference
 from padless.model.metrics_files import HISTORY_FILE
 from padless.model.summary import Summary, summarise
@@ -52,6 +53,35 @@ class Example:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LengthBias:
+    """How far scores and p-values of a split go with the length; `print` shows it.
+
+    Attributes:
+        split: name of the split.
+        score: rank correlation of length and score; NaN where there is none, as of equal lengths.
+        p_value: the same of length and p-value.
+        has_one_length: whether all lengths are equal.
+        is_calibration: whether the p-values compare with the split itself.
+    """
+
+    split: str
+    score: float
+    p_value: float
+    has_one_length: bool
+    is_calibration: bool
+
+    def __str__(self) -> str:
+        """Shows both in one line."""
+        if self.has_one_length:
+            return f"score and length on {self.split}: all sequences have one length"
+        itself = " (compared with this split itself)" if self.is_calibration else ""
+        return (
+            f"score and length on {self.split}: rank correlation {self.score:.2f}; "
+            f"p-value and length: {self.p_value:.2f}{itself}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RunReport:
     """A run's report; `print` shows it, `padless.model.picture.draw_report` draws it.
 
@@ -62,6 +92,7 @@ class RunReport:
         plan: the plan of the training split.
         epoch: what one epoch of it was counted to hold.
         summaries: by split, see `padless.model.summary`.
+        length_bias: how far score and p-value go with the length, on `example_split`.
         history: metric -> its value in each epoch.
         examples: sequences of low, median and high score, of the first split that is not training.
         example_split: that split.
@@ -73,6 +104,7 @@ class RunReport:
     plan: BatchPlan
     epoch: EpochCount
     summaries: Mapping[str, Summary]
+    length_bias: LengthBias
     history: Mapping[str, list[float]]
     examples: list[Example]
     example_split: str
@@ -98,6 +130,8 @@ class RunReport:
                 ),
                 "",
                 self._splits_table(),
+                "",
+                str(self.length_bias),
                 "",
                 str(self.summaries[self.example_split]),
             ]
@@ -134,6 +168,7 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
     """
     config = run_directory.read_config(run)
     inference = Inference(run_directory.load_model(run), EVERYTHING)
+    calibration = load_calibration(run)
     directory = epath.Path(directory or config["dataset"])
     if not directory.is_dir():
         raise FileNotFoundError(
@@ -146,6 +181,7 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
     plan = report_plan(run, dataset)
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
+    scored = read_scores(inference, dataset, example_split)
     return RunReport(
         run=str(run),
         dataset=dataset,
@@ -155,8 +191,9 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         summaries={
             name: summarise(inference, dataset, name, options.weighting) for name in dataset.splits
         },
+        length_bias=measure_length_bias(calibration, scored, example_split),
         history=_read_history(epath.Path(run)),
-        examples=_pick_examples(inference, dataset, example_split),
+        examples=_pick_examples(inference, dataset, example_split, scored),
         example_split=example_split,
     )
 
@@ -204,10 +241,43 @@ def _batches(dataset: SequenceDataset, split: str):
         yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()
 
 
-def _pick_examples(inference: Inference, dataset: SequenceDataset, split: str) -> list[Example]:
+def read_scores(
+    inference: Inference, dataset: SequenceDataset, split: str
+) -> dict[str, np.ndarray]:
+    """Computes `key`, `length` and `score` of a split, `(sequences,)` each."""
+    names = ("key", "length", "score")
+    kept = [[window[name] for name in names] for window in inference.windows(dataset, split)]
+    return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
+
+
+def measure_length_bias(
+    calibration: Calibration, scored: Mapping[str, np.ndarray], split: str
+) -> LengthBias:
+    """Measures how far scores and p-values of a split go with the length.
+
+    Args:
+        calibration: of the run.
+        scored: `length` and `score` of the split, `(sequences,)` each.
+        split: its name.
+    """
+    length, score = scored["length"], scored["score"]
+    return LengthBias(
+        split=split,
+        score=rank_correlation(length, score),
+        p_value=rank_correlation(length, calibration.p_values(length, score)),
+        has_one_length=bool((length == length[0]).all()),
+        is_calibration=split == calibration.split,
+    )
+
+
+def _pick_examples(
+    inference: Inference,
+    dataset: SequenceDataset,
+    split: str,
+    scored: Mapping[str, np.ndarray],
+) -> list[Example]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
-    windows = list(inference.windows(dataset, split))
-    scores, keys = (np.concatenate([w[name] for w in windows]) for name in ("score", "key"))
+    scores, keys = scored["score"], scored["key"]
     chosen = {keys[row]: float(scores[row]) for row in pick_rows(scores)}
     found = {
         key: sequence

@@ -2,6 +2,7 @@
 
 ```
 config.json                             what was asked for, and of which data
+calibration.npz                         scores of normal sequences, see `Calibration`
 model.keras                             the model with its best weights, see `load_model`
 saved_model/                            for TensorFlow without padless: `serve(sequence)`
 checkpoints/                            the newest states of the run, see `Checkpoints`
@@ -32,6 +33,7 @@ from padless.pipeline.directory import SequenceDataset
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.keras"
+CALIBRATION_FILE = "calibration.npz"
 SAVED_MODEL_DIRECTORY = "saved_model"
 TENSORBOARD_DIRECTORY = "tensorboard"
 CHECKPOINT_DIRECTORY = "checkpoints"
@@ -80,9 +82,14 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
 
 def write_config(run: pathlib.Path, config: dict) -> None:
     """Writes the configuration, whole or not at all."""
-    incomplete = run / (_INCOMPLETE + CONFIG_FILE)
-    incomplete.write_text(json.dumps(config, indent=2) + "\n")
-    incomplete.replace(run / CONFIG_FILE)
+    beside = incomplete(run / CONFIG_FILE)
+    beside.write_text(json.dumps(config, indent=2) + "\n")
+    beside.replace(run / CONFIG_FILE)
+
+
+def incomplete(path: pathlib.Path) -> pathlib.Path:
+    """Names the file beside its place that a file is while it is written."""
+    return path.with_name(_INCOMPLETE + path.name)
 
 
 def read_config(run: epath.PathLike) -> dict:
@@ -131,31 +138,40 @@ def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
     what `SequenceAutoencoder.analyze` does.
     """
     run = pathlib.Path(run)
-    incomplete = run / (_INCOMPLETE + MODEL_FILE)
-    model.save(str(incomplete))
-    _export(_load(incomplete), run / SAVED_MODEL_DIRECTORY)
-    incomplete.replace(run / MODEL_FILE)
+    beside = incomplete(run / MODEL_FILE)
+    model.save(str(beside))
+    _export(_load(beside), run / SAVED_MODEL_DIRECTORY)
+    beside.replace(run / MODEL_FILE)
 
 
 def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
     """Writes a SavedModel beside its place, then in the place of one that is there."""
-    incomplete = path.with_name(_INCOMPLETE + path.name)
-    shutil.rmtree(incomplete, ignore_errors=True)
+    beside = incomplete(path)
+    shutil.rmtree(beside, ignore_errors=True)
     for layer in (*model.encoder, *model.decoder):
         layer.avoid_cudnn()
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence")
     archive.add_endpoint("serve", model.analyze, input_signature=[signature])
-    archive.write_out(str(incomplete), verbose=False)
+    archive.write_out(str(beside), verbose=False)
     if path.exists():
         shutil.rmtree(path)
-    incomplete.replace(path)
+    beside.replace(path)
 
 
 def discard_model(run: pathlib.Path) -> None:
-    """Deletes the model of a run that goes on, so that none is taken for that of its end."""
+    """Deletes the model of a run that goes on, so that none is taken for that of its end.
+
+    The calibration goes with it: it holds scores of that model.
+    """
     (run / MODEL_FILE).unlink(missing_ok=True)
+    (run / CALIBRATION_FILE).unlink(missing_ok=True)
+
+
+def is_finished(run: pathlib.Path) -> bool:
+    """Tells whether a run has all that it ends with."""
+    return (run / MODEL_FILE).exists() and (run / CALIBRATION_FILE).exists()
 
 
 def load_model(run: epath.PathLike) -> SequenceAutoencoder:

@@ -5,7 +5,8 @@
 3. The model is built under the strategy, normalised by the moments of the training split, and takes
    the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
-5. The best weights are saved as a model that takes raw values.
+5. With the best weights, a split is scored that p-values compare with, see
+   `padless.model.calibration`; then they are saved as a model that takes raw values.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from padless.model import run_directory
 from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.batch_cost import measure_batch_cost
+from padless.model.calibration import choose_split, collect_calibration, save_calibration
 from padless.model.checkpoints import Checkpoints
 from padless.model.cluster import (
     check_same_number,
@@ -34,6 +36,7 @@ from padless.model.cluster import (
     numbers_of_chief,
     wait_for_all,
 )
+from padless.model.inference import Inference
 from padless.model.lock import locked
 from padless.model.loop import TrainingLoop
 from padless.model.metrics_files import MetricsFiles
@@ -70,6 +73,7 @@ class TrainingReport:
         steps: number of steps trained.
         seconds: wall time of the epochs.
         times: what the time was spent on, since the run was begun or resumed.
+        calibration_split: what p-values compare with; `"validation"`, or `"train"` without it.
         summary: the errors of the best epoch's model, by feature and by length, beside baselines.
     """
 
@@ -80,6 +84,7 @@ class TrainingReport:
     steps: int
     seconds: float
     times: Times
+    calibration_split: str
     summary: Summary
 
     def __str__(self) -> str:
@@ -90,10 +95,20 @@ class TrainingReport:
                 f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
                 f"{self.epochs} epochs, {self.steps:,} steps in {self.seconds:.1f} s",
                 str(self.times),
+                self._describe_p_values(),
                 "",
                 str(self.summary),
             ]
         )
+
+    def _describe_p_values(self) -> str:
+        text = f"p-values of `padless score` compare with the split {self.calibration_split!r}"
+        if self.calibration_split == TRAINING_SPLIT:
+            text += (
+                f", which was trained on: on new data they are too small; a split "
+                f"{VALIDATION_SPLIT!r} mends that"
+            )
+        return text
 
 
 def train(
@@ -261,13 +276,14 @@ def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingRe
     loop = TrainingLoop(trainer, dataset, plans, options=request.options, state=state)
     if verbose:
         print(_introduce(plans, trainer.model, strategy))
+    inference = Inference(trainer.model)
     checkpoints = Checkpoints(run / run_directory.CHECKPOINT_DIRECTORY)
     files = MetricsFiles(run) if is_chief(strategy) else None
     if _restore(loop, checkpoints, files) and verbose:
         progress = state.progress
         print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
     check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
-    if loop.is_over() and (run / run_directory.MODEL_FILE).exists():
+    if loop.is_over() and run_directory.is_finished(run):
         state.use_best()
         if verbose:
             epochs = state.progress.epoch
@@ -281,10 +297,17 @@ def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingRe
         loop.run(calls, checkpoints=checkpoints if files else None, files=files)
         state.use_best()
         if files:
-            run_directory.save_model(loop.model, run)
+            _save(inference, dataset, run)
         wait_for_all(strategy)
-    summary = summarise(loop.model, dataset, list(plans)[-1], request.options.weighting)
-    return _report(loop, plan, summary)
+    summary = summarise(inference, dataset, list(plans)[-1], request.options.weighting)
+    return _report(loop, plan, summary, choose_split(dataset))
+
+
+def _save(inference: Inference, dataset: SequenceDataset, run: pathlib.Path) -> None:
+    """Saves the calibration, then the model, which marks the run finished."""
+    split = choose_split(dataset)
+    save_calibration(collect_calibration(split, inference.windows(dataset, split)), run)
+    run_directory.save_model(inference.model, run)
 
 
 def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
@@ -326,7 +349,9 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     return text
 
 
-def _report(loop: TrainingLoop, plan: BatchPlan, summary: Summary) -> TrainingReport:
+def _report(
+    loop: TrainingLoop, plan: BatchPlan, summary: Summary, calibration_split: str
+) -> TrainingReport:
     progress = loop.state.progress
     return TrainingReport(
         monitor=loop.monitor,
@@ -336,5 +361,6 @@ def _report(loop: TrainingLoop, plan: BatchPlan, summary: Summary) -> TrainingRe
         steps=progress.epoch * plan.steps_per_epoch,
         seconds=progress.seconds,
         times=loop.times,
+        calibration_split=calibration_split,
         summary=summary,
     )

@@ -1,6 +1,7 @@
 """The main job through the command line, on real files."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from padless.model import Inference, load_model
+from padless.model import Inference, load_calibration, load_model
 from padless.pipeline import open_dataset
 
 
@@ -69,6 +70,7 @@ def test_plan_shows_what_merging_pads_and_what_other_bounds_give(call, trained, 
 
 def test_train_leaves_a_run_directory(trained):
     assert {path.name for path in trained.run.iterdir()} == {
+        "calibration.npz",
         "checkpoints",
         "config.json",
         "history.csv",
@@ -105,13 +107,36 @@ def test_score_of_raw_rows_is_that_of_the_sequence_alone(call, trained, tmp_path
     argv = ["score", trained.run, trained.raw, "--label-column", "kind", "--output", output]
     assert call(*argv).code == 0
     table = pq.read_table(output)
-    assert table.column_names == ["key", "label", "length", "embedding", "score", "feature_error"]
+    assert table.column_names == [
+        *("key", "label", "length", "embedding", "score", "p_value", "feature_error")
+    ]
     model = load_model(trained.run)
     for row in table.to_pylist():
         alone = model.analyze(vowel_like[0][row["key"]][None])
         assert row["score"] == pytest.approx(float(alone["score"][0]), rel=1e-5)
         np.testing.assert_allclose(row["feature_error"], alone["feature_error"][0], rtol=1e-4)
         np.testing.assert_allclose(row["embedding"], alone["embedding"][0], rtol=1e-4, atol=1e-6)
+
+
+def test_score_gives_the_p_values_of_the_calibration(call, trained, tmp_path):
+    output = tmp_path / "s.parquet"
+    assert call("score", trained.run, trained.data, "--output", output).code == 0
+    table = pq.read_table(output)
+    length, score, p_value = (table[name].to_numpy() for name in ("length", "score", "p_value"))
+    assert ((p_value > 0) & (p_value <= 1)).all()
+    calibration = load_calibration(trained.run)
+    assert calibration.split == "validation"
+    expected = calibration.p_values(length, score).astype(np.float32)
+    np.testing.assert_array_equal(p_value, expected)
+
+
+def test_score_answers_a_run_without_calibration(call, trained, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    (run / "calibration.npz").unlink()
+    done = call("score", run, trained.data, "--output", tmp_path / "s.parquet")
+    assert done.code == 1
+    assert "calibration.npz is missing: " in done.err
+    assert not (tmp_path / "s.parquet").exists()
 
 
 def test_score_of_raw_input_keeps_its_order(call, trained, tmp_path, vowel_like):

@@ -2,11 +2,19 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from padless.model.calibration import Calibration
 from padless.model.inference import Inference
 from padless.model.picture import draw_report
-from padless.model.report import _pick_examples, count_epoch, report_run
+from padless.model.report import (
+    _pick_examples,
+    count_epoch,
+    measure_length_bias,
+    read_scores,
+    report_run,
+)
 from padless.pipeline import Shuffle, plan_batches
 
 
@@ -19,7 +27,9 @@ def report(finished):
 def test_report_shows_each_example_once(make_model, make_dataset, count):
     dataset = make_dataset([5] * count)
     model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
-    keys = [example.key for example in _pick_examples(Inference(model), dataset, "train")]
+    inference = Inference(model)
+    scored = read_scores(inference, dataset, "train")
+    keys = [example.key for example in _pick_examples(inference, dataset, "train", scored)]
     assert len(keys) == len(set(keys)) == min(count, 3)
 
 
@@ -53,6 +63,29 @@ def test_report_shows_all_splits_and_sums_up_the_one_of_the_examples(report):
     for split in ("train", "validation"):
         assert any(line.startswith(f"{split} ") for line in lines)
     assert str(report).endswith(str(report.summaries["validation"]))
+
+
+def test_report_says_in_one_line_how_far_scores_go_with_the_length(report):
+    (line,) = (line for line in str(report).splitlines() if "rank correlation" in line)
+    bias = report.length_bias
+    assert line == (
+        f"score and length on validation: rank correlation {bias.score:.2f}; "
+        f"p-value and length: {bias.p_value:.2f} (compared with this split itself)"
+    )
+
+
+def test_measure_length_bias_compares_ranks():
+    calibration = Calibration("validation", np.array([1, 2, 3]), np.array([1.0, 2.0, 3.0]))
+    scored = {"length": np.array([1, 2, 3]), "score": np.array([0.5, 2.5, 9.0])}
+    bias = measure_length_bias(calibration, scored, "test")
+    assert (bias.score, bias.p_value, bias.is_calibration) == pytest.approx((1, -1, False))
+
+
+def test_measure_length_bias_answers_equal_lengths():
+    calibration = Calibration("validation", np.array([1, 2, 3]), np.array([1.0, 2.0, 3.0]))
+    scored = {"length": np.array([2, 2]), "score": np.array([0.5, 2.5])}
+    text = str(measure_length_bias(calibration, scored, "test"))
+    assert text == "score and length on test: all sequences have one length"
 
 
 @pytest.mark.parametrize("extension", ["png", "svg"])

@@ -68,7 +68,7 @@ def test_train_writes_what_the_run_directory_promises(finished):
     described = re.search("```\n(.*?)```", run_directory.__doc__, re.DOTALL)[1]
     names = re.findall(r"^(?:[\w./]+, )*[\w./]+(?=  )", described, re.MULTILINE)
     names = [name for group in names for name in group.split(", ")]
-    assert len(names) == 8
+    assert len(names) == 9
     for name in names:
         path = run / name
         assert path.is_dir() if name.endswith("/") else path.stat().st_size > 0

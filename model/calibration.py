@@ -1,0 +1,273 @@
+"""p-values of anomaly scores, against sequences of about the same length.
+
+1. The scores of a split that was not trained on are kept with the lengths (`collect_calibration`).
+2. A new sequence is compared with those nearest to it in length (`find_nearest`).
+3. Its p-value is the share of them, itself among them, that score as high (`p_values`).
+
+This is split-conformal prediction (Vovk et al., Algorithmic Learning in a Random World, 2005), made
+local in the length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from etils import epath
+
+from padless.model import run_directory
+from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
+
+# Few neighbours have nearly the length of the sequence, many let a p-value get small. The root lets
+# both get better with more data. 100 are the fewest that allow p < 0.01; with 2,000 the smallest is
+# 0.0005, and a p-value of 0.05 is known to a tenth of itself.
+NEIGHBOURS_PER_ROOT = 5
+FEWEST_NEIGHBOURS = 100
+MOST_NEIGHBOURS = 2000
+
+_CACHED_WINDOWS = 1024
+# What a damaged archive is answered with: by the file system, the archive, an array, its place.
+_DAMAGES = (
+    OSError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scores of sequences that are taken for normal, by length.
+
+    Attributes:
+        split: name of the split that they are from.
+        length: `(n,)` int64, in timesteps, ascending.
+        score: `(n,)` float64, ascending where the lengths are equal. May be infinite, not NaN.
+
+    Raises:
+        ValueError: if there are none, the arrays do not fit each other, or a score is NaN.
+
+    Example:
+        >>> calibration = Calibration("validation", np.array([3, 3, 4]), np.array([1.0, 2.0, 9.0]))
+        >>> calibration.p_values(np.array([3]), np.array([2.0]))
+        array([0.75])
+    """
+
+    split: str
+    length: np.ndarray
+    score: np.ndarray
+    _sorted: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        length, score = check_scores(self.length, self.score)
+        if not len(length):
+            raise ValueError("`length` must hold at least one sequence to compare with, got none.")
+        if np.isnan(score).any():
+            raise ValueError(f"`score` must not be NaN, got {int(np.isnan(score).sum())} that are.")
+        order = np.lexsort((score, length))
+        object.__setattr__(self, "length", length[order])
+        object.__setattr__(self, "score", score[order])
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the model was not trained on the sequences."""
+        return self.split != TRAINING_SPLIT
+
+    def p_values(self, length: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """Tells how unusual scores are among sequences of about the same length.
+
+        Of a sequence's neighbours, see `find_nearest`,
+
+            p = (1 + number of neighbours whose score is at least its own) / (1 + number of them)
+
+        Args:
+            length: `(batch,)` integers, in timesteps.
+            score: `(batch,)`.
+
+        Returns:
+            `(batch,)` float64, above 0 and at most 1. NaN where the score is: one that cannot be
+            scored is neither usual nor unusual, and shall not stop the scoring of the others.
+
+        Raises:
+            ValueError: if the arrays do not fit each other.
+        """
+        length, score = check_scores(length, score)
+        values, inverse = np.unique(length, return_inverse=True)
+        windows = find_nearest(self.length, values, count_neighbours(len(self.length)))
+        p = np.empty(len(score))
+        for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
+            lower = np.searchsorted(self._scores_between(int(start), int(stop)), score[rows])
+            p[rows] = (1 + stop - start - lower) / (1 + stop - start)
+        p[np.isnan(score)] = np.nan
+        return p
+
+    def _scores_between(self, start: int, stop: int) -> np.ndarray:
+        """Sorts the scores from one place to another, once for all windows of records."""
+        if (start, stop) not in self._sorted:
+            if len(self._sorted) == _CACHED_WINDOWS:
+                self._sorted.clear()
+            self._sorted[start, stop] = np.sort(self.score[start:stop])
+        return self._sorted[start, stop]
+
+
+def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Takes lengths and scores as int64 and float64.
+
+    Raises:
+        ValueError: if they are not integers and numbers, one of each per sequence.
+    """
+    length, score = np.asarray(length), np.asarray(score)
+    if length.ndim != 1 or length.shape != score.shape:
+        raise ValueError(
+            "`length` and `score` must hold one value per sequence, "
+            f"got the shapes {length.shape} and {score.shape}."
+        )
+    if length.dtype.kind not in "iu" or score.dtype.kind != "f":
+        raise ValueError(
+            "`length` must hold integers and `score` floating-point numbers, "
+            f"got {length.dtype} and {score.dtype}."
+        )
+    return length.astype(np.int64), score.astype(np.float64)
+
+
+def count_neighbours(size: int) -> int:
+    """Tells with how many of `size` sequences one is compared, ties not counted.
+
+    Example:
+        >>> [count_neighbours(size) for size in (30, 200, 4000, 1_000_000)]
+        [30, 100, 316, 2000]
+    """
+    wanted = round(NEIGHBOURS_PER_ROOT * size**0.5)
+    return min(size, max(FEWEST_NEIGHBOURS, min(wanted, MOST_NEIGHBOURS)))
+
+
+def find_nearest(lengths: np.ndarray, wanted: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    """Finds the lengths nearest to each wanted one.
+
+    Of lengths as far away as the last one found all are taken, so that the result is determined
+    by the lengths alone: there may be more than `count`.
+
+    Args:
+        lengths: `(n,)` int64, ascending.
+        wanted: `(batch,)` int64.
+        count: how many to find, from 1 to n.
+
+    Returns:
+        Where they begin and end in `lengths`, `(batch,)` int64 each.
+
+    Example:
+        >>> find_nearest(np.array([3, 3, 5, 7, 8]), np.array([5, 9]), 2)
+        (array([0, 3]), array([4, 5]))
+    """
+    # Bisection for the first of `count` consecutive lengths, for all wanted ones at once.
+    first = np.zeros(len(wanted), np.int64)
+    last = np.full(len(wanted), len(lengths) - count)
+    while (first < last).any():
+        middle = (first + last) // 2
+        behind = np.minimum(middle + count, len(lengths) - 1)
+        is_before = (first < last) & (wanted - lengths[middle] > lengths[behind] - wanted)
+        first = np.where(is_before, middle + 1, first)
+        last = np.where(is_before, last, np.minimum(middle, last))
+    distance = np.maximum(wanted - lengths[first], lengths[first + count - 1] - wanted)
+    return (
+        np.searchsorted(lengths, wanted - distance, side="left"),
+        np.searchsorted(lengths, wanted + distance, side="right"),
+    )
+
+
+def _rows_of_each(inverse: np.ndarray, size: int) -> list[np.ndarray]:
+    order = np.argsort(inverse, kind="stable")
+    ends = np.cumsum(np.bincount(inverse, minlength=size))
+    return np.split(order, ends[:-1]) if size else []
+
+
+def choose_split(dataset: SequenceDataset) -> str:
+    """Names the split to calibrate on: the one that validates, or else the one of training."""
+    return VALIDATION_SPLIT if VALIDATION_SPLIT in dataset.splits else TRAINING_SPLIT
+
+
+def collect_calibration(split: str, windows: Iterable[Mapping[str, np.ndarray]]) -> Calibration:
+    """Keeps the lengths and scores of a split, and nothing else.
+
+    Args:
+        split: its name.
+        windows: what `Inference.windows` yields for it.
+
+    Raises:
+        ValueError: if there are no sequences, or a score is NaN; names the split.
+    """
+    # 12 bytes per sequence, as the windows have them.
+    kept = [(window["length"], window["score"]) for window in windows]
+    length, score = map(np.concatenate, zip(*kept, strict=True)) if kept else ([], [])
+    try:
+        return Calibration(split, np.array(length, np.int64), np.array(score, np.float64))
+    except ValueError as error:
+        raise ValueError(f"Split {split!r}, to calibrate on: {error}") from error
+
+
+def save_calibration(calibration: Calibration, run: epath.PathLike) -> None:
+    """Writes `calibration.npz` into a run directory, whole or not at all."""
+    path = pathlib.Path(run) / run_directory.CALIBRATION_FILE
+    incomplete = run_directory.incomplete(path)
+    with incomplete.open("wb") as file:
+        np.savez(
+            file,
+            split=np.array(calibration.split),
+            length=calibration.length,
+            score=calibration.score,
+        )
+    incomplete.replace(path)
+
+
+def load_calibration(run: epath.PathLike) -> Calibration:
+    """Loads what the p-values of a finished run compare with, without pickle.
+
+    Raises:
+        FileNotFoundError: if it is not a run directory, or has no calibration.
+        ValueError: if the file is damaged.
+    """
+    run_directory.read_config(run)
+    path = epath.Path(run) / run_directory.CALIBRATION_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: the training of this run has not finished, or did so before there "
+            "were p-values. Resume it (`padless train --resume`)."
+        )
+    try:
+        # Opened here: NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return Calibration(str(archive["split"]), archive["length"], archive["score"])
+    except _DAMAGES as error:
+        raise ValueError(f"{path} must hold a calibration of `padless train`: {error}") from error
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Computes Spearman's correlation, ties at their average rank.
+
+    Returns:
+        From -1 to 1; NaN where all values of an array are the same, or one is NaN.
+
+    Example:
+        >>> rank_correlation(np.array([1, 2, 3]), np.array([1.0, 8.0, 27.0]))
+        1.0
+    """
+    ranks = [_rank(np.asarray(values)) for values in (one, other)]
+    spread = np.prod([np.sqrt(np.square(rank).sum()) for rank in ranks])
+    return float(np.dot(*ranks) / spread) if spread > 0 else float("nan")
+
+
+def _rank(values: np.ndarray) -> np.ndarray:
+    """Ranks values, about 0; all NaN where a value is."""
+    if np.isnan(values).any():
+        return np.full(len(values), np.nan)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    average = np.cumsum(counts) - (counts - 1) / 2
+    return average[inverse] - (len(values) + 1) / 2
