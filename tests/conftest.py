@@ -68,6 +68,12 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
 
 
 @pytest.fixture(scope="session")
+def store_sequences(tmp_path_factory):
+    """Writes `{split: sequences}` as a dataset."""
+    return lambda splits: write_dataset(tmp_path_factory.mktemp("dataset_"), splits)
+
+
+@pytest.fixture(scope="session")
 def make_dataset(tmp_path_factory):
     """Writes a dataset of one training split from lengths, or of several from a dict of them."""
 

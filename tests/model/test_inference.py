@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padless.model import Inference, inference, write_parquet
+from padless.model import Calibration, Inference, inference, write_parquet
 from padless.pipeline import RecordFormat, open_records
 from padless.pipeline.records import encode_example, frame_record, read_records
 
@@ -148,6 +148,27 @@ def test_embedding_leaves_the_scores_out(table, model, dataset, tmp_path):
     np.testing.assert_allclose(
         numpy_column(embeddings, "embedding"), numpy_column(table, "embedding"), **TOLERANCE
     )
+
+
+def test_write_parquet_puts_the_p_values_behind_the_scores(table, everything, dataset, tmp_path):
+    calibration = Calibration("test", np.array([3, 4, 5]), np.array([0.1, 0.5, 0.9]))
+    write_parquet(everything, dataset, tmp_path / "p.parquet", calibration=calibration)
+    with_p = pq.read_table(tmp_path / "p.parquet")
+    names = with_p.column_names
+    assert names[names.index("score") + 1] == "p_value"
+    assert with_p.schema.field("p_value").type == pa.float32()
+    assert with_p.drop_columns(["p_value"]).schema.equals(table.schema)
+    length, score = with_p["length"].to_numpy(), with_p["score"].to_numpy()
+    expected = calibration.p_values(length, score)
+    np.testing.assert_array_equal(with_p["p_value"].to_numpy(), np.float32(expected))
+
+
+def test_write_parquet_refuses_a_calibration_without_scores(model, dataset, tmp_path):
+    calibration = Calibration("test", np.array([3]), np.array([0.1]))
+    embedding = Inference(model, inference.EMBEDDING)
+    with pytest.raises(ValueError, match=r"needs the output 'score', got \('embedding',\)"):
+        write_parquet(embedding, dataset, tmp_path / "p.parquet", calibration=calibration)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_parquet_takes_the_splits_chosen(table, everything, dataset, tmp_path):
