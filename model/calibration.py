@@ -260,7 +260,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
         1.0
     """
     ranks = [_rank(np.asarray(values)) for values in (one, other)]
-    spread = np.prod([np.sqrt(np.square(rank).sum()) for rank in ranks])
+    spread = np.sqrt(np.prod([np.square(rank).sum() for rank in ranks]))
     return float(np.dot(*ranks) / spread) if spread > 0 else float("nan")
 
 

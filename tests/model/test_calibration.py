@@ -234,10 +234,11 @@ def draw_noisy_waves(rng, size):
     """Draws waves of 5 to 40 timesteps with the more noise the longer they are."""
     lengths = rng.integers(5, 41, size)
     waves = [np.sin(np.arange(n)[:, None] / 2 + rng.uniform(0, 6, 2)) for n in lengths]
-    return [np.float32(w + rng.normal(0, len(w) / 40, w.shape)) for w in waves]
+    return [np.float32(w + rng.normal(0, 0.3 * np.exp(len(w) / 40), w.shape)) for w in waves]
 
 
 def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_sequences, tmp_path):
+    # As above, one seed in four leaves an interval by the luck of the calibration.
     rng = np.random.default_rng(0)
     sizes = {"train": 300, "validation": 1000, "test": 1000}
     dataset = store_sequences({split: draw_noisy_waves(rng, n) for split, n in sizes.items()})
@@ -255,7 +256,7 @@ def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_seque
     assert_fair(calibration, length, score)
     p = calibration.p_values(length, score)
     assert rank_correlation(length, score) > 0.7
-    assert abs(rank_correlation(length, p)) < 0.1
+    assert abs(rank_correlation(length, p)) < 0.15
 
 
 # The file in the run directory.
