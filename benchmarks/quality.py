@@ -1,0 +1,168 @@
+"""How good embeddings and scores are: from raw files through the product's own commands.
+
+    python benchmarks/quality.py --data FOLDER --seeds 5
+
+`FOLDER` holds a folder per set: `japanese_vowels` and `spoken_arabic_digits` (UCI and UEA),
+`ecg5000` (UCR, as one npz), `cmapss` (NASA, FD001). Each set is preprocessed once, and trained once
+per seed with the default options; only the size of the embedding and the epochs are set. Each seed
+prints its line; the table at the end shows mean, and smallest to largest. Needs `padless[compare]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow.parquet as pq
+import quality_sets as sets
+from scipy.stats import spearmanr
+from sklearn.metrics import f1_score, roc_auc_score
+
+# The share of training sequences above the threshold, which no label chooses.
+_FALSE_ALARMS = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Set:
+    """A set of sequences and how it is used.
+
+    Attributes:
+        folder: its folder under `--data`.
+        prepare: gives the arguments of `padless preprocess`.
+        latent_size: values of an embedding.
+        epochs: of training.
+        measure: takes the columns of the training and of the test split.
+        goal: what is to be reached of the first measure, None where nothing is.
+    """
+
+    folder: str
+    prepare: Callable
+    latent_size: int
+    epochs: int
+    measure: Callable
+    goal: float | None = None
+
+
+def classify(train, test) -> dict[str, float]:
+    """Tells labels from embeddings."""
+    # Here, as it brings TensorFlow along, which has much to say.
+    from padless.model.label_accuracy import label_accuracy
+
+    columns = (train["embedding"], train["label"], test["embedding"], test["label"])
+    return {"accuracy": label_accuracy(*columns)}
+
+
+def detect(train, test) -> dict[str, float]:
+    """Finds anomalies, of label "1", by their score."""
+    is_anomaly = test["label"] == "1"
+    threshold = np.quantile(train["score"], 1 - _FALSE_ALARMS)
+    normal = {name: values[~is_anomaly] for name, values in test.items()}
+    found = {
+        "F1": f1_score(is_anomaly, test["score"] > threshold),
+        "AUROC": roc_auc_score(is_anomaly, test["score"]),
+    }
+    return found | _length_dependence(normal)
+
+
+def foresee(train, test) -> dict[str, float]:
+    """Correlates the score with the distance to failure, which is the label."""
+    distance = test["label"].astype(float)
+    return {"rank correlation with distance to failure": spearmanr(test["score"], distance)[0]}
+
+
+def _length_dependence(normal) -> dict[str, float]:
+    if len(set(normal["length"])) == 1:
+        return {}
+    return {
+        "score ~ length": spearmanr(normal["score"], normal["length"])[0],
+        "p ~ length": spearmanr(normal["p_value"], normal["length"])[0],
+    }
+
+
+SETS = {
+    "japanese_vowels": Set("japanese_vowels", sets.japanese_vowels, 64, 150, classify, goal=0.985),
+    "spoken_arabic_digits": Set(
+        "spoken_arabic_digits", sets.spoken_arabic_digits, 128, 24, classify, goal=0.965
+    ),
+    "ecg5000": Set("ecg5000", sets.ecg5000, 32, 30, detect, goal=0.964),
+    "ecg5000_cut": Set("ecg5000", sets.ecg5000_cut, 32, 30, detect),
+    **{
+        f"digit_{digit}_normal": Set(
+            "spoken_arabic_digits", sets.one_digit_normal(digit), 32, 60, detect
+        )
+        for digit in range(10)
+    },
+    "cmapss": Set("cmapss", sets.cmapss, 16, 100, foresee),
+}
+
+
+def main() -> None:
+    """Runs the sets and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs-scale", type=float, default=1.0, help="for a quick look")
+    args = parser.parse_args()
+    found = collections.defaultdict(list)
+    for name in args.sets:
+        with tempfile.TemporaryDirectory() as work:
+            for seed, measured in run_set(SETS[name], args, pathlib.Path(work)):
+                shown = ", ".join(f"{key} {value:.4f}" for key, value in measured.items())
+                print(f"{name}, seed {seed}: {shown}", flush=True)
+                for key, value in measured.items():
+                    found[name, key].append(value)
+                    if name.startswith("digit_"):
+                        found["one digit normal", key].append(value)
+    print(_table(found))
+
+
+def run_set(chosen: Set, args: argparse.Namespace, work: pathlib.Path):
+    """Preprocesses a set, and yields each seed with what its run measures."""
+    data = work / "data"
+    raw = chosen.prepare(args.data / chosen.folder, work / "raw")
+    _padless("preprocess", *raw, "--output", data)
+    epochs = max(1, round(chosen.epochs * args.epochs_scale))
+    for seed in range(args.seeds):
+        run = work / f"run-{seed}"
+        size = ("--latent-size", chosen.latent_size, "--epochs", epochs)
+        _padless("train", data, "--run", run, *size, "--seed", seed, "--verbose", 0)
+        scores = work / f"scores-{seed}.parquet"
+        _padless("score", run, data, "--output", scores)
+        table = pq.read_table(scores)
+        yield seed, chosen.measure(*(_columns(table, split) for split in ("train", "test")))
+
+
+def _padless(*arguments) -> None:
+    command = [sys.executable, "-m", "padless.cli.main", *map(str, arguments)]
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}")
+
+
+def _columns(table, split: str) -> dict[str, np.ndarray]:
+    rows = table.filter(np.array(table["split"].to_pylist()) == split)
+    columns = {name: np.array(rows[name].to_pylist()) for name in rows.column_names}
+    return columns | {"embedding": np.stack(columns["embedding"])}
+
+
+def _table(found) -> str:
+    lines = [f"{'set':<22}{'measure':<44}{'runs':>5}{'mean':>9}{'least':>9}{'most':>9}{'goal':>8}"]
+    for (name, key), values in found.items():
+        goal = SETS[name].goal if name in SETS and key in ("accuracy", "F1") else None
+        numbers = "".join(f"{n:>9.4f}" for n in (np.mean(values), min(values), max(values)))
+        lines.append(f"{name:<22}{key:<44}{len(values):>5}{numbers}{goal or '':>8}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

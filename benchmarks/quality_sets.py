@@ -1,0 +1,129 @@
+"""The sets of benchmarks/quality.py: from the files that the archives give to what padless reads.
+
+Each function takes the folder of its set and a folder to write to, and returns the arguments of
+`padless preprocess` that read it; the split is told by the names of files or directories.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+_DIGITS = {"train": 660, "test": 220}
+_TEST_SHARE = 0.2
+_HEALTHY_CYCLES = 125
+_CUTS_PER_ENGINE = 8
+
+Row = tuple[str, np.ndarray, str]
+
+
+def japanese_vowels(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+    """9 speakers saying two vowels, in the UEA archive's files as they are."""
+    files = sorted(map(str, folder.glob("*_T*.ts")))
+    return [*files, "--label-column", "label", "--keep-splits"]
+
+
+def spoken_arabic_digits(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+    """MFCC frames of spoken digits, in UCI's files: blocks of lines, digit after digit."""
+    return _write(work, {split: _digits(folder, split) for split in _DIGITS})
+
+
+def one_digit_normal(digit: int):
+    """Makes the set of one digit in training and all ten in the test; the label says which."""
+
+    def write(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+        train = (row for row in _digits(folder, "train") if row[2] == str(digit))
+        test = (
+            (key, sequence, str(int(label != str(digit))))
+            for key, sequence, label in _digits(folder, "test")
+        )
+        return _write(work, {"train": ((k, s, "0") for k, s, _ in train), "test": test})
+
+    return write
+
+
+def ecg5000(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+    """Heart beats: the normal ones of four fifths in training, all of one fifth in the test."""
+    return _ecg(folder, work, shortest=None)
+
+
+def ecg5000_cut(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+    """The same, each beat cut to its first 70 to 140 timesteps, as drawn."""
+    return _ecg(folder, work, shortest=70)
+
+
+def cmapss(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+    """Turbofan engines: cuts of 30 to 60 cycles.
+
+    In training from the first 125 cycles of each engine, taken as healthy; in the test the last
+    cycles before each record ends. The label is the distance to failure, in cycles.
+    """
+    rng = np.random.default_rng(0)
+    left = [float(line) for line in _number_lines(folder / "RUL_FD001.txt")]
+    train = []
+    for unit, cycles in enumerate(_engines(folder / "train_FD001.txt")):
+        for i in range(_CUTS_PER_ENGINE):
+            length = int(rng.integers(30, 61))
+            start = int(rng.integers(0, min(_HEALTHY_CYCLES, len(cycles)) - length + 1))
+            cut, distance = cycles[start : start + length], len(cycles) - start - length
+            train.append((f"train-{unit}-{i}", cut, str(distance)))
+    test = [
+        (f"test-{unit}", cycles[-int(rng.integers(30, 61)) :], str(int(distance)))
+        for unit, (cycles, distance) in enumerate(
+            zip(_engines(folder / "test_FD001.txt"), left, strict=True)
+        )
+    ]
+    return _write(work, {"train": train, "test": test})
+
+
+def _ecg(folder: pathlib.Path, work: pathlib.Path, *, shortest: int | None) -> list[str]:
+    with np.load(folder / "ecg5000_all.npz", allow_pickle=False) as data:
+        beats, labels = data["x"], data["anomaly"]
+    rng = np.random.default_rng(0)
+    in_test = rng.random(len(beats)) < _TEST_SHARE
+    ends = rng.integers(shortest or beats.shape[1], beats.shape[1] + 1, len(beats))
+    rows = [
+        (f"beat-{i}", beat[:end, None], str(int(label)))
+        for i, (beat, end, label) in enumerate(zip(beats, ends, labels, strict=True))
+    ]
+    train = [row for row, test in zip(rows, in_test, strict=True) if not test and row[2] == "0"]
+    return _write(
+        work, {"train": train, "test": [r for r, t in zip(rows, in_test, strict=True) if t]}
+    )
+
+
+def _digits(folder: pathlib.Path, split: str) -> Iterator[Row]:
+    path = folder / f"{split.capitalize()}_Arabic_Digit.txt.gz"
+    with gzip.open(path, "rt") as file:
+        blocks = file.read().split("\n\n")
+    blocks = [block.split("\n") for block in map(str.strip, blocks) if block]
+    for i, lines in enumerate(blocks):
+        frames = np.array([line.split() for line in lines if line.strip()], np.float32)
+        yield f"{split}-{i}", frames, str(i // _DIGITS[split])
+
+
+def _engines(path: pathlib.Path) -> list[np.ndarray]:
+    """Reads unit, cycle, 3 settings and 21 sensors; the cycles of each unit `(cycles, 24)`."""
+    table = np.array([line.split() for line in _number_lines(path)], np.float32)
+    return [table[table[:, 0] == unit][:, 2:] for unit in np.unique(table[:, 0])]
+
+
+def _number_lines(path: pathlib.Path) -> list[str]:
+    """Reads the lines that begin with a number: a header is left out."""
+    return [line for line in path.read_text().splitlines() if line.strip()[:1].isdigit()]
+
+
+def _write(work: pathlib.Path, splits: dict[str, Iterable[Row]]) -> list[str]:
+    """Writes JSON lines, each split into the directory of its name."""
+    for split, rows in splits.items():
+        (work / split).mkdir(parents=True)
+        with (work / split / "sequences.jsonl").open("w") as file:
+            for key, sequence, label in rows:
+                row = {"key": key, "sequence": sequence.tolist(), "label": label}
+                file.write(json.dumps(row) + "\n")
+    files = [str(work / split / "sequences.jsonl") for split in splits]
+    return [*files, "--label-column", "label", "--keep-splits"]
