@@ -10,6 +10,8 @@ from padless.pipeline.moments import Moments
 from padless.pipeline.records import RecordFormat, encode_example, frame_record
 
 NUM_SHARDS = 4
+# The form of the autoencoder that the references of Keras' own layers have.
+PLAIN = {"bidirectional": False, "pooling": "last", "initial_state": False}
 
 
 def write_dataset(directory, num_sequences, num_features, *, num_shards=NUM_SHARDS):

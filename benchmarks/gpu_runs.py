@@ -14,7 +14,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from generated import write_dataset
+from generated import PLAIN, write_dataset
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
@@ -75,9 +75,8 @@ def start(setting):
 def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
     """Makes the product's trainer, with the same weights for the same setting."""
     keras.utils.set_random_seed(0)
-    architecture = Architecture(
-        LATENT_SIZE, setting.units, cell=setting.cell, bidirectional=setting.bidirectional
-    )
+    form = PLAIN | {"bidirectional": setting.bidirectional}
+    architecture = Architecture(LATENT_SIZE, setting.units, cell=setting.cell, **form)
     with strategy.scope():
         model = SequenceAutoencoder(NUM_FEATURES, architecture, dtype=setting.precision)
         model.compile(optimizer=make_optimizer())

@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from generated import PLAIN
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder
 
@@ -31,7 +32,8 @@ KINDS = [("lstm", False), ("lstm", True), ("gru", False), ("gru", True)]
 
 def padless_score(cell, units, bidirectional):
     """Makes (the scores as a function of sequence and length, trainable variables)."""
-    architecture = Architecture(LATENT_SIZE, units, cell=cell, bidirectional=bidirectional)
+    form = PLAIN | {"bidirectional": bidirectional}
+    architecture = Architecture(LATENT_SIZE, units, cell=cell, **form)
     model = SequenceAutoencoder(NUM_FEATURES, architecture)
     return lambda sequence, length: model.analyze(sequence, length)["score"], model
 

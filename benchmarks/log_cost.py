@@ -13,7 +13,7 @@ import pathlib
 import tempfile
 import time
 
-from padless.model import Architecture, TrainingOptions, load_model, train
+from padless.model import TrainingOptions, load_model, train
 from padless.model.tensorboard_log import TensorBoardLog
 from padless.pipeline import open_dataset
 
@@ -50,9 +50,7 @@ def main() -> None:
     options = TrainingOptions(epochs=args.epochs, batch_size=args.batch_size, verbose=0)
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
-        report = train(
-            args.dataset, run, architecture=Architecture(bidirectional=True), options=options
-        )
+        report = train(args.dataset, run, options=options)
         model = load_model(run)
         model.compile(optimizer="adam")
         log = TensorBoardLog(pathlib.Path(folder) / "log", open_dataset(args.dataset))

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from generated import write_dataset
+from generated import PLAIN, write_dataset
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
 from padless.model.replicas import mirrored_strategy
@@ -73,7 +73,7 @@ def padded_way(sequences, units, to_longest):
 def padless_way(dataset, units, replicas, epochs):
     """Makes a function that trains one epoch with the product's trainer."""
     strategy = mirrored_strategy(replicas)
-    architecture = Architecture(latent_size=LATENT_SIZE, units=units)
+    architecture = Architecture(latent_size=LATENT_SIZE, units=units, **PLAIN)
     with strategy.scope():
         model = SequenceAutoencoder.for_moments(dataset.moments, architecture)
         model.compile(optimizer=keras.optimizers.Adam())
