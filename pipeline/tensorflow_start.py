@@ -9,16 +9,19 @@ import tempfile
 from collections.abc import Iterator
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_QUIET = "2"
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and finds the devices; what it prints is shown only if that fails.
 
-    A user who has set `TF_CPP_MIN_LOG_LEVEL` wants to see, and sees, what TensorFlow has to say.
+    A user who has set another `TF_CPP_MIN_LOG_LEVEL` wants to see, and sees, what TensorFlow has
+    to say.
     """
-    if LOG_LEVEL in os.environ:
+    # Where it is as quiet as it would be made here, a parent of this process may have set it.
+    if os.environ.get(LOG_LEVEL, _QUIET) != _QUIET:
         return
-    os.environ[LOG_LEVEL] = "2"
+    os.environ[LOG_LEVEL] = _QUIET
     with _stderr_held_back():
         import tensorflow as tf
 
