@@ -10,7 +10,15 @@ import numpy as np
 
 from padless.model import Architecture, TrainingOptions, train
 
-OPTIONS = {"dropout": 0.0, "epochs": 4, "batch_size": 6, "verbose": 0, "learning_rate": 0.02}
+# A schedule along all epochs would not let a run go on to fewer or more of them.
+OPTIONS = {
+    "dropout": 0.0,
+    "epochs": 4,
+    "batch_size": 6,
+    "verbose": 0,
+    "learning_rate": 0.02,
+    "schedule": "constant",
+}
 # A new process takes a copy of one that has imported TensorFlow but not used it: 1 s, not 8.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["padless.model"])
