@@ -127,9 +127,9 @@ def compare_alignments(
     aligned = [dataclasses.replace(architecture, alignment=name) for name in alignments]
     dataset = open_dataset(directory)
     split = split or _held_out(dataset)
-    for name in aligned:
+    for name in alignments:
         for lengths in (dataset.split(TRAINING_SPLIT).lengths, dataset.split(split).lengths):
-            options.plan(lengths, options.replicas or 1, DEFAULT_COST, name.alignment)
+            options.plan(lengths, options.replicas or 1, DEFAULT_COST, name)
     spec = {
         "directory": str(directory),
         "options": dataclasses.asdict(options),
@@ -156,7 +156,7 @@ def _run_all(dataset: SequenceDataset, aligned, spec: dict, runs: pathlib.Path, 
 
 
 def _held_out(dataset: SequenceDataset) -> str:
-    names = ("test", VALIDATION_SPLIT, TRAINING_SPLIT)
+    names = ("test", VALIDATION_SPLIT)
     return next((name for name in names if name in dataset.splits), TRAINING_SPLIT)
 
 

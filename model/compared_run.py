@@ -10,6 +10,18 @@ import subprocess
 import sys
 
 import numpy as np
+import tensorflow as tf
+
+from padless.model import run_directory
+from padless.model.architecture import Architecture
+from padless.model.inference import EMBEDDING, Inference
+from padless.model.label_accuracy import label_accuracy
+from padless.model.options import TrainingOptions
+from padless.model.report import report_plan
+from padless.model.stopping import TrainingStopped
+from padless.model.summary import summarise
+from padless.model.training import train
+from padless.pipeline.directory import TRAINING_SPLIT, open_dataset
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
 _COMMAND = """
@@ -74,33 +86,23 @@ def train_and_evaluate(spec: str, result: str) -> None:
     This is what the new process calls: an error that answers the user ends it with its message
     alone. The file appears whole or not at all.
     """
-    from padless.model.stopping import TrainingStopped
-
     try:
         compared = _train_and_evaluate(json.loads(spec))
     except (ArithmeticError, MemoryError, OSError, ValueError) as error:
         sys.exit(str(error))
     except TrainingStopped as stopped:
         sys.exit(128 + stopped.signal)
-    incomplete = pathlib.Path(f"{result}.incomplete")
-    incomplete.write_text(json.dumps(dataclasses.asdict(compared)))
-    incomplete.replace(result)
+    beside = run_directory.incomplete(pathlib.Path(result))
+    beside.write_text(json.dumps(dataclasses.asdict(compared)))
+    beside.replace(result)
 
 
 def _train_and_evaluate(spec: dict) -> ComparedRun:
-    from padless.model.architecture import Architecture
-    from padless.model.options import TrainingOptions
-    from padless.model.report import report_plan
-    from padless.model.run_directory import load_model
-    from padless.model.summary import summarise
-    from padless.model.training import train
-    from padless.pipeline.directory import open_dataset
-
     architecture = Architecture(**spec["architecture"])
     options = TrainingOptions(**spec["options"])
     report = train(spec["directory"], spec["run"], architecture=architecture, options=options)
     peak_bytes = _peak_bytes()
-    dataset, model = open_dataset(spec["directory"]), load_model(spec["run"])
+    dataset, model = open_dataset(spec["directory"]), run_directory.load_model(spec["run"])
     plan = report_plan(spec["run"], dataset)
     summary = summarise(model, dataset, spec["split"], options.weighting)
     return ComparedRun(
@@ -116,8 +118,6 @@ def _train_and_evaluate(spec: dict) -> ComparedRun:
 
 
 def _peak_bytes() -> int:
-    import tensorflow as tf
-
     gpus = tf.config.list_logical_devices("GPU")
     if gpus:
         return max(tf.config.experimental.get_memory_info(gpu.name)["peak"] for gpu in gpus)
@@ -126,10 +126,6 @@ def _peak_bytes() -> int:
 
 
 def _measure_accuracy(model, dataset, split: str) -> float:
-    from padless.model.inference import EMBEDDING, Inference
-    from padless.model.label_accuracy import label_accuracy
-    from padless.pipeline.directory import TRAINING_SPLIT
-
     inference, parts = Inference(model, EMBEDDING), []
     for name in (TRAINING_SPLIT, split):
         windows = list(inference.windows(dataset, name))
