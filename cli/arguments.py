@@ -82,6 +82,11 @@ def add_tail_arguments(parser: argparse.ArgumentParser, default: str | None = No
     )
 
 
+def add_picture_argument(parser: argparse.ArgumentParser, help: str = "picture to write") -> None:
+    """Adds the file of a picture."""
+    parser.add_argument("--picture", metavar="FILE.png", help=f"{help}; needs the extra `plot`")
+
+
 def add_raw_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds how raw files are read: their form, their columns, and what missing values become."""
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from padless.cli.arguments import comma_separated, options_checked
+from padless.cli.arguments import add_picture_argument, comma_separated, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
 
 
@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", metavar="RUNS", help="directory to make, for a run each (by default none is kept)"
     )
-    parser.add_argument(
-        "--picture", metavar="FILE.png", help="picture to write; needs the extra `plot`"
-    )
+    add_picture_argument(parser)
     parser.add_argument(
         "--alignments",
         type=comma_separated,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from padless.cli.arguments import add_budget_arguments, add_tail_arguments, options_checked
+from padless.cli.arguments import (
+    add_budget_arguments,
+    add_picture_argument,
+    add_tail_arguments,
+    options_checked,
+)
 from padless.cli.progress import progress_of
 
 if TYPE_CHECKING:
@@ -34,11 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frontier", action="store_true", help="also list what other bounds on the padding give"
     )
-    parser.add_argument(
-        "--picture",
-        metavar="FILE.png",
-        help="picture of what each bound gives; needs the extra `plot`",
-    )
+    add_picture_argument(parser, "picture of what each bound gives")
     add_budget_arguments(parser)
     add_tail_arguments(parser)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from padless.cli.arguments import add_picture_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -11,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset", metavar="DATASET", help="dataset directory (by default the one trained on)"
     )
-    parser.add_argument(
-        "--picture", metavar="FILE.png", help="picture to write; needs the extra `plot`"
-    )
+    add_picture_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
