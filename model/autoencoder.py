@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
-from padless.model.recurrent import Recurrent, blank
+from padless.model.recurrent import Recurrent, blank, valid_timesteps
 from padless.pipeline.moments import Moments
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -252,8 +252,8 @@ def _repeat_last(sequence, length):
     if length is None:
         return sequence
     last = tf.gather(sequence, length - 1, axis=1, batch_dims=1)
-    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
-    return tf.where(valid[:, :, None], sequence, last[:, None, :])
+    valid = valid_timesteps(sequence, length)[:, :, None]
+    return tf.where(valid, sequence, last[:, None, :])
 
 
 def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:

@@ -203,7 +203,7 @@ class Recurrent(keras.layers.Layer):
 
     def _run(self, layer, sequences, length, initial_state):
         is_masked = self.masked and length is not None
-        mask = tf.sequence_mask(length, tf.shape(sequences)[1]) if is_masked else None
+        mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
         if self.return_sequences:
             # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is
@@ -217,6 +217,11 @@ class Recurrent(keras.layers.Layer):
         return tf.concat(pooled, axis=-1)
 
 
+def valid_timesteps(sequences, length):
+    """Tells which timesteps stand before the end of their sequence, `(batch, timesteps)` bool."""
+    return tf.sequence_mask(length, tf.shape(sequences)[1])
+
+
 def blank(sequence, length=None):
     """Sets what stands behind the end of each sequence to 0, and its gradient too.
 
@@ -228,8 +233,8 @@ def blank(sequence, length=None):
     """
     if length is None:
         return sequence
-    valid = tf.sequence_mask(length, tf.shape(sequence)[1])
-    return tf.where(valid[:, :, None], sequence, tf.zeros((), sequence.dtype))
+    valid = valid_timesteps(sequence, length)[:, :, None]
+    return tf.where(valid, sequence, tf.zeros((), sequence.dtype))
 
 
 def _turn(sequences, length):
