@@ -1,11 +1,13 @@
 """p-values of anomaly scores, against sequences of about the same length.
 
 1. The scores of a split that was not trained on are kept with the lengths (`collect_calibration`).
-2. A new sequence is compared with those nearest to it in length (`find_nearest`).
+2. A new sequence is compared with those nearest to it in length (`find_nearest`), each carried to
+   its length along their trend (`fit_trend`).
 3. Its p-value is the share of them, itself among them, that score as high (`p_values`).
 
 This is split-conformal prediction (Vovk et al., Algorithmic Learning in a Random World, 2005), made
-local in the length.
+local in the length as local linear regression is (Fan and Gijbels, Local Polynomial Modelling and
+Its Applications, 1996).
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, Sequenc
 NEIGHBOURS_PER_ROOT = 5
 FEWEST_NEIGHBOURS = 100
 MOST_NEIGHBOURS = 2000
+# Fewer sequences say more of their own luck than of a trend.
+FEWEST_FOR_TREND = 20
 
 _CACHED_WINDOWS = 1024
 # What a damaged archive is answered with: by the file system, the archive, an array, its place.
@@ -50,10 +54,11 @@ class Calibration:
     Attributes:
         split: name of the split that they are from.
         length: `(n,)` int64, in timesteps, ascending.
-        score: `(n,)` float64, ascending where the lengths are equal. May be infinite, not NaN.
+        score: `(n,)` float64, at least 0, ascending where the lengths are equal. May be infinite.
 
     Raises:
-        ValueError: if there are none, the arrays do not fit each other, or a score is NaN.
+        ValueError: if there are none, the arrays do not fit each other, or a score is NaN or
+            negative.
 
     Example:
         >>> calibration = Calibration("validation", np.array([3, 3, 4]), np.array([1.0, 2.0, 9.0]))
@@ -64,7 +69,7 @@ class Calibration:
     split: str
     length: np.ndarray
     score: np.ndarray
-    _sorted: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _windows: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         length, score = check_scores(self.length, self.score)
@@ -88,41 +93,52 @@ class Calibration:
 
             p = (1 + number of neighbours whose score is at least its own) / (1 + number of them)
 
+        where the scores of neighbours of another length are first carried to its own along the
+        trend of their logarithm, see `fit_trend`.
+
         Args:
             length: `(batch,)` integers, in timesteps.
-            score: `(batch,)`.
+            score: `(batch,)`, at least 0.
 
         Returns:
             `(batch,)` float64, above 0 and at most 1. NaN where the score is: one that cannot be
             scored is neither usual nor unusual, and shall not stop the scoring of the others.
 
         Raises:
-            ValueError: if the arrays do not fit each other.
+            ValueError: if the arrays do not fit each other, or a score is negative.
         """
         length, score = check_scores(length, score)
         values, inverse = np.unique(length, return_inverse=True)
         windows = find_nearest(self.length, values, count_neighbours(len(self.length)))
         p = np.empty(len(score))
-        for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
-            lower = np.searchsorted(self._scores_between(int(start), int(stop)), score[rows])
-            p[rows] = (1 + stop - start - lower) / (1 + stop - start)
+        for rows, *window in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
+            neighbours, slope = self._neighbours(*map(int, window))
+            level = _log(score[rows]) - slope * length[rows]
+            lower = np.searchsorted(neighbours, level)
+            p[rows] = (1 + len(neighbours) - lower) / (1 + len(neighbours))
         p[np.isnan(score)] = np.nan
         return p
 
-    def _scores_between(self, start: int, stop: int) -> np.ndarray:
-        """Sorts the scores from one place to another, once for all windows of records."""
-        if (start, stop) not in self._sorted:
-            if len(self._sorted) == _CACHED_WINDOWS:
-                self._sorted.clear()
-            self._sorted[start, stop] = np.sort(self.score[start:stop])
-        return self._sorted[start, stop]
+    def _neighbours(self, start: int, stop: int) -> tuple[np.ndarray, float]:
+        """Sorts the logarithms of the scores from one place to another, freed of their trend.
+
+        Once for all windows of records. Returns the trend too.
+        """
+        if (start, stop) not in self._windows:
+            if len(self._windows) == _CACHED_WINDOWS:
+                self._windows.clear()
+            length, logarithm = self.length[start:stop], _log(self.score[start:stop])
+            slope = fit_trend(length, logarithm)
+            self._windows[start, stop] = np.sort(logarithm - slope * length), slope
+        return self._windows[start, stop]
 
 
 def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Takes lengths and scores as int64 and float64.
 
     Raises:
-        ValueError: if they are not integers and numbers, one of each per sequence.
+        ValueError: if they are not integers and numbers, one of each per sequence, or a score is
+            negative.
     """
     length, score = np.asarray(length), np.asarray(score)
     if length.ndim != 1 or length.shape != score.shape:
@@ -135,7 +151,38 @@ def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.
             "`length` must hold integers and `score` floating-point numbers, "
             f"got {length.dtype} and {score.dtype}."
         )
+    if (score < 0).any():
+        raise ValueError(f"`score` must not be negative, got {score[score < 0][0]}.")
     return length.astype(np.int64), score.astype(np.float64)
+
+
+def fit_trend(length: np.ndarray, logarithm: np.ndarray) -> float:
+    """Fits how the logarithm of the score goes with the length, by least squares.
+
+    Args:
+        length: `(n,)`, in timesteps.
+        logarithm: `(n,)`; what is infinite is left out.
+
+    Returns:
+        The slope per timestep; 0 for fewer than `FEWEST_FOR_TREND` scores or a single length.
+
+    Example:
+        >>> length = np.arange(1, 41)
+        >>> round(fit_trend(length, 0.5 * length), 6)
+        0.5
+    """
+    is_finite = np.isfinite(logarithm)
+    length, logarithm = length[is_finite], logarithm[is_finite]
+    if len(length) < FEWEST_FOR_TREND:
+        return 0.0
+    offset = length - length.mean()
+    spread = offset @ offset
+    return float(offset @ (logarithm - logarithm.mean()) / spread) if spread > 0 else 0.0
+
+
+def _log(score: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(score)
 
 
 def count_neighbours(size: int) -> int:

@@ -20,6 +20,7 @@ from padless.model.calibration import (
     collect_calibration,
     count_neighbours,
     find_nearest,
+    fit_trend,
     rank_correlation,
     save_calibration,
 )
@@ -55,7 +56,7 @@ def few(monkeypatch):
         (3, 5.0, 2 / 3),
         (3, 5.1, 1 / 3),
         (100, np.inf, 1 / 3),
-        (100, -np.inf, 3 / 3),
+        (100, 0.0, 3 / 3),
     ],
 )
 def test_p_values_are_those_by_hand(few, length, score, expected):
@@ -102,8 +103,9 @@ def test_calibration_sorts_by_length_then_score():
         (np.array([1.0]), np.zeros(1), "`length` must hold integers .*got float64 and float64"),
         (np.array([1]), np.array(["a"]), "`score` floating-point numbers, got int64 and <U1"),
         (np.array([1, 2]), np.array([1, np.nan]), "`score` must not be NaN, got 1 that are"),
+        (np.array([1, 2]), np.array([1, -0.5]), "`score` must not be negative, got -0.5"),
     ],
-    ids=["empty", "sizes", "matrix", "float lengths", "text", "nan"],
+    ids=["empty", "sizes", "matrix", "float lengths", "text", "nan", "negative"],
 )
 def test_calibration_refuses(length, score, message):
     with pytest.raises(ValueError, match=message):
@@ -143,7 +145,9 @@ def test_find_nearest_is_the_search_through_all(lengths, wanted, data):
 PAIRS = st.lists(st.tuples(st.integers(1, 9), st.floats(0, 9, width=32)), min_size=1, max_size=300)
 
 
-@given(pairs=PAIRS, length=st.integers(1, 9), scores=st.lists(st.floats(allow_nan=False)))
+@given(
+    pairs=PAIRS, length=st.integers(1, 9), scores=st.lists(st.floats(min_value=0, allow_nan=False))
+)
 def test_p_values_are_above_0_at_most_1_and_never_rise_with_the_score(pairs, length, scores):
     scores = np.sort(np.array([*scores, *(score for _, score in pairs)]))
     p = calibrate(pairs).p_values(np.full(len(scores), length), scores)
@@ -160,7 +164,32 @@ def test_p_values_do_not_depend_on_batches_and_cached_windows(monkeypatch):
     parts = zip(np.array_split(length, 70), np.array_split(score, 70), strict=True)
     again = Calibration("validation", length[:600], score[:600])
     np.testing.assert_array_equal(np.concatenate([again.p_values(*p) for p in parts]), expected)
-    assert len(again._sorted) <= 2
+    assert len(again._windows) <= 2
+
+
+def test_p_values_do_not_depend_on_a_length_that_scores_follow_exactly():
+    # Without scatter every sequence of the trend is as usual as another, beyond the ends as well.
+    length = np.repeat(np.arange(20, 53), 3)
+    calibration = Calibration("validation", length, np.exp(0.1 * length) * np.tile([1, 2, 3], 33))
+    wanted = np.array([10, 20, 40, 52, 100])
+    p = calibration.p_values(wanted, 2.5 * np.exp(0.1 * wanted))
+    np.testing.assert_allclose(p, 34 / 100)
+
+
+def test_p_values_of_few_sequences_follow_no_trend():
+    length = np.arange(1, module.FEWEST_FOR_TREND)
+    calibration = Calibration("validation", length, np.exp(length))
+    assert p_value(calibration, 1, np.exp(1.5)) == (1 + len(length) - 1) / (1 + len(length))
+
+
+def test_fit_trend_is_that_of_numpy_and_leaves_out_what_is_infinite():
+    rng = np.random.default_rng(0)
+    length, logarithm = rng.integers(1, 90, 50), rng.normal(size=50)
+    expected = np.polynomial.Polynomial.fit(length, logarithm, 1).convert().coef[1]
+    assert fit_trend(length, logarithm) == pytest.approx(expected)
+    more = np.append(length, [3, 4]), np.append(logarithm, [np.inf, -np.inf])
+    assert fit_trend(*more) == pytest.approx(expected)
+    assert fit_trend(np.full(50, 7), logarithm) == 0
 
 
 # False alarms: of normal sequences, a share of LEVEL at every length.
@@ -199,8 +228,8 @@ def assert_fair(calibration, length, score):
     by_p_value = count_by_quarter(length, calibration.p_values(length, score) < LEVEL)
     assert ((by_p_value >= fewest) & (by_p_value <= most)).all(), by_p_value
     by_score = count_by_quarter(length, score > np.quantile(calibration.score, 1 - LEVEL))
-    assert by_score[0] < fewest, by_score
-    assert by_score[3] > most, by_score
+    assert by_score.min() < fewest, by_score
+    assert by_score.max() > most, by_score
 
 
 def test_binomial_interval_is_that_of_the_tables():
@@ -211,23 +240,26 @@ def test_binomial_interval_is_that_of_the_tables():
 
 def test_false_alarms_are_as_many_at_every_length():
     # The calibration is drawn too, so that one seed in five leaves an interval in some quarter;
-    # the next test has no seed to choose.
+    # the next tests have no seed to choose.
     rng = np.random.default_rng(1)
     assert_fair(Calibration("validation", *draw_scores(rng)), *draw_scores(rng))
 
 
-def test_false_alarms_are_near_the_level_on_average_over_calibrations():
+def draw_proportional_scores(rng, size=4000):
+    """Draws scores in proportion to the length: twentyfold, and steepest where it is short."""
+    length = rng.integers(10, 201, size)
+    return length, length * rng.lognormal(0, 0.2 + length / 400)
+
+
+@pytest.mark.parametrize("draw", [draw_scores, draw_proportional_scores])
+def test_false_alarms_are_near_the_level_on_average_over_calibrations(draw):
     shares = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        calibration, (length, score) = (
-            Calibration("validation", *draw_scores(rng)),
-            draw_scores(rng),
-        )
+        calibration, (length, score) = Calibration("validation", *draw(rng)), draw(rng)
         shares.append(count_by_quarter(length, calibration.p_values(length, score) < LEVEL) / 1000)
-    # Below the level where scores grow with the length within the neighbours, of the shortest most.
     mean = np.mean(shares, axis=0)
-    assert ((mean > 0.04) & (mean < 0.053)).all(), mean
+    assert ((mean > 0.045) & (mean < 0.053)).all(), mean
 
 
 def draw_noisy_waves(rng, size):
@@ -255,8 +287,8 @@ def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_seque
     length, score = (np.concatenate([w[name] for w in windows]) for name in ("length", "score"))
     assert_fair(calibration, length, score)
     p = calibration.p_values(length, score)
-    assert rank_correlation(length, score) > 0.7
-    assert abs(rank_correlation(length, p)) < 0.15
+    assert abs(rank_correlation(length, score)) > 0.2
+    assert abs(rank_correlation(length, p)) < 0.1
 
 
 # The file in the run directory.
