@@ -35,7 +35,7 @@ def padless_score(cell, units, bidirectional):
     form = PLAIN | {"bidirectional": bidirectional}
     architecture = Architecture(LATENT_SIZE, units, cell=cell, **form)
     model = SequenceAutoencoder(NUM_FEATURES, architecture)
-    return lambda sequence, length: model.analyze(sequence, length)["score"], model
+    return lambda sequence, length: model.analyze(sequence, length)["error"], model
 
 
 def masked_score(cell, units, bidirectional):

@@ -20,7 +20,7 @@ COMMANDS = {
     "plan": "show the equal-length batches and steps of an epoch, and what padding would cost",
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
-    "score": "write embedding, anomaly score and error per feature into a Parquet file",
+    "score": "write embedding, anomaly score, p-value and errors into a Parquet file",
     "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
     "report": "check a run against its data, compare its loss with baselines, draw a picture",
 }

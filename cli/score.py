@@ -1,4 +1,4 @@
-"""`padless score`: embedding, anomaly score, its p-value and error per feature of sequences."""
+"""`padless score`: embedding, anomaly score, its p-value and errors of sequences."""
 
 from __future__ import annotations
 

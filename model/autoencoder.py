@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from padless.model.anomaly_score import AnomalyScore
 from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
 from padless.model.recurrent import Recurrent, blank, valid_timesteps
@@ -25,6 +26,8 @@ class SequenceAutoencoder(keras.Model):
     It takes and gives raw units: normalisation by the training set's moments is a layer of the
     model. All sequences of a batch have one length, or `length` says how long each really is; the
     result for a sequence and its gradient are the same either way.
+
+    Its anomaly score is fitted when training ends, see `padless.model.anomaly_fit`.
 
     In mixed precision the recurrent layers compute in 16 bits. Weights, the standardized values,
     embeddings, the head, errors and scores are float32 in any case.
@@ -99,6 +102,7 @@ class SequenceAutoencoder(keras.Model):
         self.head = None
         if architecture.linear_head:
             self.head = keras.layers.Dense(num_features, name="head", **whole)
+        self.anomaly_score = AnomalyScore(name="anomaly_score", **whole)
         self.build((None, None, num_features))
 
     @classmethod
@@ -145,6 +149,7 @@ class SequenceAutoencoder(keras.Model):
             layer.build(latent_shape)
         if self.head:
             self.head.build((None, None, width))
+        self.anomaly_score.build(latent_shape)
         self.built = True
 
     def call(self, sequence, length=None, training=False):
@@ -158,13 +163,13 @@ class SequenceAutoencoder(keras.Model):
         return self._encode(*self._prepare(sequence, length), training)
 
     def analyze(self, sequence, length=None, training=False):
-        """Returns each sequence's embedding, score and error per feature.
+        """Returns each sequence's embedding, score and errors.
 
         Returns:
-            A dict of float32: `embedding` `(batch, latent_size)`; `feature_error`
-            `(batch, features)`, the squared error of the reconstruction averaged over the valid
-            timesteps, in units of the feature's training variance; `score` `(batch,)`, the mean of
-            `feature_error`.
+            A dict of float32: `embedding` `(batch, latent_size)`; `score` `(batch,)`, see
+            `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
+            squared error of the reconstruction averaged over the valid timesteps, in units of the
+            feature's training variance; `error` `(batch,)`, the mean of `feature_error`.
         """
         embedding, target, reconstruction = self._forward(sequence, length, training)
         squared = keras.ops.square(blank(reconstruction - target, length))
@@ -174,21 +179,23 @@ class SequenceAutoencoder(keras.Model):
         else:
             timesteps = tf.cast(length, squared.dtype)
             feature_error = keras.ops.sum(squared, axis=1) / timesteps[:, None]
+        error = keras.ops.mean(feature_error, axis=-1)
         return {
             "embedding": embedding,
+            "score": self.anomaly_score(embedding, error),
+            "error": error,
             "feature_error": feature_error,
-            "score": keras.ops.mean(feature_error, axis=-1),
         }
 
     def losses(self, sequence, length=None, training=False):
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
-        That is its score, but for two alignments: `masked_repeat` counts the last step that the
+        That is its error, but for two alignments: `masked_repeat` counts the last step that the
         decoder gives once more for each padded timestep, and `padded` takes the mean over all
         `longest` timesteps, whatever the length.
         """
         if not (self.alignment.counts_tail or self.alignment.counts_padding):
-            return self.analyze(sequence, length, training)["score"]
+            return self.analyze(sequence, length, training)["error"]
         _, target, reconstruction = self._forward(sequence, length, training)
         if self.alignment.counts_tail:
             target = _repeat_last(target, length)

@@ -1,6 +1,6 @@
 """p-values of anomaly scores, against sequences of about the same length.
 
-1. The scores of a split that was not trained on are kept with the lengths (`collect_calibration`).
+1. The scores of a split that was not trained on are kept with the lengths (`save_calibration`).
 2. A new sequence is compared with those nearest to it in length (`find_nearest`), each carried to
    its length along their trend (`fit_trend`).
 3. Its p-value is the share of them, itself among them, that score as high (`p_values`).
@@ -16,7 +16,6 @@ import dataclasses
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 from etils import epath
@@ -239,25 +238,6 @@ def _rows_of_each(inverse: np.ndarray, size: int) -> list[np.ndarray]:
 def choose_split(dataset: SequenceDataset) -> str:
     """Names the split to calibrate on: the one that validates, or else the one of training."""
     return VALIDATION_SPLIT if VALIDATION_SPLIT in dataset.splits else TRAINING_SPLIT
-
-
-def collect_calibration(split: str, windows: Iterable[Mapping[str, np.ndarray]]) -> Calibration:
-    """Keeps the lengths and scores of a split, and nothing else.
-
-    Args:
-        split: its name.
-        windows: what `Inference.windows` yields for it.
-
-    Raises:
-        ValueError: if there are no sequences, or a score is NaN; names the split.
-    """
-    # 12 bytes per sequence, as the windows have them.
-    kept = [(window["length"], window["score"]) for window in windows]
-    length, score = map(np.concatenate, zip(*kept, strict=True)) if kept else ([], [])
-    try:
-        return Calibration(split, np.array(length, np.int64), np.array(score, np.float64))
-    except ValueError as error:
-        raise ValueError(f"Split {split!r}, to calibrate on: {error}") from error
 
 
 def save_calibration(calibration: Calibration, run: epath.PathLike) -> None:

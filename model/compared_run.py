@@ -43,7 +43,7 @@ class ComparedRun:
         computed_timesteps: timesteps that an epoch computes.
         valid_timesteps: timesteps that its sequences have.
         peak_bytes: most memory: of the GPU that held most, or of the whole process without GPUs.
-        loss: score at valid timesteps, on the split that is compared.
+        loss: error at valid timesteps, on the split that is compared.
         losses_by_length: the same by length: shortest, longest and loss of each range.
         accuracy: share of that split's labels told from the embedding; None without labels.
     """

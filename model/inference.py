@@ -25,7 +25,7 @@ from padless.pipeline.directory import SequenceDataset, Split
 from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
 
 EMBEDDING = ("embedding",)
-EVERYTHING = ("embedding", "score", "feature_error")
+EVERYTHING = ("embedding", "score", "error", "feature_error")
 _WINDOW = 4096
 _MAX_BATCH_TIMESTEPS = 65_536
 
@@ -105,8 +105,8 @@ def write_parquet(
 
     Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
     int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
-    calibrated; `feature_error` fixed-size list of float32. Rows stand in the order of the splits
-    and of the records in them.
+    calibrated; `error` float32; `feature_error` fixed-size list of float32. Rows stand in the order
+    of the splits and of the records in them.
 
     Args:
         inference: the model and the outputs.
@@ -229,6 +229,7 @@ def _schema(
         "embedding": pa.list_(pa.float32(), latent_size),
         "score": pa.float32(),
         "p_value": pa.float32() if with_p_value else None,
+        "error": pa.float32(),
         "feature_error": pa.list_(pa.float32(), num_features),
     }
     left_out = set(EVERYTHING) - set(inference.outputs)

@@ -153,7 +153,7 @@ def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit:
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
     # A key is data: it may hold what matplotlib would read as a formula.
-    axes.set_title(f"{key}, score {example.score:.3f}", parse_math=False)
+    axes.set_title(f"{key}, error {example.error:.3f}", parse_math=False)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("timestep (original solid, reconstruction dashed)")
     axes.legend()

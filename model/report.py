@@ -47,7 +47,7 @@ class Example:
     """A sequence and its reconstruction, both `(timesteps, features)` in raw units."""
 
     key: str
-    score: float
+    error: float
     original: np.ndarray
     reconstruction: np.ndarray
 
@@ -94,7 +94,7 @@ class RunReport:
         summaries: by split, see `padless.model.summary`.
         length_bias: how far score and p-value go with the length, on `example_split`.
         history: metric -> its value in each epoch.
-        examples: sequences of low, median and high score, of the first split that is not training.
+        examples: sequences of low, median and high error, of the first split that is not training.
         example_split: that split.
     """
 
@@ -244,8 +244,8 @@ def _batches(dataset: SequenceDataset, split: str):
 def read_scores(
     inference: Inference, dataset: SequenceDataset, split: str
 ) -> dict[str, np.ndarray]:
-    """Computes `key`, `length` and `score` of a split, `(sequences,)` each."""
-    names = ("key", "length", "score")
+    """Computes `key`, `length`, `score` and `error` of a split, `(sequences,)` each."""
+    names = ("key", "length", "score", "error")
     kept = [[window[name] for name in names] for window in inference.windows(dataset, split)]
     return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
 
@@ -276,9 +276,9 @@ def _pick_examples(
     split: str,
     scored: Mapping[str, np.ndarray],
 ) -> list[Example]:
-    """Picks the sequences at the 10th, 50th and 90th percentile of the score."""
-    scores, keys = scored["score"], scored["key"]
-    chosen = {keys[row]: float(scores[row]) for row in pick_rows(scores)}
+    """Picks the sequences at the 10th, 50th and 90th percentile of the error."""
+    errors, keys = scored["error"], scored["key"]
+    chosen = {keys[row]: float(errors[row]) for row in pick_rows(errors)}
     found = {
         key: sequence
         for batch in _batches(dataset, split)
@@ -286,8 +286,8 @@ def _pick_examples(
         if key in chosen
     }
     return [
-        Example(key.decode(), score, found[key], inference.model(found[key][None])[0].numpy())
-        for key, score in chosen.items()
+        Example(key.decode(), error, found[key], inference.model(found[key][None])[0].numpy())
+        for key, error in chosen.items()
     ]
 
 

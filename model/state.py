@@ -18,7 +18,7 @@ class Progress:
     Attributes:
         epoch: epochs that are over.
         step: steps of the epoch under way. All of them: what is left of it is the validation.
-        error: sum of weighted scores over these steps.
+        error: sum of weighted errors over these steps.
         weight: sum of weights over these steps.
         order: what `StepOrder` has added up of the lengths of these steps.
         seconds: wall time of all epochs.
@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def loss(self) -> float:
-        """Mean score over the steps of the epoch under way, each sequence with its weight."""
+        """Mean error over the steps of the epoch under way, each sequence with its weight."""
         return self.error / self.weight
 
     def add_length(self, mean_length: float, steps_per_epoch: int) -> None:

@@ -123,8 +123,8 @@ class TensorBoardLog(keras.callbacks.Callback):
     def _example(self, key: str, sequence: np.ndarray) -> Example:
         reconstruction = self._reconstruct(sequence[None])[0].numpy()
         scale = scale_of(self._dataset.moments.variance)
-        score = float(np.square((reconstruction - sequence) / scale).mean())
-        return Example(key, score, sequence, reconstruction)
+        error = float(np.square((reconstruction - sequence) / scale).mean())
+        return Example(key, error, sequence, reconstruction)
 
 
 def _learning_rate(model: keras.Model) -> float:

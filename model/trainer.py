@@ -2,7 +2,7 @@
 
 The objective is one number for the whole step,
 
-    loss = sum of weight * score over all sequences / sum of weights,
+    loss = sum of weight * error over all sequences / sum of weights,
 
 over all batches and all replicas, so that neither how the sequences are cut into batches nor how a
 batch is dealt out to replicas changes the gradient. Keras' `fit` averages the means of replicas,
@@ -23,7 +23,7 @@ class StepSums(typing.NamedTuple):
     """What a step adds up over its batches and over all replicas, `()` each.
 
     Attributes:
-        error: sum of weight * score, float32.
+        error: sum of weight * error, float32.
         weight: sum of weights, float32.
         sequences: number of sequences, float32.
         timesteps: number of their timesteps, float32.
@@ -42,7 +42,7 @@ class StepSums(typing.NamedTuple):
 
     @property
     def loss(self):
-        """Mean score, each sequence with its weight."""
+        """Mean error, each sequence with its weight."""
         return self.error / self.weight
 
 

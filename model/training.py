@@ -5,14 +5,15 @@
 3. The model is built under the strategy, normalised by the moments of the training split, and takes
    the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
-5. With the best weights, a split is scored that p-values compare with, see
-   `padless.model.calibration`; then they are saved as a model that takes raw values.
+5. With the best weights, the anomaly score is fitted and a split is scored that p-values compare
+   with, see `padless.model.anomaly_fit`; then they are saved as a model that takes raw values.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,10 +24,11 @@ import tensorflow as tf
 from etils import epath
 
 from padless.model import run_directory
+from padless.model.anomaly_fit import fit_anomaly_score
 from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.batch_cost import measure_batch_cost
-from padless.model.calibration import choose_split, collect_calibration, save_calibration
+from padless.model.calibration import choose_split, save_calibration
 from padless.model.checkpoints import Checkpoints
 from padless.model.cluster import (
     check_same_number,
@@ -304,9 +306,15 @@ def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingRe
 
 
 def _save(inference: Inference, dataset: SequenceDataset, run: pathlib.Path) -> None:
-    """Saves the calibration, then the model, which marks the run finished."""
+    """Fits the anomaly score, saves calibration and model; the latter marks the run finished."""
     split = choose_split(dataset)
-    save_calibration(collect_calibration(split, inference.windows(dataset, split)), run)
+    calibration = fit_anomaly_score(
+        inference.model.anomaly_score,
+        inference.windows(dataset, TRAINING_SPLIT),
+        split,
+        inference.windows(dataset, split),
+    )
+    save_calibration(calibration, run)
     run_directory.save_model(inference.model, run)
 
 
@@ -339,10 +347,11 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     where = ", ".join(devices)
     if (machines := cluster_size()) > 1:
         where += f" on each of {machines} machines"
+    weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     text = (
         f"{plan.num_sequences:,} sequences in {plan.num_batches:,} {plan.kind}, "
         f"{plan.padded_timesteps:,} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
-        f"{model.count_params():,} weights; replicas: {where}"
+        f"{weights:,} weights; replicas: {where}"
     )
     if VALIDATION_SPLIT not in plans:
         text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"

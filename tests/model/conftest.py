@@ -31,15 +31,30 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def make_model():
-    """Builds a small model with the same weights for the same arguments."""
+def make_model(fit_score):
+    """Builds a small model with the same weights for the same arguments, whose score is fitted."""
 
     def make(num_features=2, mean=None, variance=None, longest=None, **architecture):
         keras.utils.set_random_seed(1)
         architecture = Architecture(**SMALL | architecture)
-        return SequenceAutoencoder(num_features, architecture, mean, variance, longest)
+        model = SequenceAutoencoder(num_features, architecture, mean, variance, longest)
+        fit_score(model)
+        return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fit_score():
+    """Gives the anomaly score of a model weights that no data has told."""
+
+    def fit(model):
+        size = model.architecture.latent_size
+        mean, slope = np.full(size, 0.1), np.linspace(-0.2, 0.2, size)
+        level, deviation = np.array(0.5), np.array(0.8)
+        model.anomaly_score.set_weights([mean, np.eye(size) + 0.3, slope, level, deviation])
+
+    return fit
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,7 @@ def test_option_2_also_counts_the_repeated_tail(make_aligned, kind):
     errors = valid_errors(model, padded, length)
     last = errors[np.arange(len(length)), length - 1]
     tail = (LONGEST - length) * last / length
-    expected = model.analyze(padded, length)["score"] + tail
+    expected = model.analyze(padded, length)["error"] + tail
     np.testing.assert_allclose(model.losses(padded, length), expected, rtol=1e-5)
     assert (tail[length < LONGEST] > 1e-3).all()
 
@@ -124,7 +124,7 @@ def test_option_2_restricted_to_valid_timesteps_is_option_1(make_aligned, kind):
     expected = loss_and_gradient(first, padded, length, weight)
 
     def restricted(sequence, length):
-        return second.analyze(sequence, length)["score"]
+        return second.analyze(sequence, length)["error"]
 
     received = loss_and_gradient(second, padded, length, weight, restricted)
     assert received[0] == pytest.approx(expected[0], rel=1e-5)
@@ -138,7 +138,7 @@ def test_the_control_reads_and_counts_padding(make_aligned, kind):
     padded, length, _ = draw()
     model, option_1 = (make_aligned(name, **kind) for name in ("padded", "dynamic_repeat"))
     as_data = option_1.analyze(padded)  # zeros of full length, as if they were measured
-    np.testing.assert_allclose(model.losses(padded, length), as_data["score"], rtol=1e-5)
+    np.testing.assert_allclose(model.losses(padded, length), as_data["error"], rtol=1e-5)
     embedding = model.analyze(padded, length)["embedding"]
     np.testing.assert_allclose(embedding, as_data["embedding"], rtol=1e-5, atol=1e-7)
     moved = np.linalg.norm(embedding - option_1.embed(padded, length), axis=1)

@@ -44,7 +44,7 @@ def assert_close(received, expected):
 def gradient_of(model, sequence, length=None, weights=1.0):
     """Returns the gradient of the sum of weighted scores, `(weights of the model,)` float64."""
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(weights * model.analyze(sequence, length)["score"])
+        total = tf.reduce_sum(weights * model.analyze(sequence, length)["error"])
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
     return np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
 
@@ -58,7 +58,7 @@ def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
         assert model(sequence).shape == (batch, timesteps, 2)
         assert model.embed(sequence).shape == results["embedding"].shape == (batch, 3)
         assert results["feature_error"].shape == (batch, 2)
-        assert results["score"].shape == (batch,)
+        assert results["error"].shape == (batch,)
 
 
 @all_kinds
@@ -81,7 +81,7 @@ def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
     # Raw values in, raw values out: the error is that of the output, divided by the variance.
     error = (np.square(model(sequence).numpy() - sequence) / np.float32(VARIANCE)).mean(axis=1)
     np.testing.assert_allclose(results["feature_error"], error, rtol=2e-4)
-    np.testing.assert_allclose(results["score"], error.mean(axis=-1), rtol=2e-4)
+    np.testing.assert_allclose(results["error"], error.mean(axis=-1), rtol=2e-4)
     np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
 
 
@@ -171,7 +171,7 @@ def test_padding_gets_no_gradient(make_model, kind):
         sequence = tf.constant(sequence)
         with tf.GradientTape() as tape:
             tape.watch(sequence)
-            score = model.analyze(sequence, length)["score"]
+            score = model.analyze(sequence, length)["error"]
         return tape.gradient(score, sequence).numpy()
 
     mixed = gradient(padded, length)
@@ -211,11 +211,11 @@ def test_dropout_draws_the_same_again_from_the_variables(make_model):
     model = make_model(dropout=0.5, layers=2, bidirectional=True)
     sequence = np.stack(draw([5, 5]))
     before = [variable.numpy() for variable in model.variables]
-    drawn = [model.analyze(sequence, training=True)["score"] for _ in range(3)]
+    drawn = [model.analyze(sequence, training=True)["error"] for _ in range(3)]
     after = [variable.numpy() for variable in model.variables]
     for variable, value in zip(model.variables, before, strict=True):
         variable.assign(value)
-    again = [model.analyze(sequence, training=True)["score"] for _ in range(3)]
+    again = [model.analyze(sequence, training=True)["error"] for _ in range(3)]
     np.testing.assert_array_equal(again, drawn)
     assert len({float(scores[0]) for scores in drawn}) == 3
     # The states of two layers in the encoder and two in the decoder.

@@ -17,7 +17,6 @@ from padless.model import (
 )
 from padless.model import calibration as module
 from padless.model.calibration import (
-    collect_calibration,
     count_neighbours,
     find_nearest,
     fit_trend,
@@ -110,14 +109,6 @@ def test_calibration_sorts_by_length_then_score():
 def test_calibration_refuses(length, score, message):
     with pytest.raises(ValueError, match=message):
         Calibration("validation", length, score)
-
-
-def test_collect_calibration_keeps_lengths_and_scores_and_names_the_split():
-    windows = [{"length": np.array([3, 2]), "score": np.float32([1, 2]), "embedding": None}] * 2
-    calibration = collect_calibration("validation", windows)
-    assert calibration.length.tolist() == [2, 2, 3, 3]
-    with pytest.raises(ValueError, match="Split 'dev', to calibrate on: `length` must hold"):
-        collect_calibration("dev", [])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def trace_gradient():
         @tf.function(autograph=False)
         def gradient(sequence, length=None):
             with tf.GradientTape() as tape:
-                score = model.analyze(sequence, length, training=True)["score"]
+                score = model.analyze(sequence, length, training=True)["error"]
             return tape.gradient(score, variables)
 
         return count(gradient.get_concrete_function(*signature).graph.as_graph_def())

@@ -16,7 +16,7 @@ def error_and_gradients(model, dataset, plan):
     for batch in equal_length_batches(dataset, plan):
         length = None if plan.is_exact else batch["length"]
         with tf.GradientTape() as tape:
-            scores = model.analyze(batch["sequence"], length)["score"]
+            scores = model.analyze(batch["sequence"], length)["error"]
             error = tf.reduce_sum(batch["weight"] * scores)
         found = [error, *tape.gradient(error, variables)]
         totals = [total + value.numpy() for total, value in zip(totals, found, strict=True)]

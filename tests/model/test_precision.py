@@ -28,23 +28,25 @@ def draw(batch=4, timesteps=9):
 
 
 @pytest.fixture(scope="module")
-def make():
+def make(fit_score):
     """Builds a small model for those walks, with the same weights in every precision."""
 
     def build(precision="float32", **kind):
         keras.utils.set_random_seed(0)
         moments = Moments.of(draw().reshape(-1, 3))
         architecture = Architecture(latent_size=4, **{"units": 8} | kind)
-        return SequenceAutoencoder.for_moments(moments, architecture, precision=precision)
+        model = SequenceAutoencoder.for_moments(moments, architecture, precision=precision)
+        fit_score(model)
+        return model
 
     return build
 
 
 def results_of(model, sequence, length=None):
-    """Returns results and, under `"gradient"`, the gradient of the sum of the scores."""
+    """Returns results and, under `"gradient"`, the gradient of the sum of the errors."""
     with tf.GradientTape() as tape:
         results = model.analyze(sequence, length)
-        total = tf.reduce_sum(results["score"])
+        total = tf.reduce_sum(results["error"])
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
     assert {gradient.dtype for gradient in gradients} == {tf.float32}
     return results | {"gradient": np.concatenate([np.ravel(gradient) for gradient in gradients])}
@@ -141,7 +143,7 @@ def test_model_follows_the_global_policy():
     finally:
         keras.config.set_dtype_policy(before)
     assert model.encoder[0].compute_dtype == "bfloat16"
-    assert model.analyze(np.ones((1, 2, 2), np.float32))["score"].dtype == tf.float32
+    assert model.analyze(np.ones((1, 2, 2), np.float32))["error"].dtype == tf.float32
 
 
 def test_for_moments_refuses_another_precision():

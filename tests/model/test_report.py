@@ -46,7 +46,7 @@ def test_count_epoch_counts_what_comes(make_dataset):
 
 def test_report_shows_examples_that_are_not_of_training(report):
     assert report.example_split == "validation"
-    assert [e.score for e in report.examples] == sorted(e.score for e in report.examples)
+    assert [e.error for e in report.examples] == sorted(e.error for e in report.examples)
     for example in report.examples:
         assert example.original.shape == example.reconstruction.shape
 

@@ -188,5 +188,5 @@ def test_log_shows_the_model_that_is_trained(finished, validated_dataset, read_s
     log.on_train_begin()
     for key, sequence in read_some(validated_dataset, "validation"):
         example = log._example(key, sequence)
-        assert example.score == pytest.approx(float(model.analyze(sequence[None])["score"][0]))
+        assert example.error == pytest.approx(float(model.analyze(sequence[None])["error"][0]))
         np.testing.assert_allclose(example.reconstruction, model(sequence[None])[0], rtol=1e-5)

@@ -50,7 +50,7 @@ def train_on(make_trainer, deal, dataset):
     return run
 
 
-def mean_score(model, sequences, weighting):
+def mean_error(model, sequences, weighting):
     """Computes the loss of sequences in NumPy, from the output of the model for each alone."""
     variance = np.float32(model.variance)
     scores = [np.square(model(s[None])[0].numpy() - s) / variance for s in sequences]
@@ -102,7 +102,7 @@ def test_the_loss_of_a_step_is_the_weighted_mean_over_its_sequences(
     trainer = make_trainer(dataset, replicas=2, weighting=weighting)
     batches, _ = deal(trainer, dataset, BATCH_SIZE)
     for sequences in steps:
-        expected = mean_score(trainer.model, sequences, weighting)
+        expected = mean_error(trainer.model, sequences, weighting)
         sums = trainer.train_step(batches)
         assert float(sums.loss) == pytest.approx(expected, rel=1e-5)
         lengths = [len(sequence) for sequence in sequences]
@@ -128,7 +128,7 @@ def test_an_accumulated_step_is_one_step_on_the_padded_batch(
     variables = reference.trainable_variables
     start = weights_of(reference)
     with tf.GradientTape() as tape:
-        score = reference.analyze(padded, length)["score"]
+        score = reference.analyze(padded, length)["error"]
         loss = tf.reduce_sum(weight * score) / weight.sum()
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     reference.optimizer.apply(gradients, variables)
@@ -181,7 +181,7 @@ def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
         before = weights_of(trainer.model)
         loss = float(trainer.evaluation_step(evaluated).loss)
         if step < len(steps):
-            expected_loss = mean_score(trainer.model, sequences, "sequence")
+            expected_loss = mean_error(trainer.model, sequences, "sequence")
             assert loss == pytest.approx(expected_loss, rel=1e-5)
         np.testing.assert_array_equal(weights_of(trainer.model), before)
         assert float(trainer.train_step(batches).loss) == pytest.approx(losses[step], rel=1e-6)

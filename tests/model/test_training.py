@@ -35,9 +35,9 @@ def folder_of(dataset):
     return dataset.split("train").files[0].parent
 
 
-def mean_score(run, sequences):
+def mean_error(run, sequences):
     model = load_model(run)
-    return np.mean([float(model.analyze(s[None])["score"][0]) for s in sequences])
+    return np.mean([float(model.analyze(s[None])["error"][0]) for s in sequences])
 
 
 class Spoil(keras.callbacks.Callback):
@@ -167,7 +167,7 @@ def test_train_saves_the_weights_of_the_best_epoch(
 ):
     run, report = request.getfixturevalue(kind)
     sequences = read_sequences(validated_dataset, "validation").values()
-    assert mean_score(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
+    assert mean_error(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
 
 
 def test_train_normalises_by_the_training_split(finished, read_sequences, validated_dataset):
@@ -236,7 +236,7 @@ def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_da
     command = [sys.executable, "-c", textwrap.dedent(script), run / "saved_model"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     results, model = np.load(tmp_path / "out.npz"), load_model(run)
-    assert len(results) == 3 * len(by_length) == 12
+    assert len(results) == 4 * len(by_length) == 16
     for length, sequence in by_length.items():
         for name, expected in model.analyze(sequence[None]).items():
             received = results[f"{length}/{name}"]
