@@ -15,6 +15,8 @@ import numpy as np
 
 _DIGITS = {"train": 660, "test": 220}
 _TEST_SHARE = 0.2
+# Of the sequences left: they choose the epoch, and scores are compared with theirs.
+_VALIDATION_SHARE = 0.2
 _HEALTHY_CYCLES = 125
 _CUTS_PER_ENGINE = 8
 
@@ -36,12 +38,16 @@ def one_digit_normal(digit: int):
     """Makes the set of one digit in training and all ten in the test; the label says which."""
 
     def write(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
-        train = (row for row in _digits(folder, "train") if row[2] == str(digit))
-        test = (
-            (key, sequence, str(int(label != str(digit))))
-            for key, sequence, label in _digits(folder, "test")
-        )
-        return _write(work, {"train": ((k, s, "0") for k, s, _ in train), "test": test})
+        splits = {
+            split: [
+                (key, sequence, str(int(label != str(digit))))
+                for key, sequence, label in _digits(folder, split)
+            ]
+            for split in _DIGITS
+        }
+        normal = [row for row in splits["train"] if row[2] == "0"]
+        # Those of one speaker stand together and stay so: the test split has other speakers too.
+        return _write(work, _hold_out(normal, together=10) | {"test": splits["test"]})
 
     return write
 
@@ -77,7 +83,8 @@ def cmapss(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
             zip(_engines(folder / "test_FD001.txt"), left, strict=True)
         )
     ]
-    return _write(work, {"train": train, "test": test})
+    # Cuts of one engine stay together.
+    return _write(work, _hold_out(train, together=_CUTS_PER_ENGINE) | {"test": test})
 
 
 def _ecg(folder: pathlib.Path, work: pathlib.Path, *, shortest: int | None) -> list[str]:
@@ -90,10 +97,19 @@ def _ecg(folder: pathlib.Path, work: pathlib.Path, *, shortest: int | None) -> l
         (f"beat-{i}", beat[:end, None], str(int(label)))
         for i, (beat, end, label) in enumerate(zip(beats, ends, labels, strict=True))
     ]
-    train = [row for row, test in zip(rows, in_test, strict=True) if not test and row[2] == "0"]
-    return _write(
-        work, {"train": train, "test": [r for r, t in zip(rows, in_test, strict=True) if t]}
-    )
+    normal = [row for row, test in zip(rows, in_test, strict=True) if not test and row[2] == "0"]
+    test = [row for row, test in zip(rows, in_test, strict=True) if test]
+    return _write(work, _hold_out(normal) | {"test": test})
+
+
+def _hold_out(rows: list[Row], *, together: int = 1) -> dict[str, list[Row]]:
+    """Draws the split `validation` from rows, of which some stand together."""
+    drawn = np.random.default_rng(1).random(len(rows) // together) < _VALIDATION_SHARE
+    held_out = np.repeat(drawn, together)
+    return {
+        split: [row for row, held in zip(rows, held_out, strict=True) if held == wanted]
+        for split, wanted in (("train", False), ("validation", True))
+    }
 
 
 def _digits(folder: pathlib.Path, split: str) -> Iterator[Row]:

@@ -48,8 +48,12 @@ def test_digits_are_labelled_by_their_place(sets, digits, tmp_path):
 
 def test_one_digit_is_normal(sets, digits, tmp_path):
     splits = read(sets["one_digit_normal"](3)(digits, tmp_path))
-    assert [row["sequence"][0][0] for row in splits["train"]] == list(range(1980, 2640))
-    assert {row["label"] for row in splits["train"]} == {"0"}
+    numbers = {split: [int(row["sequence"][0][0]) for row in splits[split]] for split in splits}
+    assert sorted(numbers["train"] + numbers["validation"]) == list(range(1980, 2640))
+    speakers = {split: {number // 10 for number in numbers[split]} for split in splits}
+    assert not speakers["train"] & speakers["validation"]
+    assert 60 < len(numbers["validation"]) < 200
+    assert {row["label"] for row in splits["train"] + splits["validation"]} == {"0"}
     labels = [row["label"] for row in splits["test"]]
     assert labels.count("0") == 220
     assert set(labels[660:880]) == {"0"}
@@ -62,10 +66,13 @@ def test_ecg_trains_on_normal_beats_and_is_cut_as_drawn(sets, tmp_path):
     cut = read(sets["ecg5000_cut"](tmp_path, tmp_path / "cut"))
     again = read(sets["ecg5000_cut"](tmp_path, tmp_path / "again"))
     assert cut == again
-    assert {row["label"] for row in whole["train"]} == {"0"}
+    assert {row["label"] for row in whole["train"] + whole["validation"]} == {"0"}
+    assert len(whole["train"]) + len(whole["validation"]) > 350
+    assert 50 < len(whole["validation"]) < 110
     assert 150 < len(whole["test"]) < 250
     assert {row["label"] for row in whole["test"]} == {"0", "1"}
-    assert not {row["key"] for row in whole["train"]} & {row["key"] for row in whole["test"]}
+    keys = [row["key"] for rows in whole.values() for row in rows]
+    assert len(keys) == len(set(keys))
     assert {len(row["sequence"]) for row in whole["train"]} == {140}
     lengths = [len(row["sequence"]) for row in cut["test"]]
     assert (min(lengths), max(lengths)) == pytest.approx((70, 140), abs=3)
@@ -80,8 +87,10 @@ def test_cmapss_cuts_healthy_cycles_and_the_ends_of_records(sets, tmp_path):
     (tmp_path / "test_FD001.txt").write_text(engine(1, 31) + engine(2, 90))
     (tmp_path / "RUL_FD001.txt").write_text("RUL\n112\n98\n")
     splits = read(sets["cmapss"](tmp_path, tmp_path / "raw"))
-    assert len(splits["train"]) == 16
-    for row in splits["train"]:
+    healthy = splits["train"] + splits["validation"]
+    assert len(healthy) == 16
+    assert len(splits["train"]) % 8 == 0
+    for row in healthy:
         assert 30 <= len(row["sequence"]) <= 60
         assert row["sequence"][-1][0] <= 125
         end = 200 if row["key"].startswith("train-0") else 128
