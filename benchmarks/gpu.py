@@ -5,7 +5,7 @@
 - cuDNN: which operations really ran, from a profile of one training step and of inference: every
   recurrent layer forward, and backward in training, and no loop over timesteps;
 - traces: one per step for all lengths;
-- the CPU's results: losses, change of the weights, embeddings, scores, against Keras' loop on a
+- the CPU's results: losses, change of the weights, embeddings, errors, against Keras' loop on a
   CPU, without TF32;
 - two logical GPUs on the one card: the same, against one;
 - memory: no step takes more than the largest batches did, which come first; where these do not

@@ -2,7 +2,7 @@
 
     python benchmarks/length_cost.py [--batch 64] [--timesteps 100] [--units 64] [--steps 40]
 
-All ways compute score and gradient of one batch of the same shape, on the CPU:
+All ways compute error and gradient of one batch of the same shape, on the CPU:
 
 - exact: every sequence fills the batch's timesteps, no length is given;
 - with lengths: each sequence has a length of its own between half the timesteps and all;
@@ -30,15 +30,15 @@ NUM_FEATURES, LATENT_SIZE = 12, 32
 KINDS = [("lstm", False), ("lstm", True), ("gru", False), ("gru", True)]
 
 
-def padless_score(cell, units, bidirectional):
-    """Makes (the scores as a function of sequence and length, trainable variables)."""
+def padless_error(cell, units, bidirectional):
+    """Makes (the errors as a function of sequence and length, trainable variables)."""
     form = PLAIN | {"bidirectional": bidirectional}
     architecture = Architecture(LATENT_SIZE, units, cell=cell, **form)
     model = SequenceAutoencoder(NUM_FEATURES, architecture)
     return lambda sequence, length: model.analyze(sequence, length)["error"], model
 
 
-def masked_score(cell, units, bidirectional):
+def masked_error(cell, units, bidirectional):
     """Makes the same of Keras' own layers, which are told the ends by a mask."""
     layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
     sequence, mask = keras.Input((None, NUM_FEATURES)), keras.Input((None,), dtype="bool")
@@ -50,17 +50,17 @@ def masked_score(cell, units, bidirectional):
     decoded = layer(units, return_sequences=True)(repeated)
     model = keras.Model([sequence, mask], keras.layers.Dense(NUM_FEATURES)(decoded))
 
-    def score(sequence, length):
+    def error(sequence, length):
         valid = tf.sequence_mask(length, tf.shape(sequence)[1])
         squared = tf.reduce_mean(tf.square(model([sequence, valid]) - sequence), axis=-1)
         total = tf.reduce_sum(tf.where(valid, squared, 0.0), axis=1)
         return total / tf.cast(length, tf.float32)
 
-    return score, model
+    return error, model
 
 
-def step_of(score, model, sequence, length=None):
-    """Makes a function that computes the gradient of the sum of the scores once."""
+def step_of(error, model, sequence, length=None):
+    """Makes a function that computes the gradient of the sum of the errors once."""
     variables = [variable.value for variable in model.trainable_variables]
     lengths = [] if length is None else [tf.TensorSpec((None,), tf.int64)]
 
@@ -69,7 +69,7 @@ def step_of(score, model, sequence, length=None):
     )
     def gradient(sequence, length=None):
         with tf.GradientTape() as tape:
-            total = tf.reduce_sum(score(sequence, length))
+            total = tf.reduce_sum(error(sequence, length))
         return tape.gradient(total, variables)
 
     inputs = [sequence] if length is None else [sequence, length]
@@ -84,7 +84,7 @@ def milliseconds(function):
 
 def measure(kind, units, sequence, length, steps):
     """Returns median milliseconds of an exact step, and ratios with lengths and with masks."""
-    ours, masked = padless_score(kind[0], units, kind[1]), masked_score(kind[0], units, kind[1])
+    ours, masked = padless_error(kind[0], units, kind[1]), masked_error(kind[0], units, kind[1])
     ways = [
         step_of(*ours, sequence),
         step_of(*ours, sequence, length),

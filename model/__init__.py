@@ -1,6 +1,8 @@
 """The dynamic-repeat autoencoder, its trainer and its use on sequences."""
 
 from padless.model.alignment import ALIGNMENTS
+from padless.model.anomaly_fit import fit_anomaly_score
+from padless.model.anomaly_score import AnomalyScore
 from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.calibration import Calibration, load_calibration
@@ -21,6 +23,7 @@ from padless.model.training import TrainingReport, train
 
 __all__ = [
     "ALIGNMENTS",
+    "AnomalyScore",
     "Architecture",
     "Calibration",
     "Comparison",
@@ -40,6 +43,7 @@ __all__ = [
     "compare_alignments",
     "draw_comparison",
     "draw_report",
+    "fit_anomaly_score",
     "load_calibration",
     "load_model",
     "mirrored_strategy",

@@ -2,8 +2,9 @@
 
 1. The training split tells the mean and the covariance of embeddings, and how the logarithm of the
    error goes with them (`fit_embeddings`).
-2. A split that was not trained on tells what that logarithm usually is, as the errors of sequences
-   that were trained on are smaller; its scores are kept to compare with (`fit_anomaly_score`).
+2. A split that was not trained on tells how far embeddings usually are, and what that logarithm
+   usually is: sequences that were trained on lie nearer, and their errors are smaller. Its scores
+   are kept to compare with (`fit_anomaly_score`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import numpy as np
 from padless.model.anomaly_score import AnomalyScore, log_error
 from padless.model.calibration import Calibration
 from padless.pipeline.directory import TRAINING_SPLIT
-from padless.pipeline.moments import scale_of
 
-# Share of the usual variance below which a direction of the embedding is taken for rounding.
+# What is smaller is taken for rounding: a variance among those of correlated values, the deviation
+# of a value as a share of its mean, and the deviation of the logarithm of the error.
 _SMALLEST_VARIANCE = 1e-4
+_SMALLEST_SHARE = 1e-6
+_SMALLEST_DEVIATION = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +31,8 @@ class EmbeddingFit:
 
     Attributes:
         mean: `(latent_size,)`.
-        whitening: `(latent_size, latent_size)`: times this, their covariance is the unit matrix.
+        whitening: `(latent_size, latent_size)`: times this, their covariance is about the unit
+            matrix, and smaller the more it is shrunk.
         slope: `(latent_size,)`: of the logarithm of the error.
         level: the mean of that logarithm.
     """
@@ -68,20 +72,19 @@ def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
         products = products + (joint - shift).T @ (joint - shift)
     if not count:
         raise ValueError("there must be at least one sequence to fit to, got none.")
-    mean = sums / count
-    covariance = products / count - np.outer(mean, mean)
-    whitening = _whiten(covariance[:-1, :-1], count)
-    return EmbeddingFit(
-        mean=(mean + shift)[:-1],
-        whitening=whitening,
-        slope=whitening @ (whitening.T @ covariance[:-1, -1]),
-        level=float((mean + shift)[-1]),
-    )
+    offset = sums / count
+    covariance = products / count - np.outer(offset, offset)
+    mean = shift + offset
+    whitening = _whiten(mean[:-1], covariance[:-1, :-1], count)
+    slope = whitening @ (whitening.T @ covariance[:-1, -1])
+    return EmbeddingFit(mean[:-1], whitening, slope, level=float(mean[-1]))
 
 
-def _whiten(covariance: np.ndarray, count: int) -> np.ndarray:
-    deviation = scale_of(np.diag(covariance).clip(min=0))
+def _whiten(mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
+    deviation = np.sqrt(np.diag(covariance).clip(min=0))
+    deviation[deviation <= _SMALLEST_SHARE * np.abs(mean)] = 1
     correlation = covariance / np.outer(deviation, deviation)
+    np.fill_diagonal(correlation, 1)
     shrinkage = choose_shrinkage(correlation, count)
     shrunk = (1 - shrinkage) * correlation + shrinkage * np.eye(len(correlation))
     variances, directions = np.linalg.eigh(shrunk)
@@ -130,12 +133,15 @@ def fit_anomaly_score(
         fitted = fit_embeddings(training)
     except ValueError as error:
         raise ValueError(f"Split {TRAINING_SPLIT!r}: {error}") from error
-    layer.set_weights([np.asarray(part) for part in dataclasses.astuple(fitted)] + [np.ones(())])
+    layer.assign(fitted.mean, fitted.whitening, fitted.slope, fitted.level, deviation=1.0)
     # Some bytes per sequence: embeddings would be hundreds.
     kept = [
-        (window["length"], layer.distance(embedding), layer.surprise(embedding, window["error"]))
+        (
+            window["length"],
+            layer.distance(window["embedding"]),
+            layer.surprise(window["embedding"], window["error"]),
+        )
         for window in held_out
-        for embedding in [window["embedding"]]
     ]
     if not kept:
         raise ValueError(f"Split {split!r}: there must be at least one sequence, got none.")
@@ -144,8 +150,19 @@ def fit_anomaly_score(
         raise ValueError(
             f"Split {split!r}: embeddings and errors must be finite, got {bad} that are not."
         )
-    level, deviation = surprise.mean(), surprise.std() or 1.0
-    layer.level.assign(fitted.level + level)
-    layer.deviation.assign(deviation)
-    score = layer.add_up(distance, (surprise - level) / deviation)
+    scale = _unless_rounding(distance.mean(), _SMALLEST_VARIANCE)
+    level, deviation = surprise.mean(), _unless_rounding(surprise.std(), _SMALLEST_DEVIATION)
+    layer.assign(
+        fitted.mean,
+        fitted.whitening / scale**0.5,
+        fitted.slope,
+        fitted.level + level,
+        deviation,
+    )
+    score = layer.add_up(distance / scale, (surprise - level) / deviation)
     return Calibration(split, length, score)
+
+
+def _unless_rounding(value, smallest: float) -> float:
+    """Takes what to divide by: the value, or 1 where it is so small that it says nothing."""
+    return float(value) if value > smallest else 1.0

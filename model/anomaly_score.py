@@ -24,8 +24,9 @@ class AnomalyScore(keras.layers.Layer):
         surprise = (log(error) - what is expected of such an embedding) / its usual deviation
         score    = (latent_size * distance + weight * surprise^2) / (latent_size + weight)
 
-    with `weight = sqrt(latent_size)`, which lets both parts scatter alike among normal sequences.
-    Each is 1 on average over the split that it was fitted to. NaN before it is fitted.
+    with `weight = sqrt(latent_size)`, which lets both parts scatter alike where embeddings are
+    normally distributed. The covariance is scaled so that the distance, and with it the score, is 1
+    on average over the split that was not trained on. NaN before it is fitted.
 
     Call arguments:
         embedding: `(batch, latent_size)` float32.
@@ -45,6 +46,22 @@ class AnomalyScore(keras.layers.Layer):
         self.level = self.add_weight((), name="level", **constant)
         self.deviation = self.add_weight((), name="deviation", **constant)
         self.built = True
+
+    def assign(self, mean, whitening, slope, level, deviation):
+        """Sets the weights.
+
+        Args:
+            mean: of the embeddings, `(latent_size,)`.
+            whitening: `(latent_size, latent_size)`, with `whitening whitening' = covariance^-1`.
+            slope: of the logarithm of the error along the embedding, `(latent_size,)`.
+            level: what that logarithm is at the mean embedding.
+            deviation: what it usually deviates by.
+        """
+        self.mean.assign(mean)
+        self.whitening.assign(whitening)
+        self.slope.assign(slope)
+        self.level.assign(level)
+        self.deviation.assign(deviation)
 
     def call(self, embedding, error):
         """Adds up what `distance` and `surprise` tell."""

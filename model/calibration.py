@@ -31,6 +31,8 @@ FEWEST_NEIGHBOURS = 100
 MOST_NEIGHBOURS = 2000
 # Fewer sequences say more of their own luck than of a trend.
 FEWEST_FOR_TREND = 20
+# Logarithms of scores that differ by less are equal but for rounding in float32.
+_ROUNDING = 1e-5
 
 _CACHED_WINDOWS = 1024
 # What a damaged archive is answered with: by the file system, the archive, an array, its place.
@@ -93,7 +95,7 @@ class Calibration:
             p = (1 + number of neighbours whose score is at least its own) / (1 + number of them)
 
         where the scores of neighbours of another length are first carried to its own along the
-        trend of their logarithm, see `fit_trend`.
+        trend of their logarithm, see `fit_trend`, but not beyond the lengths of the neighbours.
 
         Args:
             length: `(batch,)` integers, in timesteps.
@@ -110,10 +112,10 @@ class Calibration:
         values, inverse = np.unique(length, return_inverse=True)
         windows = find_nearest(self.length, values, count_neighbours(len(self.length)))
         p = np.empty(len(score))
-        for rows, *window in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
-            neighbours, slope = self._neighbours(*map(int, window))
-            level = _log(score[rows]) - slope * length[rows]
-            lower = np.searchsorted(neighbours, level)
+        for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
+            neighbours, slope = self._neighbours(int(start), int(stop))
+            known = length[rows].clip(self.length[start], self.length[stop - 1])
+            lower = np.searchsorted(neighbours, _log(score[rows]) - slope * known - _ROUNDING)
             p[rows] = (1 + len(neighbours) - lower) / (1 + len(neighbours))
         p[np.isnan(score)] = np.nan
         return p

@@ -299,6 +299,8 @@ def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingRe
         loop.run(calls, checkpoints=checkpoints if files else None, files=files)
         state.use_best()
         if files:
+            if verbose:
+                print("fitting the anomaly score")
             _save(inference, dataset, run)
         wait_for_all(strategy)
     summary = summarise(inference, dataset, list(plans)[-1], request.options.weighting)

@@ -51,8 +51,7 @@ def fit_score():
     def fit(model):
         size = model.architecture.latent_size
         mean, slope = np.full(size, 0.1), np.linspace(-0.2, 0.2, size)
-        level, deviation = np.array(0.5), np.array(0.8)
-        model.anomaly_score.set_weights([mean, np.eye(size) + 0.3, slope, level, deviation])
+        model.anomaly_score.assign(mean, np.eye(size) + 0.3, slope, level=0.5, deviation=0.8)
 
     return fit
 

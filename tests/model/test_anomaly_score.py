@@ -1,13 +1,20 @@
-"""The anomaly score against NumPy, scikit-learn, and anomalies of both kinds."""
+"""The anomaly score against NumPy, scikit-learn, and anomalies that each of its parts must find."""
 
 import keras
 import numpy as np
 import pytest
 from sklearn.covariance import OAS
 
-from padless.model import Inference, TrainingOptions, load_calibration, train
-from padless.model.anomaly_fit import choose_shrinkage, fit_anomaly_score, fit_embeddings
-from padless.model.anomaly_score import AnomalyScore, log_error
+from padless.model import (
+    AnomalyScore,
+    Inference,
+    TrainingOptions,
+    fit_anomaly_score,
+    load_calibration,
+    train,
+)
+from padless.model.anomaly_fit import choose_shrinkage, fit_embeddings
+from padless.model.anomaly_score import log_error
 from padless.model.run_directory import load_model
 
 SIZE = 5
@@ -73,8 +80,11 @@ def test_score_is_what_its_formula_says():
     def residual(window):
         return np.log(window["error"]) - (window["embedding"] - fitted.mean) @ fitted.slope
 
-    centred = new["embedding"] - fitted.mean
-    distance = np.einsum("ni,ij,nj->n", centred, precision, centred)
+    def squared(window):
+        centred = window["embedding"] - fitted.mean
+        return np.einsum("ni,ij,nj->n", centred, precision, centred)
+
+    distance = SIZE * squared(new) / squared(held_out).mean()
     usual = residual(held_out)
     surprise = (residual(new) - usual.mean()) / usual.std()
     expected = (distance + SIZE**0.5 * surprise**2) / (SIZE + SIZE**0.5)
@@ -83,13 +93,37 @@ def test_score_is_what_its_formula_says():
     assert received.dtype == "float32"
 
 
-def test_score_is_1_on_average_and_both_parts_scatter_alike():
-    training, held_out = draw(5000), draw(5000, seed=1, shift=0.7)
+@pytest.mark.parametrize("rank", [1, 3, SIZE])
+def test_score_is_1_on_average_though_the_covariance_is_shrunk(rank):
+    training, held_out = draw(60), draw(500, seed=1, shift=0.7)
+    for window in (training, held_out):
+        window["embedding"][:, rank:] = window["embedding"][:, :1]
     layer, calibration = fitted_layer(training, held_out)
-    assert calibration.score.mean() == pytest.approx(1, abs=0.05)
+    assert calibration.score.mean() == pytest.approx(1, rel=1e-3)
+    assert np.mean(layer.distance(held_out["embedding"])) == pytest.approx(1, rel=1e-3)
+    surprise = layer.surprise(held_out["embedding"], held_out["error"])
+    assert np.mean(np.square(surprise)) == pytest.approx(1, rel=1e-3)
+
+
+def test_both_parts_scatter_alike():
+    held_out = draw(5000, seed=1)
+    layer, _ = fitted_layer(draw(5000), held_out)
     distance = SIZE * np.array(layer.distance(held_out["embedding"]))
     surprise = SIZE**0.5 * np.square(layer.surprise(held_out["embedding"], held_out["error"]))
     assert distance.std() == pytest.approx(surprise.std(), rel=0.1)
+
+
+def test_each_part_finds_what_the_other_cannot_see():
+    layer, calibration = fitted_layer(draw(2000), draw(2000, seed=1))
+    embedding, error = (draw(200, seed=2)[name] for name in ("embedding", "error"))
+    unusual = np.quantile(calibration.score, 0.95)
+    assert (np.array(layer(embedding, error)) > unusual).mean() < 0.1
+    assert (np.array(layer(embedding, np.exp(3) * error)) > unusual).mean() > 0.95
+    assert (np.array(layer(embedding, np.exp(-3) * error)) > unusual).mean() > 0.95
+    # As far away as five standard deviations, with the error that is expected there.
+    away = 5 * draw(2000)["embedding"].std(axis=0)
+    expected = error * np.exp(away @ np.linspace(-0.2, 0.3, SIZE))
+    assert (np.array(layer(embedding + away, expected)) > unusual).mean() > 0.95
 
 
 def test_calibration_holds_the_scores_that_the_layer_gives():
@@ -121,6 +155,30 @@ def test_a_fit_to_one_sequence_and_to_equal_ones_stays_finite():
         calibration = fit_anomaly_score(layer, windows, "train", windows)
         np.testing.assert_allclose(calibration.score, 0, atol=1e-6)
         assert np.isfinite(layer(*(draw(9)[name] for name in ("embedding", "error")))).all()
+
+
+@pytest.mark.parametrize("count", [2, 7, 39])
+def test_equal_sequences_held_out_are_as_usual_as_each_other(count):
+    held_out = [{name: np.repeat(values, count, axis=0) for name, values in draw(1, 5).items()}]
+    layer = build_layer()
+    calibration = fit_anomaly_score(layer, [draw(50)], "validation", held_out)
+    again = np.array(layer(held_out[0]["embedding"], held_out[0]["error"]))
+    np.testing.assert_allclose(again, calibration.score, rtol=1e-3, atol=1e-6)
+    assert (calibration.p_values(held_out[0]["length"], again) == 1).all()
+
+
+def test_values_that_hardly_vary_are_not_blown_up():
+    count = 20_000
+    window = draw(count)
+    window["embedding"][:, 1] = 3.0
+    window["embedding"][:, 2] = np.where(np.arange(count) % 2, 3.0, np.nextafter(np.float32(3), 4))
+    fitted = fit_embeddings([window])
+    assert np.abs(fitted.whitening).max() < 10
+    others = [0, 3, 4]
+    alone = fit_embeddings([window | {"embedding": window["embedding"][:, others]}])
+    received = fitted.whitening @ fitted.whitening.T
+    expected = alone.whitening @ alone.whitening.T
+    np.testing.assert_allclose(received[np.ix_(others, others)], expected, rtol=0.01, atol=0.001)
 
 
 def test_more_values_than_sequences_can_be_fitted():
@@ -183,7 +241,8 @@ def waves(tmp_path_factory, store_sequences):
         return sequence
 
     splits = {"train": make(300), "validation": make(200), "normal": make(200),
-              "spikes": [spoil(s) for s in make(200)], "slower": make(200, pitch=0.45)}  # fmt: skip
+              "spikes": [spoil(s) for s in make(200)],
+              "slower": make(200, pitch=0.45)}  # fmt: skip
     dataset = store_sequences(splits)
     run = tmp_path_factory.mktemp("waves") / "run"
     options = TrainingOptions(epochs=12, batch_size=16, verbose=0)
@@ -194,7 +253,7 @@ def waves(tmp_path_factory, store_sequences):
                  for name, parts in windows.items()}  # fmt: skip
 
 
-def test_anomalies_of_both_kinds_are_found(waves):
+def test_anomalies_raise_alarms_and_normal_sequences_few(waves):
     run, told = waves
     calibration = load_calibration(run)
     alarms = {
@@ -206,11 +265,11 @@ def test_anomalies_of_both_kinds_are_found(waves):
     assert alarms["slower"] > 0.9
 
 
-def test_saved_models_know_the_score(waves, tmp_path):
+def test_the_saved_model_knows_the_score(waves):
     run, told = waves
     model = keras.saving.load_model(str(run / "model.keras"), safe_mode=True)
     assert not any(weight.trainable for weight in model.anomaly_score.weights)
-    (window,) = [told["normal"]]
+    window = told["normal"]
     again = model.anomaly_score(window["embedding"], window["error"])
     np.testing.assert_allclose(again, window["score"], rtol=1e-4)
     assert np.isfinite(window["score"]).all()

@@ -42,7 +42,7 @@ def assert_close(received, expected):
 
 
 def gradient_of(model, sequence, length=None, weights=1.0):
-    """Returns the gradient of the sum of weighted scores, `(weights of the model,)` float64."""
+    """Returns the gradient of the sum of weighted errors, `(weights of the model,)` float64."""
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(weights * model.analyze(sequence, length)["error"])
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
@@ -171,8 +171,8 @@ def test_padding_gets_no_gradient(make_model, kind):
         sequence = tf.constant(sequence)
         with tf.GradientTape() as tape:
             tape.watch(sequence)
-            score = model.analyze(sequence, length)["error"]
-        return tape.gradient(score, sequence).numpy()
+            error = model.analyze(sequence, length)["error"]
+        return tape.gradient(error, sequence).numpy()
 
     mixed = gradient(padded, length)
     for i, sequence in enumerate(sequences):
@@ -217,7 +217,7 @@ def test_dropout_draws_the_same_again_from_the_variables(make_model):
         variable.assign(value)
     again = [model.analyze(sequence, training=True)["error"] for _ in range(3)]
     np.testing.assert_array_equal(again, drawn)
-    assert len({float(scores[0]) for scores in drawn}) == 3
+    assert len({float(errors[0]) for errors in drawn}) == 3
     # The states of two layers in the encoder and two in the decoder.
     assert sum((old != new).any() for old, new in zip(before, after, strict=True)) == 4
 

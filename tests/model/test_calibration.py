@@ -73,7 +73,8 @@ def test_p_values_take_all_ties_at_the_edge(few):
 
 def test_equal_scores_count_as_high():
     assert p_value(calibrate([(3, 1.0)] * 4), 3, 1.0) == 1
-    assert p_value(calibrate([(3, 1.0)] * 4), 3, np.nextafter(1.0, 2.0)) == 1 / 5
+    assert p_value(calibrate([(3, 1.0)] * 4), 3, 1.000001) == 1
+    assert p_value(calibrate([(3, 1.0)] * 4), 3, 1.0001) == 1 / 5
 
 
 def test_p_value_of_nan_is_nan_and_spares_the_others():
@@ -159,18 +160,32 @@ def test_p_values_do_not_depend_on_batches_and_cached_windows(monkeypatch):
 
 
 def test_p_values_do_not_depend_on_a_length_that_scores_follow_exactly():
-    # Without scatter every sequence of the trend is as usual as another, beyond the ends as well.
+    # Every sequence of the trend is as usual as another; beyond its ends it is not followed.
     length = np.repeat(np.arange(20, 53), 3)
     calibration = Calibration("validation", length, np.exp(0.1 * length) * np.tile([1, 2, 3], 33))
     wanted = np.array([10, 20, 40, 52, 100])
     p = calibration.p_values(wanted, 2.5 * np.exp(0.1 * wanted))
-    np.testing.assert_allclose(p, 34 / 100)
+    np.testing.assert_allclose(p, [1, 34 / 100, 34 / 100, 34 / 100, 1 / 100])
 
 
 def test_p_values_of_few_sequences_follow_no_trend():
     length = np.arange(1, module.FEWEST_FOR_TREND)
     calibration = Calibration("validation", length, np.exp(length))
     assert p_value(calibration, 1, np.exp(1.5)) == (1 + len(length) - 1) / (1 + len(length))
+
+
+def test_p_values_carry_no_trend_beyond_the_neighbours():
+    # Of scores without a trend a slope is found all the same, which is nothing but luck.
+    alarms = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        length = np.where(rng.random(300) < 0.5, rng.integers(10, 31, 300), 170)
+        calibration = Calibration("validation", length, rng.lognormal(0, 0.5, 300))
+        for wanted in (5, 60, 400):
+            p = calibration.p_values(np.full(500, wanted), rng.lognormal(0, 0.5, 500))
+            alarms.append((p < LEVEL).mean())
+    assert np.mean(alarms) < 0.06
+    assert np.max(alarms) < 0.25
 
 
 def test_fit_trend_is_that_of_numpy_and_leaves_out_what_is_infinite():

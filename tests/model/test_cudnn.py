@@ -23,7 +23,7 @@ def seen_gpu(monkeypatch):
 
 @pytest.fixture
 def trace_gradient():
-    """Traces the gradient of a model's scores and counts its operations by name."""
+    """Traces the gradient of a model's errors and counts its operations by name."""
 
     def trace(model, *signature):
         variables = [variable.value for variable in model.trainable_variables]
@@ -31,8 +31,8 @@ def trace_gradient():
         @tf.function(autograph=False)
         def gradient(sequence, length=None):
             with tf.GradientTape() as tape:
-                score = model.analyze(sequence, length, training=True)["error"]
-            return tape.gradient(score, variables)
+                error = model.analyze(sequence, length, training=True)["error"]
+            return tape.gradient(error, variables)
 
         return count(gradient.get_concrete_function(*signature).graph.as_graph_def())
 

@@ -10,14 +10,14 @@ from padless.pipeline import equal_length_batches, plan_batches
 
 
 def error_and_gradients(model, dataset, plan):
-    """Adds up weight * score over an epoch, and its gradients."""
+    """Adds up weight * error over an epoch, and its gradients."""
     variables = [variable.value for variable in model.trainable_variables]
     totals = [0.0] * (1 + len(variables))
     for batch in equal_length_batches(dataset, plan):
         length = None if plan.is_exact else batch["length"]
         with tf.GradientTape() as tape:
-            scores = model.analyze(batch["sequence"], length)["error"]
-            error = tf.reduce_sum(batch["weight"] * scores)
+            errors = model.analyze(batch["sequence"], length)["error"]
+            error = tf.reduce_sum(batch["weight"] * errors)
         found = [error, *tape.gradient(error, variables)]
         totals = [total + value.numpy() for total, value in zip(totals, found, strict=True)]
     return totals

@@ -180,7 +180,7 @@ def test_log_says_once_that_a_picture_needs_matplotlib(
 
 
 def test_log_shows_the_model_that_is_trained(finished, validated_dataset, read_sequences):
-    """The last picture's sequences score what the final weights give them."""
+    """The last picture's sequences have the error that the final weights give them."""
     model = load_model(finished[0])
     log = TensorBoardLog("unused", validated_dataset)
     log.set_model(model)

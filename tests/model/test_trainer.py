@@ -53,9 +53,9 @@ def train_on(make_trainer, deal, dataset):
 def mean_error(model, sequences, weighting):
     """Computes the loss of sequences in NumPy, from the output of the model for each alone."""
     variance = np.float32(model.variance)
-    scores = [np.square(model(s[None])[0].numpy() - s) / variance for s in sequences]
+    errors = [np.square(model(s[None])[0].numpy() - s) / variance for s in sequences]
     weights = [len(s) if weighting == "timestep" else 1 for s in sequences]
-    return np.average([score.mean() for score in scores], weights=weights)
+    return np.average([error.mean() for error in errors], weights=weights)
 
 
 def assert_same_training(train_on, weights_of, replicas, **options):
@@ -128,8 +128,8 @@ def test_an_accumulated_step_is_one_step_on_the_padded_batch(
     variables = reference.trainable_variables
     start = weights_of(reference)
     with tf.GradientTape() as tape:
-        score = reference.analyze(padded, length)["error"]
-        loss = tf.reduce_sum(weight * score) / weight.sum()
+        error = reference.analyze(padded, length)["error"]
+        loss = tf.reduce_sum(weight * error) / weight.sum()
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     reference.optimizer.apply(gradients, variables)
 
