@@ -16,8 +16,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Two processes, each with whole files: most tests keep one core busy.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 proofs: install
 	$(BIN)/python -m pytest -m slow
