@@ -19,6 +19,11 @@ from padless.pipeline import directory, records
 from padless.pipeline.moments import Moments, merge_moments
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Names bytes by their argument: those of protobuf and gzip are others in each process."""
+    return argname if isinstance(val, bytes) and len(val) > 8 else None
+
+
 def draw_sequences(lengths, num_features=2, seed=0):
     """Draws one float32 sequence `(length, features)` per length: a noisy wave."""
     rng = np.random.default_rng(seed)
