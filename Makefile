@@ -16,9 +16,8 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# Two processes, each with whole files: most tests keep one core busy.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 proofs: install
 	$(BIN)/python -m pytest -m slow
