@@ -86,7 +86,8 @@ def _length_dependence(normal) -> dict[str, float]:
     if len(set(normal["length"])) == 1:
         return {}
     by_length = np.argsort(normal["length"], kind="stable")
-    quarters = [(normal["p_value"][rows] < 0.05).mean() for rows in np.array_split(by_length, 4)]
+    alarm = normal["p_value"] < _P_VALUES[-1]
+    quarters = [alarm[rows].mean() for rows in np.array_split(by_length, 4)]
     return {
         "the same, least of four quarters by length": min(quarters),
         "the same, most": max(quarters),
