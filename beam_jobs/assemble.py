@@ -27,7 +27,7 @@ from padless.beam_jobs.fragments import (
 from padless.beam_jobs.options import Rules
 from padless.beam_jobs.time_order import find_disorder, join_times, sort_by_time
 from padless.beam_jobs.values import find_missing
-from padless.pipeline.key_hash import draw_split, is_piece_key, piece_key
+from padless.pipeline.dataset.keys import draw_split, is_piece_key, piece_key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

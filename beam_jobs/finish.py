@@ -17,7 +17,7 @@ from padless.beam_jobs.layout import Layout
 from padless.beam_jobs.report import PreprocessReport
 from padless.beam_jobs.staging import free_reserve
 from padless.beam_jobs.writer import RejectSummary
-from padless.pipeline.directory import ShardSummary
+from padless.pipeline.dataset.directory import ShardSummary
 
 _OUTCOME_FILE = "outcome.json"
 # What trying again cannot mend.

@@ -11,7 +11,7 @@ from padless.beam_jobs.options import Columns, Output, Rules
 from padless.beam_jobs.progress import WorkerCounts
 from padless.beam_jobs.staging import Staging
 from padless.beam_jobs.writer import DatasetWriter
-from padless.pipeline.directory import dataset_name
+from padless.pipeline.dataset.names import dataset_name
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

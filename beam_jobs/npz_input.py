@@ -19,13 +19,7 @@ import numpy as np
 
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.forms import InputForm, Item
-from padless.beam_jobs.fragments import (
-    RefusalError,
-    Source,
-    UnreadableInputError,
-    Whole,
-    shorten,
-)
+from padless.beam_jobs.fragments import RefusalError, Source, UnreadableInputError, Whole, shorten
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import check_sequence, parse_key
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from padless.beam_jobs.blocks import Block, BlockReader, write_blocks
 from padless.beam_jobs.forms import Item
 from padless.beam_jobs.fragments import Reject
-from padless.pipeline.key_hash import hash_key
+from padless.pipeline.dataset.keys import hash_key
 
 NUM_PARTITIONS = 1024
 _BUFFER_BYTES = 64 * 1024 * 1024

@@ -18,11 +18,7 @@ from padless.beam_jobs.local_runner import choose_runner, quiet, worker_deaths_r
 from padless.beam_jobs.options import PreprocessOptions
 from padless.beam_jobs.progress import Progress, watched
 from padless.beam_jobs.report import PreprocessReport
-from padless.beam_jobs.runners import (
-    check_job_server,
-    prepare_options,
-    runner_errors_explained,
-)
+from padless.beam_jobs.runners import check_job_server, prepare_options, runner_errors_explained
 from padless.beam_jobs.staging import Staging, check_output
 from padless.beam_jobs.transforms import BuildDataset, ReadFragments
 

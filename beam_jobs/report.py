@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from padless.beam_jobs.writer import RejectSummary
-from padless.pipeline.directory import ShardSummary
+from padless.pipeline.dataset.directory import ShardSummary
 
 # What the rules do to sequences: how the report names it, and what it counts.
 MENDINGS = {

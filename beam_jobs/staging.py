@@ -22,7 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.files import is_local, open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.writer import TEMPORARY_DIRECTORY
-from padless.pipeline.directory import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
+from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
 _TOKEN_DIGITS = 8  # hexadecimal, behind those

@@ -16,13 +16,7 @@ from typing import Any
 import numpy as np
 
 from padless.beam_jobs.forms import InputForm, Item
-from padless.beam_jobs.fragments import (
-    Place,
-    RefusalError,
-    Source,
-    UnreadableInputError,
-    Whole,
-)
+from padless.beam_jobs.fragments import Place, RefusalError, Source, UnreadableInputError, Whole
 from padless.beam_jobs.log_filters import records_dropped
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import (
@@ -32,7 +26,7 @@ from padless.beam_jobs.values import (
     parse_nested,
     parse_split,
 )
-from padless.pipeline.directory import INFO_FILE
+from padless.pipeline.dataset.names import INFO_FILE
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 _PREFIX = "tfds:"

@@ -29,8 +29,8 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.values import check_sequence, parse_key, parse_label, parse_split
-from padless.pipeline.example_proto import parse_record, read_float_rows, read_numbers
-from padless.pipeline.records import begins_record, read_record_stream
+from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
+from padless.pipeline.dataset.records import begins_record, read_record_stream
 
 _SNIFFED_BYTES = 12
 
@@ -51,7 +51,7 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 
     Example:
         >>> import io
-        >>> from padless.pipeline.records import encode_example, frame_record
+        >>> from padless.pipeline.dataset.records import encode_example, frame_record
         >>> example = encode_example(b"a", np.ones((3, 2), np.float32))
         >>> stream = io.BytesIO(frame_record(example))
         >>> key, whole = next(read_tfrecord(stream, Source(0, "x.tfrecord"), Columns()))

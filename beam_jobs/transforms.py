@@ -35,7 +35,7 @@ from padless.beam_jobs.options import Output
 from padless.beam_jobs.partitions import FragmentBuffer, read_fragments
 from padless.beam_jobs.runs import RejectRun, Run, build_reject_run, build_runs, reject_run
 from padless.beam_jobs.writer import DatasetWriter, RejectSummary
-from padless.pipeline.directory import ShardSummary
+from padless.pipeline.dataset.directory import ShardSummary
 
 
 @dataclasses.dataclass(eq=False)

@@ -24,8 +24,9 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.blocks import BlockReader, write_whole
 from padless.beam_jobs.layout import Layout
 from padless.beam_jobs.runs import RejectRun, Run, read_in_input_order
-from padless.pipeline.directory import REJECTS_FILE, ShardSummary, shard_name, write_metadata
-from padless.pipeline.moments import merge_moments
+from padless.pipeline.dataset.directory import ShardSummary, write_metadata
+from padless.pipeline.dataset.moments import merge_moments
+from padless.pipeline.dataset.names import REJECTS_FILE, shard_name
 
 TEMPORARY_DIRECTORY = "temporary"
 MAX_EXAMPLES = 5

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from padless.pipeline.records import encode_example, frame_record
+from padless.pipeline.dataset.records import encode_example, frame_record
 
 BATCH_SIZE = 64
 

@@ -21,9 +21,9 @@ import numpy as np
 import tensorflow as tf
 from generated import write_dataset
 
-from padless.pipeline.batches import equal_length_batches
-from padless.pipeline.grouping import Shuffle
-from padless.pipeline.plan import plan_batches
+from padless.pipeline.batching.batches import equal_length_batches
+from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.planning.plan import plan_batches
 
 BATCH_SIZE = 64
 

@@ -15,9 +15,10 @@ from etils import epath
 from generated import write_dataset as write_records
 
 from padless.pipeline import verify_dataset
-from padless.pipeline.directory import ShardSummary, shard_name, write_metadata
-from padless.pipeline.moments import Moments, merge_moments
-from padless.pipeline.records import decode_example, read_records, scan_records
+from padless.pipeline.dataset.directory import ShardSummary, write_metadata
+from padless.pipeline.dataset.moments import Moments, merge_moments
+from padless.pipeline.dataset.names import shard_name
+from padless.pipeline.dataset.records import decode_example, read_records, scan_records
 
 
 def write_dataset(directory, num_sequences, num_features):

@@ -46,8 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
-    from padless.pipeline import open_dataset, plan_batches, plan_frontier
-    from padless.pipeline.frontier import PICTURE_BOUNDS, TABLE_BOUNDS, draw_frontier, list_frontier
+    from padless.pipeline import (
+        describe_plan,
+        list_buckets,
+        open_dataset,
+        plan_batches,
+        plan_frontier,
+    )
+    from padless.pipeline.planning.padding_bounds import (
+        PICTURE_BOUNDS,
+        TABLE_BOUNDS,
+        draw_frontier,
+        list_frontier,
+    )
 
     options = _plan_options(args)
     dataset = open_dataset(args.dataset)
@@ -56,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
         lengths, max_padding=args.max_padding, accumulate=args.accumulate, **options
     )
     print(f"{dataset.name}, split {args.split}")
-    print(plan.summary())
+    print(describe_plan(plan))
     if args.buckets:
-        print(plan.table())
+        print(list_buckets(plan))
     if args.frontier:
         bounds = sorted({*TABLE_BOUNDS, args.max_padding})
         print(f"\n{list_frontier(plan_frontier(lengths, bounds, **options))}")
@@ -74,7 +85,7 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
 
     start_tensorflow()
     from padless.pipeline import Shuffle, measure_order
-    from padless.pipeline.rare import describe_held
+    from padless.pipeline.batching.rare import describe_held
 
     shuffle = Shuffle(args.seed)
     num_features = dataset.record_format.num_features
@@ -94,7 +105,7 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
 def _plan_options(args: argparse.Namespace) -> dict:
     """Checks the options and gives those that every plan of this call shares."""
     from padless.pipeline import BatchCost, Budget
-    from padless.pipeline.plan import check_max_padding
+    from padless.pipeline.planning.plan import check_max_padding
 
     options = {
         "batch_size": args.batch_size,

@@ -16,7 +16,7 @@ import numpy as np
 
 from padless.model.anomaly_score import AnomalyScore, log_error
 from padless.model.calibration import Calibration
-from padless.pipeline.directory import TRAINING_SPLIT
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 # What is smaller is taken for rounding: a variance among those of correlated values, the deviation
 # of a value as a share of its mean, and the deviation of the logarithm of the error.

@@ -12,7 +12,7 @@ from padless.model.anomaly_score import AnomalyScore
 from padless.model.architecture import Architecture
 from padless.model.layers import DynamicRepeat, Standardize
 from padless.model.recurrent import Recurrent, blank, valid_timesteps
-from padless.pipeline.moments import Moments
+from padless.pipeline.dataset.moments import Moments
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 # Vectors in the state of a recurrent layer.

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from padless.model.trainer import Trainer
 from padless.model.warm_up import weightless_steps
-from padless.pipeline.budget import Budget
-from padless.pipeline.cost import BatchCost
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.budget import Budget
 
 _BATCHES_PER_STEP = 4
 _REPEATS = 5

@@ -21,7 +21,8 @@ import numpy as np
 from etils import epath
 
 from padless.model import run_directory
-from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 
 # Few neighbours have nearly the length of the sequence, many let a p-value get small. The root lets
 # both get better with more data. 100 are the fewest that allow p < 0.01; with 2,000 the smallest is

@@ -20,13 +20,9 @@ from padless.model.architecture import Architecture
 from padless.model.compared_run import ComparedRun, run_in_process
 from padless.model.label_accuracy import check_scikit_learn
 from padless.model.options import TrainingOptions
-from padless.pipeline.cost import DEFAULT_COST
-from padless.pipeline.directory import (
-    TRAINING_SPLIT,
-    VALIDATION_SPLIT,
-    SequenceDataset,
-    open_dataset,
-)
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.planning.batch_time import DEFAULT_COST
 
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from etils import epath
 
 from padless.model.compare import Comparison
-from padless.model.picture import new_figure, save_figure
+from padless.pipeline.figures import new_figure, save_figure
 
 
 def draw_comparison(comparison: Comparison, path: epath.PathLike) -> None:

@@ -21,7 +21,8 @@ from padless.model.report import report_plan
 from padless.model.stopping import TrainingStopped
 from padless.model.summary import summarise
 from padless.model.training import train
-from padless.pipeline.directory import TRAINING_SPLIT, open_dataset
+from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
 _COMMAND = """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from padless.model.autoencoder import SequenceAutoencoder
-from padless.pipeline.batches import equal_length_batches
-from padless.pipeline.directory import SequenceDataset
-from padless.pipeline.grouping import Shuffle
-from padless.pipeline.plan import BatchPlan
+from padless.pipeline.batching.batches import equal_length_batches
+from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.planning.plan import BatchPlan
 
 _KEYS_SHOWN = 5
 

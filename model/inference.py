@@ -20,9 +20,9 @@ from etils import epath
 
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.calibration import Calibration
-from padless.pipeline.damage import explained
-from padless.pipeline.directory import SequenceDataset, Split
-from padless.pipeline.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
 
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "feature_error")
@@ -181,8 +181,8 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
 
     Raises:
         ValueError: at the end, if there were not as many as the dataset counts.
-        tf.errors.OpError: if the records are damaged. `padless.pipeline.damage.explained` names the
-            file.
+        tf.errors.OpError: if the records are damaged; `padless.pipeline.batching.damage.explained`
+            names the file.
     """
     seen = 0
 

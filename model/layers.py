@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from padless.pipeline.moments import scale_of
+from padless.pipeline.dataset.moments import scale_of
 
 
 @keras.saving.register_keras_serializable(package="padless")

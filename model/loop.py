@@ -24,12 +24,13 @@ from padless.model.stopping import StopRequest, TrainingStopped, stop_requests
 from padless.model.timing import Times
 from padless.model.trainer import StepSums, Trainer
 from padless.model.warm_up import is_out_of_memory, largest_shapes, weightless_steps
-from padless.pipeline.batches import replica_batches
-from padless.pipeline.damage import explained
-from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
-from padless.pipeline.grouping import Shuffle
-from padless.pipeline.order import StepOrder
-from padless.pipeline.plan import BatchPlan
+from padless.pipeline.batching.batches import replica_batches
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.batching.order import StepOrder
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.planning.plan import BatchPlan
 
 
 class TrainingLoop:

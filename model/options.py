@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 from padless.model.alignment import ALIGNMENTS, DYNAMIC_REPEAT
 from padless.model.autoencoder import PRECISIONS
-from padless.pipeline.budget import Budget
-from padless.pipeline.cost import BatchCost
-from padless.pipeline.plan import (
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.plan import (
     BatchPlan,
     check_max_padding,
     plan_batches,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +11,9 @@ from etils import epath
 
 from padless.model.report import Example, RunReport
 from padless.model.summary import feature_name
-from padless.pipeline.directory import SequenceDataset
-from padless.pipeline.moments import scale_of
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.moments import scale_of
+from padless.pipeline.figures import new_figure, save_figure
 
 _MAX_BATCHES_DRAWN = 400
 _NUM_FEATURES_DRAWN = 3
@@ -66,25 +66,6 @@ def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, titl
     buffer = io.BytesIO()
     save_figure(figure, buffer)
     return buffer.getvalue()
-
-
-def new_figure(**options):
-    """Makes a figure without pyplot, which would keep it and ask for a screen."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "A picture needs matplotlib: install it with `pip install 'padless[plot]'`."
-        ) from error
-    return Figure(**options)
-
-
-def save_figure(figure, file: epath.PathLike | io.BytesIO) -> None:
-    """Writes a figure; the extension of a path tells the format."""
-    with warnings.catch_warnings():
-        # A key in a script that the font lacks is drawn as boxes; nothing more is to be done.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.savefig(file, dpi=110)
 
 
 def _draw_lengths(axes, report: RunReport) -> None:

@@ -15,12 +15,13 @@ from padless.model.calibration import Calibration, load_calibration, rank_correl
 from padless.model.inference import EVERYTHING, Inference
 from padless.model.metrics_files import HISTORY_FILE
 from padless.model.summary import Summary, summarise
-from padless.pipeline.batches import equal_length_batches
-from padless.pipeline.cost import BatchCost
-from padless.pipeline.damage import explained
-from padless.pipeline.directory import TRAINING_SPLIT, SequenceDataset, open_dataset
-from padless.pipeline.grouping import Shuffle
-from padless.pipeline.plan import BatchPlan, plan_batches
+from padless.pipeline.batching.batches import equal_length_batches
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.plan import BatchPlan, plan_batches
 
 NUM_EXAMPLES = 3
 

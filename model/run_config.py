@@ -12,10 +12,10 @@ from etils import epath
 
 from padless.model.architecture import Architecture
 from padless.model.options import FREE_TO_CHANGE, TrainingOptions
-from padless.pipeline.cost import BatchCost
-from padless.pipeline.directory import SequenceDataset
-from padless.pipeline.fingerprint import changed_parts, fingerprint
-from padless.pipeline.plan import BatchPlan
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.plan import BatchPlan
 
 _PACKAGES = ("padless", "tensorflow", "keras", "numpy")
 

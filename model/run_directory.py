@@ -29,7 +29,7 @@ from padless.model.architecture import Architecture
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.lock import LOCK_FILE
 from padless.model.options import TrainingOptions
-from padless.pipeline.directory import SequenceDataset
+from padless.pipeline.dataset.directory import SequenceDataset
 
 CONFIG_FILE = "config.json"
 MODEL_FILE = "model.keras"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from padless.model.autoencoder import SequenceAutoencoder
-from padless.pipeline.order import StepOrder
+from padless.pipeline.batching.order import StepOrder
 
 
 @dataclasses.dataclass(slots=True)

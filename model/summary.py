@@ -14,7 +14,7 @@ import numpy as np
 from padless.model.autoencoder import SequenceAutoencoder
 from padless.model.inference import Inference
 from padless.model.options import WEIGHTINGS
-from padless.pipeline.directory import SequenceDataset
+from padless.pipeline.dataset.directory import SequenceDataset
 
 _MAX_RANGES = 5
 _FEATURES_SHOWN = 8

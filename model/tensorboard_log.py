@@ -22,10 +22,11 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from padless.model.inference import read_windows
 from padless.model.picture import draw_examples
 from padless.model.report import Example, pick_rows
-from padless.pipeline.damage import explained
-from padless.pipeline.directory import TRAINING_SPLIT, VALIDATION_SPLIT, SequenceDataset
-from padless.pipeline.moments import scale_of
-from padless.pipeline.records import parse_examples
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.moments import scale_of
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.dataset.records import parse_examples
 
 _QUEUE_SIZE = 1000
 _FLUSH_SECONDS = 10

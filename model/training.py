@@ -52,15 +52,11 @@ from padless.model.summary import Summary, summarise
 from padless.model.tensorboard_log import TensorBoardLog
 from padless.model.timing import Times
 from padless.model.trainer import Trainer
-from padless.pipeline.budget import Budget
-from padless.pipeline.cost import DEFAULT_COST, BatchCost
-from padless.pipeline.directory import (
-    TRAINING_SPLIT,
-    VALIDATION_SPLIT,
-    SequenceDataset,
-    open_dataset,
-)
-from padless.pipeline.plan import BatchPlan
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
+from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.plan import BatchPlan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

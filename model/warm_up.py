@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from padless.pipeline.plan import BatchPlan
+from padless.pipeline.planning.plan import BatchPlan
 
 
 def largest_shapes(plan: BatchPlan) -> list[tuple[int, int]]:

@@ -6,19 +6,20 @@ without it.
 
 import importlib
 
-from padless.pipeline.budget import Budget
-from padless.pipeline.cost import BatchCost
-from padless.pipeline.directory import SequenceDataset, Split, open_dataset, open_records
-from padless.pipeline.order import EpochOrder, StepOrder, measure_order
-from padless.pipeline.plan import BatchPlan, plan_batches, plan_frontier
-from padless.pipeline.records import RecordFormat
-from padless.pipeline.verify import verify_dataset
-from padless.pipeline.verify_report import VerifyReport
+from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
+from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
+from padless.pipeline.dataset.records import RecordFormat
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.describe import describe_plan, list_buckets
+from padless.pipeline.planning.plan import BatchPlan, plan_batches, plan_frontier
+from padless.pipeline.verification.report import VerifyReport
+from padless.pipeline.verification.verify import verify_dataset
 
 _NEED_TENSORFLOW = {
-    "Shuffle": "padless.pipeline.grouping",
-    "equal_length_batches": "padless.pipeline.batches",
-    "replica_batches": "padless.pipeline.batches",
+    "Shuffle": "padless.pipeline.batching.grouping",
+    "equal_length_batches": "padless.pipeline.batching.batches",
+    "replica_batches": "padless.pipeline.batching.batches",
 }
 
 __all__ = [
@@ -32,7 +33,9 @@ __all__ = [
     "Split",
     "StepOrder",
     "VerifyReport",
+    "describe_plan",
     "equal_length_batches",
+    "list_buckets",
     "measure_order",
     "open_dataset",
     "open_records",

@@ -15,8 +15,8 @@ if importlib.util.find_spec("padless") is None:
     padless.__path__ = [str(pathlib.Path(__file__).resolve().parent.parent)]
     sys.modules["padless"] = padless
 
-from padless.pipeline import directory, records
-from padless.pipeline.moments import Moments, merge_moments
+from padless.pipeline.dataset import directory, records
+from padless.pipeline.dataset.moments import Moments, merge_moments
 
 
 def pytest_make_parametrize_id(val, argname):

@@ -8,9 +8,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = sorted(
-    f"padless.{folder}.{path.stem}"
+    ".".join(("padless", *path.relative_to(ROOT).with_suffix("").parts))
     for folder in ("beam_jobs", "cli", "model", "pipeline")
-    for path in (ROOT / folder).glob("*.py")
+    for path in (ROOT / folder).rglob("*.py")
     if path.stem != "__init__"
 )
 

@@ -94,24 +94,32 @@ def imported(run_installed):
         import importlib, json, pkgutil, sys
         for package in ("pipeline", "beam_jobs", "model", "cli"):
             package = importlib.import_module(f"padless.{package}")
-            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                 importlib.import_module(module.name)
         print(json.dumps({k: getattr(v, "__file__", None) for k, v in sys.modules.items()}))
     """
     return json.loads(run_installed(code))
 
 
-def folders_with_code(root):
-    return sorted(file.parent.name for file in root.glob("*/__init__.py"))
+def module_name(file):
+    """The name that a file of the checkout is imported by."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(["padless", *(part for part in parts if part != "__init__")])
 
 
 def test_setup_cfg_lists_every_package():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     options = config["options"]
-    folders = folders_with_code(ROOT)
-    assert options["packages"].split() == [f"padless.{folder}" for folder in folders]
-    assert options["package_dir"].strip().splitlines() == [f"padless.{f} = {f}" for f in folders]
+    files = [file for folder in MAY_IMPORT for file in (ROOT / folder).rglob("__init__.py")]
+    assert options["packages"].split() == sorted(map(module_name, files))
+    folders = [f"padless.{folder} = {folder}" for folder in sorted(MAY_IMPORT)]
+    assert options["package_dir"].strip().splitlines() == folders
+
+
+def test_every_folder_with_code_is_a_package():
+    files = [file for folder in MAY_IMPORT for file in (ROOT / folder).rglob("*.py")]
+    assert {file.parent for file in files if not (file.parent / "__init__.py").exists()} == set()
 
 
 def test_wheel_holds_padless_and_nothing_else(wheel, source):
@@ -197,7 +205,7 @@ def imported_names(file):
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_dependencies_run_one_way(folder):
     allowed = MAY_IMPORT[folder] | {folder}
-    for file in sorted((ROOT / folder).glob("*.py")):
+    for file in sorted((ROOT / folder).rglob("*.py")):
         for name in imported_names(file):
             top, *rest = name.split(".")
             assert top not in MAY_IMPORT, f"{file}: {name} lacks `padless.`"

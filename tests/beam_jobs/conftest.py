@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
-from padless.pipeline.directory import open_dataset
-from padless.pipeline.records import read_records
+from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.records import read_records
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, Sequence, UnreadableInputError
 from padless.beam_jobs.inputs import check_inputs, list_sources, read_source
-from padless.pipeline.records import encode_example, frame_record
+from padless.pipeline.dataset.records import encode_example, frame_record
 
 COLUMNS = Columns(label="label", split="split")
 CSV_CELLS = st.sampled_from(

@@ -11,7 +11,7 @@ from padless.beam_jobs import Rules
 from padless.beam_jobs.assemble import Assembler
 from padless.beam_jobs.fragments import Fault, Reject, Rows, Sequence, Source, Whole
 from padless.beam_jobs.values import pack_times, parse_time
-from padless.pipeline.key_hash import draw_split
+from padless.pipeline.dataset.keys import draw_split
 
 CSV, JSON = Source(0, "x.csv"), Source(1, "y.jsonl")
 SPLITS = (("train", 0.5), ("test", 0.5))

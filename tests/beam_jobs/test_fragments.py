@@ -7,15 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from padless.beam_jobs.fragments import (
-    Fault,
-    Instant,
-    Reject,
-    Rows,
-    Source,
-    Whole,
-    shorten,
-)
+from padless.beam_jobs.fragments import Fault, Instant, Reject, Rows, Source, Whole, shorten
 
 PLACE = Source(1, "x.csv").place(7)
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)

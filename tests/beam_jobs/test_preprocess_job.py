@@ -12,9 +12,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs import preprocess
-from padless.pipeline.directory import open_dataset
-from padless.pipeline.key_hash import draw_split
-from padless.pipeline.records import read_records
+from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.keys import draw_split
+from padless.pipeline.dataset.records import read_records
 
 
 def assert_nothing_left(tmp_path):

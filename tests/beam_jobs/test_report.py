@@ -8,8 +8,8 @@ import pytest
 from padless.beam_jobs import PreprocessReport
 from padless.beam_jobs.report import SplitReport
 from padless.beam_jobs.writer import RejectSummary
-from padless.pipeline.directory import ShardSummary
-from padless.pipeline.moments import Moments
+from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.moments import Moments
 
 MOMENTS = Moments.of(np.ones((1, 1)))
 SHARDS = [

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from padless.beam_jobs import Columns
 from padless.beam_jobs.fragments import Fault, Reject, Source, UnreadableInputError, Whole
 from padless.beam_jobs.tfrecord_input import FORM, open_records, read_tfrecord
-from padless.pipeline.example_proto import Example, SequenceExample
-from padless.pipeline.records import encode_example, frame_record
+from padless.pipeline.dataset.example_proto import Example, SequenceExample
+from padless.pipeline.dataset.records import encode_example, frame_record
 
 SOURCE = Source(2, "x.tfrecord", "record")
 NAMED = Columns(features=("a", "b"))

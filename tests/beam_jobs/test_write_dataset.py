@@ -10,7 +10,7 @@ import pytest
 
 from padless.beam_jobs import Output, Rules, WriteDataset, preprocess
 from padless.pipeline import open_dataset
-from padless.pipeline.records import read_records
+from padless.pipeline.dataset.records import read_records
 
 
 def run(elements, *arguments, **options):

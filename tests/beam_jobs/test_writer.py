@@ -10,8 +10,8 @@ from padless.beam_jobs.fragments import Reject, Sequence, Source
 from padless.beam_jobs.layout import Layout
 from padless.beam_jobs.runs import build_reject_run, build_runs, reject_run
 from padless.beam_jobs.writer import DatasetWriter
-from padless.pipeline.key_hash import hash_key
-from padless.pipeline.records import encode_example, read_records
+from padless.pipeline.dataset.keys import hash_key
+from padless.pipeline.dataset.records import encode_example, read_records
 
 SOURCE = Source(0, "x.csv")
 SHARD = "x-train.tfrecord-00001-of-00002"

@@ -14,7 +14,7 @@ from padless.model import (
     train,
 )
 from padless.pipeline import Shuffle, plan_batches, replica_batches
-from padless.pipeline.records import read_records
+from padless.pipeline.dataset.records import read_records
 
 # Before the first operation of the process, for afterwards the devices are fixed.
 tf.config.set_visible_devices([], "GPU")

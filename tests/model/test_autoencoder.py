@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from padless.model import Architecture, SequenceAutoencoder
-from padless.pipeline.moments import Moments
+from padless.pipeline.dataset.moments import Moments
 
 MEAN, VARIANCE = [100.0, -3.0], [25.0, 0.01]
 KINDS = [

@@ -9,7 +9,7 @@ import pytest
 
 from padless.model import Calibration, Inference, inference, write_parquet
 from padless.pipeline import RecordFormat, open_records
-from padless.pipeline.records import encode_example, frame_record, read_records
+from padless.pipeline.dataset.records import encode_example, frame_record, read_records
 
 LENGTHS = {"train": [3, 5, 3, 9, 5, 5, 1, 3] * 3, "test": [4, 3, 4]}
 FLOATS = ["embedding", "score", "error", "feature_error"]

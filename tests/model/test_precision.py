@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from padless.model import Architecture, Inference, SequenceAutoencoder
-from padless.pipeline.moments import Moments
+from padless.pipeline.dataset.moments import Moments
 
 # Relative error of a gradient of rounded layers: about the dtype's own rounding.
 TOLERANCE = {"mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from padless.model import TrainingOptions, load_model, run_directory, train
 from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
-from padless.pipeline.cost import DEFAULT_COST
+from padless.pipeline.planning.batch_time import DEFAULT_COST
 
 ORDER = (
     "length_correlation",

@@ -1,0 +1,230 @@
+"""The tf.data batches: every sequence once per epoch, grouped by length, nothing padded.
+
+`grouping` makes the batches of serialized records; behind it, each a function from dataset to
+dataset:
+
+1. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
+2. `_skip_steps`     where a run goes on in mid-epoch: steps that it has had, not yet parsed
+3. `_fill`           rows of weight 0 up to a multiple of the replicas
+4. `_cut`            for replicas: each batch as equal pieces in a row
+5. `_parse`          one call per batch, not per record: this is what makes the input cheap
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from padless.pipeline.batching.grouping import Shuffle, grouped_batches
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.records import (
+    RecordFormat,
+    parse_examples,
+    parse_lengths,
+    parse_padded_examples,
+)
+from padless.pipeline.planning.plan import BatchPlan
+
+
+def equal_length_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str = "train",
+    shuffle: Shuffle | None = None,
+    epochs: range = range(1),
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Reads a split as batches of equal length, epoch after epoch.
+
+    In each epoch every sequence comes exactly once with weight 1. The order is fixed by the data,
+    `shuffle.seed` and the number of the epoch, whatever `tf.random.set_seed` was given; each epoch
+    draws another order and other batch-mates.
+
+    Args:
+        dataset: an opened dataset.
+        plan: the plan of that split's lengths.
+        split: name of the split.
+        shuffle: what draws the order, or None for the order of the records.
+        epochs: numbers of the epochs to read; `range(3, 10)` goes on where `range(3)` ended.
+        first_step: steps of the first of these epochs to leave out; their values are not parsed.
+
+    Returns:
+        A dataset of dicts with
+
+        - `sequence`: `(batch, timesteps, features)` float32, raw units;
+        - `length`: `(batch,)` int64, each equal to `timesteps`; where the plan merges lengths, at
+          most that, and `sequence` holds zeros from there on;
+        - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
+        - `ends_step`: `()` bool, whether the batch is the last one of its step;
+        - `key` and `label`: `(batch,)` string, where the records have them.
+
+    Raises:
+        ValueError: if there is no such split, the plan is not for its lengths, or an epoch has no
+            step `first_step`.
+        tf.errors.OpError: when read, if a record is damaged or the records are not those that the
+            plan counts. `padless.pipeline.batching.damage.explained` names the file.
+    """
+    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step)
+    count = None if first_step else plan.num_batches * len(epochs)
+    return _parse(_fill(batches, plan.replicas), dataset.record_format, plan, count)
+
+
+def replica_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str = "train",
+    shuffle: Shuffle | None = None,
+    epochs: range = range(1),
+    first_step: int = 0,
+    pieces: range | None = None,
+) -> tf.data.Dataset:
+    """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
+
+    This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
+    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`. Where
+    several machines share a batch, `pieces` are the numbers of those of this one; None for all.
+    """
+    pieces = range(plan.replicas) if pieces is None else pieces
+    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step)
+    batches = _cut(_fill(batches, plan.replicas), plan.replicas, pieces)
+    count = None if first_step else plan.num_batches * len(epochs) * len(pieces)
+    return _parse(batches, dataset.record_format, plan, count)
+
+
+def identified_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str = "train",
+    shuffle: Shuffle | None = None,
+    epochs: range = range(1),
+) -> tf.data.Dataset:
+    """Reads what `equal_length_batches` reads, but only what tells the order: no values.
+
+    Returns:
+        A dataset of dicts with
+
+        - `record`: `(batch,)` int64, a hash of the record's bytes, the same in every epoch;
+        - `length`: `(batch,)` int64, in timesteps;
+        - `bucket`: `()` int64, the batch's bucket of the plan;
+        - `ends_step`: `()` bool.
+    """
+
+    def identify(batch):
+        serialized = batch["serialized"]
+        return {
+            "record": tf.strings.to_hash_bucket_fast(serialized, np.iinfo(np.int64).max),
+            "length": parse_lengths(serialized, dataset.record_format),
+            "bucket": batch["bucket"],
+            "ends_step": batch["ends_step"],
+        }
+
+    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step=0)
+    return batches.map(identify, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _marked_batches(
+    dataset: SequenceDataset, plan: BatchPlan, split, shuffle, epochs: range, first_step: int
+) -> tf.data.Dataset:
+    """Runs the stages up to `_skip_steps`: dicts of `serialized`, `bucket` and `ends_step`."""
+    if not 0 <= first_step < plan.steps_per_epoch:
+        raise ValueError(
+            f"`first_step` must be from 0 to {plan.steps_per_epoch - 1}, got {first_step}."
+        )
+    batches = grouped_batches(dataset, plan, split=split, shuffle=shuffle, epochs=epochs)
+    batches = _mark_steps(batches, plan)
+    return _skip_steps(batches, first_step) if first_step else batches
+
+
+def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Ends a step where the cost that remains falls to or below a multiple of the budget.
+
+    Or with every batch, where the plan does not accumulate them.
+
+    Counting up would tell as well where the budget is full, but could end an epoch one step early:
+    a last batch that reaches past the last multiple leaves no batch for the step behind it.
+    """
+    costs = tf.constant(plan.bucket_batch_sizes * plan.budget.cost(plan.bucket_lengths))
+    limit = plan.budget.limit
+
+    def mark(state, batch):
+        step, before = state
+        buckets, serialized = batch
+        after = before - tf.gather(costs, buckets[0])
+        is_full = (before - 1) // limit > (after - 1) // limit
+        ends_step = is_full if plan.accumulates else tf.constant(True)
+        marked = {
+            "serialized": serialized,
+            "bucket": buckets[0],
+            "ends_step": tf.cast(ends_step, tf.bool),
+        }
+        remaining = tf.where(after > 0, after, plan.epoch_cost)
+        return (step + tf.cast(ends_step, tf.int64), remaining), marked | {"step": step}
+
+    start = tf.constant(0, tf.int64), tf.constant(plan.epoch_cost, tf.int64)
+    return batches.scan(start, mark)
+
+
+def _skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+    """Leaves out the batches of the first `count` steps."""
+    return batches.filter(lambda batch: batch["step"] >= count)
+
+
+def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
+    """Repeats rows with weight 0 up to a multiple of the replicas."""
+
+    def fill(batch):
+        serialized = batch["serialized"]
+        rows = tf.size(serialized)
+        index = tf.range(rows + -rows % replicas)
+        if replicas > 1:
+            serialized = tf.gather(serialized, index % rows)
+        weight = tf.cast(index < rows, tf.float32)
+        kept = {name: batch[name] for name in ("bucket", "ends_step")}
+        return kept | {"serialized": serialized, "weight": weight}
+
+    return batches.map(fill)
+
+
+def _cut(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Dataset:
+    """Cuts each batch into equal pieces, one per replica, in a row, and takes some of them."""
+    taken = slice(pieces.start, pieces.stop)
+
+    def cut(batch):
+        return {
+            "serialized": tf.reshape(batch["serialized"], (replicas, -1))[taken],
+            "weight": tf.reshape(batch["weight"], (replicas, -1))[taken],
+            "bucket": tf.repeat(batch["bucket"], len(pieces)),
+            "ends_step": tf.repeat(batch["ends_step"], len(pieces)),
+        }
+
+    return batches.map(cut).unbatch()
+
+
+def _parse(
+    batches: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, count: int | None
+) -> tf.data.Dataset:
+    """Parses whole batches, and says how many there are: Keras' `fit` then knows as well.
+
+    How many batches the steps left out had shows only when they are read: `count` is then None.
+    """
+    shortest, longest = tf.constant(plan.bucket_shortest), tf.constant(plan.bucket_lengths)
+
+    def parse(batch):
+        if plan.is_exact:
+            parsed = parse_examples(batch["serialized"], record_format)
+        else:
+            parsed = parse_padded_examples(
+                batch["serialized"],
+                record_format,
+                shortest=tf.gather(shortest, batch["bucket"]),
+                longest=tf.gather(longest, batch["bucket"]),
+            )
+        return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
+
+    batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    if count is not None:
+        batches = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return batches.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,68 @@
+"""Says which file is damaged, where tf.data only says that something is."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from padless.pipeline.dataset.directory import Split
+from padless.pipeline.dataset.records import read_records
+
+# What tf.data answers bad records with. Others, such as too little memory, are not about the data.
+_DATA_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.OutOfRangeError,
+)
+# Our own checks, as a graph and as an operation report them, and those of `parse_example`.
+_BROKEN_RULE = re.compile(
+    r"assertion failed: \[([^]]*)\]|(.*)\nCondition x == y did not|((?:Feature|Key): \S+[^\n\[]*)"
+)
+
+
+@contextlib.contextmanager
+def explained(split: Split) -> Iterator[None]:
+    """Turns an error of reading the batches of `split` into one that names the file.
+
+    Only after tf.data has failed are the shards read again, record by record, to find the place.
+
+    Raises:
+        ValueError: in place of a `tf.errors.OpError` that the records are to blame for.
+    """
+    try:
+        yield
+    except _DATA_ERRORS as error:
+        for file in split.files:
+            _read_through(file, error)
+        if failed := _BROKEN_RULE.search(error.message):
+            # TensorFlow escapes quotes in what it asserts.
+            rule = failed[failed.lastindex].strip().replace("\\'", "'")
+            raise ValueError(f"{split.files[0].parent}: {rule}") from error
+        raise
+
+
+def too_many_records(split: str) -> str:
+    """Says that a split has a record that its plan does not have."""
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, got one of a "
+        "length that is not counted, or not counted often enough."
+    )
+
+
+def too_few_records(split: str) -> str:
+    """Says that a split has fewer records than its plan."""
+    return (
+        f"Split {split!r} must hold the sequences that its lengths.json counts, but its records "
+        "ended before: a shard has lost records."
+    )
+
+
+def _read_through(file, error: tf.errors.OpError) -> None:
+    try:
+        for _ in read_records(file):
+            pass
+    except ValueError as damage:
+        raise damage from error

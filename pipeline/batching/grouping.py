@@ -1,0 +1,249 @@
+"""Serialized records grouped into the batches of a plan, epoch after epoch.
+
+Stages, each a function from dataset to dataset:
+
+1. `_read_records`   shards in a drawn order, interleaved; records drawn from a buffer
+2. `_assign_buckets` the lengths alone are parsed, a thousand records at a time, and each record
+   gets its bucket of the plan
+3. `_group`          serialized records of one bucket are collected, as by
+   `bucket_by_sequence_length`
+4. `_mix`            batches drawn from a buffer
+5. `release`         batches of rare lengths, or of all if they fit in memory, are held by
+   `padless.pipeline.batching.rare`, left out of the grouping, and come in at drawn positions
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from padless.pipeline.batching.damage import too_few_records, too_many_records
+from padless.pipeline.batching.rare import collect_rare, draw_rare, rare_buckets, release
+from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.records import RecordFormat, parse_lengths
+from padless.pipeline.planning.plan import BatchPlan
+
+_LENGTHS_PARSED_AT_ONCE = 1024
+_SHARDS_READ_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shuffle:
+    """What draws the order of an epoch, and the memory it may use for that.
+
+    Attributes:
+        seed: of the run; with the epoch's number it fixes the order.
+        record_buffer: serialized records to draw from.
+        batch_buffer: batches of serialized records to draw from.
+        held_bytes: most bytes of serialized records to hold for all epochs, read before the first
+            one: the whole split, or of a larger one the rare lengths. 0 holds none, and rare
+            lengths come late.
+
+    Raises:
+        ValueError: if a buffer is below 1, or the seed or `held_bytes` is negative.
+    """
+
+    seed: int
+    record_buffer: int = 10_000
+    batch_buffer: int = 256
+    held_bytes: int = 256 * 2**20
+
+    def __post_init__(self):
+        least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "held_bytes": 0}
+        for name, least in least_values.items():
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+
+    def seeds(self, epochs: range) -> np.ndarray:
+        """Draws the seeds of the stages that shuffle, int64 `(epochs, 5)`."""
+        words = [
+            np.random.SeedSequence((self.seed, epoch)).generate_state(5, np.uint64)
+            for epoch in epochs
+        ]
+        words = np.array(words, np.uint64).reshape(len(epochs), 5)
+        return (words >> np.uint64(1)).astype(np.int64)
+
+
+def grouped_batches(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str,
+    shuffle: Shuffle | None,
+    epochs: range,
+) -> tf.data.Dataset:
+    """Groups the records of a split into the batches of a plan, in an order that is fixed.
+
+    One dataset spans the epochs, as to take down an iterator under a strategy and make the next
+    one takes longer than an epoch of a small dataset.
+
+    Args:
+        dataset: an opened dataset.
+        plan: the plan of that split's lengths.
+        split: name of the split.
+        shuffle: what draws the order, or None for the order of the records.
+        epochs: numbers of the epochs to read.
+
+    Returns:
+        A dataset of pairs, the bucket once per record, int64 `(batch,)`, and the records, string
+        `(batch,)`.
+
+    Raises:
+        ValueError: if there is no such split, or the plan is not for its lengths.
+    """
+    split = dataset.split(split)
+    if dict(plan.lengths) != dict(split.lengths):
+        raise ValueError(
+            f"The plan must be for the lengths of split {split.name!r}: it counts "
+            f"{plan.num_sequences} sequences, the split has {split.num_sequences}"
+            f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
+        )
+    files = [str(file) for file in split.files]
+    held = _choose_held(dataset, plan, shuffle)
+
+    def epoch(seeds, rare=()):
+        # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
+        tf.compat.v1.get_default_graph().seed = 1
+        records = _read_records(files, shuffle, seeds)
+        chunks = _assign_buckets(records, dataset.record_format, plan, split.name)
+        batches = _mix(_group(_leave_out(chunks, held), plan), shuffle, seeds)
+        if rare:
+            rare = draw_rare(*rare, plan=plan, held=held, seed=seeds[3])
+            batches = release(batches, rare, _count_batches(plan, held), seeds[4])
+        return batches
+
+    seeds = np.zeros((len(epochs), 5), np.int64) if shuffle is None else shuffle.seeds(epochs)
+    seeds = tf.data.Dataset.from_tensor_slices(seeds)
+    if not held.any():
+        return seeds.flat_map(epoch)
+    rare = _collect(dataset, plan, split, held)
+    return rare.flat_map(lambda *rare: seeds.flat_map(lambda seeds: epoch(seeds, rare)))
+
+
+def _choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | None) -> np.ndarray:
+    if shuffle is None:
+        return np.zeros(len(plan.bucket_lengths), bool)
+    return rare_buckets(plan, dataset.record_format.num_features, shuffle.held_bytes)
+
+
+def _count_batches(plan: BatchPlan, held: np.ndarray) -> tuple[int, int]:
+    rare = int(plan.bucket_num_batches[held].sum())
+    return plan.num_batches - rare, rare
+
+
+def _collect(
+    dataset: SequenceDataset, plan: BatchPlan, split: Split, held: np.ndarray
+) -> tf.data.Dataset:
+    """Reads the split once, in the order of the records, for those that `held` names."""
+    files = tf.data.Dataset.from_tensor_slices([str(file) for file in split.files])
+    chunks = _interleave(files, len(split.files), _read_chunks)
+    return collect_rare(chunks, dataset.record_format, plan, held=held, split=split.name)
+
+
+def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
+    if shuffle is None:
+        return tf.data.TFRecordDataset(files)
+    drawn = _draw(tf.data.Dataset.from_tensor_slices(files), len(files), seeds[0])
+    return _draw(_interleave(drawn, len(files)), shuffle.record_buffer, seeds[1])
+
+
+def _read_chunks(file: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(file).batch(_LENGTHS_PARSED_AT_ONCE)
+
+
+def _interleave(
+    files: tf.data.Dataset, num_files: int, read=tf.data.TFRecordDataset
+) -> tf.data.Dataset:
+    return files.interleave(
+        read,
+        cycle_length=min(num_files, _SHARDS_READ_AT_ONCE),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+
+
+def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
+    return elements.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=False)
+
+
+def _assign_buckets(
+    records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
+) -> tf.data.Dataset:
+    """Pairs records with their bucket: the first of their run until that is full, then the next.
+
+    Elements are a thousand records each, `(records,)` twice.
+
+    Counting here is what guarantees that an epoch is the plan: a record too many is an error at
+    once, a record too few at the end, which an empty chunk marks. Lengths are counted each on its
+    own, so that one too many does not hide one too few of a length it is merged with.
+    """
+    first, planned = plan.length_tables()
+    capacity = plan.bucket_batch_sizes * plan.bucket_num_batches
+    longest = len(planned) - 1
+
+    def assign(seen, serialized):
+        lengths = parse_lengths(serialized, record_format)
+        known = tf.clip_by_value(lengths, 0, longest)
+        bucket = tf.gather(first, known)
+        rank = tf.gather(seen["bucket"], bucket) + _rank_among_equals(bucket)
+        seen = {"bucket": _count(seen["bucket"], bucket), "length": _count(seen["length"], known)}
+        counted = tf.gather(seen["length"], known) <= tf.gather(planned, known)
+        at_end = tf.equal(tf.size(serialized), 0)
+        complete = tf.reduce_all(seen["length"] == planned)
+        checks = [
+            tf.debugging.Assert(
+                tf.reduce_all(counted & (lengths == known)), [too_many_records(split)]
+            ),
+            tf.debugging.Assert(~at_end | complete, [too_few_records(split)]),
+        ]
+        with tf.control_dependencies(checks):
+            bucket += tf.cast(rank >= tf.gather(capacity, bucket), tf.int64)
+        return seen, (bucket, serialized)
+
+    end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
+    none = {"bucket": tf.zeros_like(capacity), "length": tf.zeros_like(planned)}
+    return records.batch(_LENGTHS_PARSED_AT_ONCE).concatenate(end).scan(none, assign)
+
+
+def _leave_out(chunks: tf.data.Dataset, held: np.ndarray) -> tf.data.Dataset:
+    """Leaves out the records of the buckets that are held, and takes the chunks apart."""
+
+    def leave_out(bucket, serialized):
+        wanted = ~tf.gather(held, bucket)
+        return tf.boolean_mask(bucket, wanted), tf.boolean_mask(serialized, wanted)
+
+    return (chunks.map(leave_out) if held.any() else chunks).unbatch()
+
+
+def _count(seen: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    return tf.tensor_scatter_nd_add(seen, values[:, None], tf.ones_like(values))
+
+
+def _rank_among_equals(values: tf.Tensor) -> tf.Tensor:
+    """Counts, for each of `values` `(n,)` int64, the equal ones before it."""
+    order = tf.argsort(values, stable=True)
+    ordered = tf.gather(values, order)
+    positions = tf.range(tf.size(values, out_type=tf.int64))
+    rank = positions - tf.searchsorted(ordered, ordered, out_type=tf.int64)
+    return tf.scatter_nd(order[:, None], rank, tf.shape(values, out_type=tf.int32))
+
+
+def _group(records: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Collects the serialized records of each bucket into `(batch,)`.
+
+    This is `bucket_by_sequence_length`, which is `group_by_window` behind a key function, without
+    that function: it compares each record with every boundary, 41 microseconds of CPU a record
+    where a key that is already there costs 8. A test holds the two to the same batches.
+    """
+    sizes = tf.constant(plan.bucket_batch_sizes)
+    return records.group_by_window(
+        key_func=lambda bucket, serialized: bucket,
+        reduce_func=lambda bucket, window: window.batch(sizes[bucket]),
+        window_size_func=lambda bucket: sizes[bucket],
+    )
+
+
+def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
+    return batches if shuffle is None else _draw(batches, shuffle.batch_buffer, seeds[2])

@@ -1,0 +1,1 @@
+"""The dataset directory: its records, its metadata, and how both are written and read."""

@@ -1,0 +1,106 @@
+"""The contract of a record: what its features must hold, checked on one record alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from padless.pipeline.dataset.names import FEATURES_FILE
+
+_MAX_SHOWN_BYTES = 60
+
+# Name -> values, as `padless.pipeline.dataset.records.decode_example` gives them.
+Features = Mapping[str, list[bytes] | np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordContract:
+    """What every record of a dataset directory must hold.
+
+    Features that are not named here may be there too: readers do not see them.
+
+    Attributes:
+        num_features: values per timestep.
+        has_label: whether there is a label.
+    """
+
+    num_features: int
+    has_label: bool
+
+    def find_faults(self, features: Features) -> list[str]:
+        """Lists the rules that a record breaks, with the values that break them."""
+        return [
+            *_check_text(features, "key"),
+            *(_check_text(features, "label") if self.has_label else _check_absent(features)),
+            *_check_length(features),
+            *self._check_sequence(features),
+        ]
+
+    def _check_sequence(self, features: Features) -> Iterator[str]:
+        values = features.get("sequence")
+        if not _is_array(values, np.float32):
+            yield f"`sequence` must be a list of floats, got {_describe(values)}."
+            return
+        if not np.isfinite(values).all():
+            timestep, feature = divmod(int(np.isfinite(values).argmin()), self.num_features)
+            value = values[timestep * self.num_features + feature]
+            yield (
+                "`sequence` must hold finite values, "
+                f"got {value} in timestep {timestep}, feature {feature}."
+            )
+        yield from self._check_num_values(features.get("length"), len(values))
+
+    def _check_num_values(self, length, num_values: int) -> Iterator[str]:
+        # A length that is none is named already.
+        if _is_array(length, np.int64) and len(length) == 1 and length[0] >= 1:
+            expected = int(length[0]) * self.num_features
+            if num_values != expected:
+                yield (
+                    f"`sequence` must hold `length` {length[0]} times {self.num_features} features "
+                    f"= {expected} values, got {num_values}."
+                )
+
+
+def _check_text(features: Features, name: str) -> Iterator[str]:
+    values = features.get(name)
+    if not isinstance(values, list) or len(values) != 1:
+        yield f"`{name}` must be one text, got {_describe(values)}."
+    elif not values[0] and name == "key":
+        yield "`key` must not be empty."
+    elif not _is_utf8(values[0]):
+        yield f"`{name}` must be UTF-8, got {values[0][:_MAX_SHOWN_BYTES]!r}."
+
+
+def _check_absent(features: Features) -> Iterator[str]:
+    if "label" in features:
+        shown = _describe(features["label"])
+        yield f"`label` must not be there, as {FEATURES_FILE} has none, got {shown}."
+
+
+def _check_length(features: Features) -> Iterator[str]:
+    values = features.get("length")
+    if not _is_array(values, np.int64) or len(values) != 1:
+        yield f"`length` must be one int64, got {_describe(values)}."
+    elif values[0] < 1:
+        yield f"`length` must be at least 1, got {values[0]}."
+
+
+def _is_array(values, dtype: type) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype == dtype
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _describe(values) -> str:
+    if values is None:
+        return "none"
+    kind = "bytes" if isinstance(values, list) else str(values.dtype)
+    return f"{len(values)} of {kind}"

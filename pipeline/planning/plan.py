@@ -1,0 +1,357 @@
+"""The batch plan: which equal-length batches an epoch has, known before it starts. NumPy only.
+
+A *batch* is one tensor, all of whose sequences have one length. A *step* is one update of the
+weights: batches accumulate until the budget is full. So a rare length costs a small batch, but not
+a step of its own. A step holds the budget on average, and never twice as much.
+
+With `max_padding` above 0 neighbouring lengths may share batches, padded to the longest of them:
+`padless.pipeline.planning.merging` chooses which, for the least predicted time within that bound.
+
+Neither batches nor steps depend on the number of replicas: it only decides how many rows of weight
+0 fill a batch up to a multiple of it. That is what makes a run on 4 replicas the run on 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
+from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.merging import merge_lengths
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """The batches and steps of one epoch, as buckets of equal batches.
+
+    A length has one bucket, or two whose batch sizes differ by one, so that every batch of a bucket
+    is full: grouping leaves no remainder to drop or to flush at the end of the epoch. With
+    `max_padding` above 0 the same holds for a run of neighbouring lengths, which share the bucket
+    or the two, padded to the longest of them.
+
+    Attributes:
+        lengths: length in timesteps -> number of sequences, ascending.
+        budget: what was asked for.
+        replicas: every batch is filled up to a multiple of it.
+        max_padding: the bound on `padding` that was asked for; infinite for `plan_mixed_batches`.
+        cost: what the plan predicts times from.
+        bucket_shortest: shortest length of the bucket, int64 `(buckets,)`, ascending.
+        bucket_lengths: timesteps of its batches, the longest length, int64 `(buckets,)`, ascending.
+        bucket_batch_sizes: sequences in each batch of the bucket, int64 `(buckets,)`.
+        bucket_num_batches: batches of the bucket in an epoch, int64 `(buckets,)`.
+        accumulates: whether batches add up to steps of the budget, or each is a step of its own.
+    """
+
+    lengths: Mapping[int, int]
+    budget: Budget
+    replicas: int
+    max_padding: float
+    cost: BatchCost
+    bucket_shortest: np.ndarray
+    bucket_lengths: np.ndarray
+    bucket_batch_sizes: np.ndarray
+    bucket_num_batches: np.ndarray
+    accumulates: bool = True
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences in an epoch, each counted once."""
+        return sum(self.lengths.values())
+
+    @property
+    def num_timesteps(self) -> int:
+        """Timesteps that the sequences of an epoch have."""
+        return sum(length * count for length, count in self.lengths.items())
+
+    def length_tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tabulates by length, from 0 to the longest, int64 `(longest + 1,)` twice.
+
+        Returns:
+            The first bucket that takes it (0 for lengths that the plan does not have), and the
+            number of its sequences.
+        """
+        lengths = list(self.lengths)
+        first, planned = np.zeros((2, max(lengths) + 1), np.int64)
+        first[lengths] = np.searchsorted(self.bucket_lengths, lengths)
+        planned[lengths] = list(self.lengths.values())
+        return first, planned
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no bucket holds two lengths, so that nothing is padded."""
+        return bool((self.bucket_shortest == self.bucket_lengths).all())
+
+    @property
+    def kind(self) -> str:
+        """What the batches are, in words."""
+        if self.is_exact:
+            return "equal-length batches"
+        is_mixed = math.isinf(self.max_padding)
+        return f"batches of {'mixed' if is_mixed else 'neighbouring'} lengths"
+
+    @property
+    def num_runs(self) -> int:
+        """Runs of neighbouring lengths that share batches; as many as lengths if it is exact."""
+        return len(np.unique(self.bucket_lengths))
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in an epoch."""
+        return int(self.bucket_num_batches.sum())
+
+    @property
+    def bucket_limits(self) -> np.ndarray:
+        """Most sequences that the budget allows in a batch of the bucket, int64 `(buckets,)`."""
+        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
+        return np.array(limits, np.int64)
+
+    @property
+    def partial_batches(self) -> int:
+        """Batches with fewer sequences than the budget allows at their length."""
+        return int(self.bucket_num_batches[self.bucket_batch_sizes < self.bucket_limits].sum())
+
+    @property
+    def full_share(self) -> float:
+        """Share of the batches that are not partial."""
+        return 1 - self.partial_batches / self.num_batches
+
+    @property
+    def mean_fill(self) -> float:
+        """Sequences of a batch as a share of the most that the budget allows, over all batches.
+
+        Batches of a length are balanced, 33 + 32 and not 64 + 1, so few may be full where all are
+        nearly so.
+        """
+        fill = self.bucket_batch_sizes / self.bucket_limits
+        return float(fill @ self.bucket_num_batches) / self.num_batches
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in an epoch.
+
+        A step ends where the cost that remains falls to or below a multiple of the budget. As no
+        batch costs more than the budget, each multiple, 0 among them, ends a step of its own, in
+        whatever order the batches come.
+        """
+        if not self.accumulates:
+            return self.num_batches
+        return -(-self.epoch_cost // self.budget.limit)
+
+    @property
+    def epoch_cost(self) -> int:
+        """Sequences or timesteps in an epoch, padded ones among them, in the budget's unit."""
+        if self.budget.batch_size is None:
+            return self.num_timesteps + self.padded_timesteps
+        return self.num_sequences
+
+    @property
+    def padded_timesteps(self) -> int:
+        """Timesteps that the batches of an epoch have beyond those of their sequences."""
+        rows = self.bucket_batch_sizes * self.bucket_num_batches
+        return int(self.bucket_lengths @ rows) - self.num_timesteps
+
+    @property
+    def padding(self) -> float:
+        """Padded timesteps, as a share of the timesteps that the sequences have."""
+        return self.padded_timesteps / max(self.num_timesteps, 1)
+
+    @property
+    def filler_rows(self) -> int:
+        """Rows of weight 0, over an epoch, that fill batches up to a multiple of the replicas."""
+        return int(-self.bucket_batch_sizes % self.replicas @ self.bucket_num_batches)
+
+    @property
+    def computed_timesteps(self) -> int:
+        """Timesteps that the batches of an epoch have, those of filler rows among them."""
+        rows = self.bucket_batch_sizes + -self.bucket_batch_sizes % self.replicas
+        return int(self.bucket_lengths * rows @ self.bucket_num_batches)
+
+    @property
+    def timesteps_in_a_row(self) -> int:
+        """Timesteps that an epoch runs one after another: the lengths of its batches, added up.
+
+        A batch takes its timesteps in turn however few its rows are, so this, and not the number of
+        timesteps computed, is the time of a recurrent network on batches too small for the device.
+        """
+        return int(self.bucket_lengths @ self.bucket_num_batches)
+
+    @property
+    def predicted_seconds(self) -> float:
+        """Time of an epoch on one device, by `cost`; filler rows are left out."""
+        computed = self.num_timesteps + self.padded_timesteps
+        return float(self.cost.seconds(self.num_batches, self.timesteps_in_a_row, computed))
+
+    def without_padding(self) -> BatchPlan:
+        """Plans the same sequences with nothing padded."""
+        return plan_batches(
+            self.lengths,
+            batch_size=self.budget.batch_size,
+            batch_timesteps=self.budget.batch_timesteps,
+            replicas=self.replicas,
+            cost=self.cost,
+            accumulate=self.accumulates,
+        )
+
+
+def plan_batches(
+    lengths: Mapping[int, int],
+    *,
+    batch_size: int | None = None,
+    batch_timesteps: int | None = None,
+    replicas: int = 1,
+    max_padding: float = 0.0,
+    cost: BatchCost = DEFAULT_COST,
+    accumulate: bool = True,
+) -> BatchPlan:
+    """Plans the batches of an epoch from the histogram of lengths.
+
+    Batches of one length are balanced: 65 sequences under a batch size of 64 give 33 + 32, not
+    64 + 1.
+
+    Args:
+        lengths: length in timesteps -> number of sequences.
+        batch_size: most sequences per batch; 64 if `batch_timesteps` is not given either.
+        batch_timesteps: most timesteps per batch, padded ones among them.
+        replicas: number of replicas that share each batch.
+        max_padding: most padded timesteps, as a share of those that the sequences have. Above 0
+            neighbouring lengths merge where that is predicted to save time.
+        cost: what batches take, which decides what merges; it changes nothing without padding.
+        accumulate: whether batches add up to steps of the budget. If not, each batch is a step, the
+            small ones of rare lengths too.
+
+    Raises:
+        ValueError: if there is no sequence, an argument is below 1, both budgets are given,
+            `batch_timesteps` is less than the longest sequence, or `max_padding` is negative or not
+            finite.
+
+    Example:
+        >>> plan = plan_batches({7: 65, 9: 2}, batch_size=64)
+        >>> plan.bucket_batch_sizes.tolist(), plan.steps_per_epoch
+        ([33, 32, 2], 2)
+        >>> plan = plan_batches({7: 60, 9: 2}, batch_size=64, max_padding=0.3)
+        >>> plan.bucket_shortest.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
+        ([7], [9], 120)
+    """
+    (plan,) = plan_frontier(
+        lengths,
+        [max_padding],
+        batch_size=batch_size,
+        batch_timesteps=batch_timesteps,
+        replicas=replicas,
+        cost=cost,
+    )
+    return dataclasses.replace(plan, accumulates=accumulate)
+
+
+def plan_mixed_batches(
+    lengths: Mapping[int, int],
+    *,
+    batch_size: int | None = None,
+    batch_timesteps: int | None = None,
+    replicas: int = 1,
+    cost: BatchCost = DEFAULT_COST,
+) -> BatchPlan:
+    """Plans batches of any lengths, all padded to the longest: what everybody did, to compare with.
+
+    Takes and raises what `plan_batches` does.
+
+    Example:
+        >>> plan = plan_mixed_batches({7: 65, 9: 2}, batch_size=64)
+        >>> plan.bucket_batch_sizes.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
+        ([34, 33], [9, 9], 130)
+    """
+    plan = plan_batches(
+        lengths,
+        batch_size=batch_size,
+        batch_timesteps=batch_timesteps,
+        replicas=replicas,
+        cost=cost,
+    )
+    histogram = np.array([*plan.lengths.items()], np.int64).T
+    limits = np.full(len(plan.lengths), plan.budget.max_sequences(max(plan.lengths)))
+    buckets = _bucket_runs(*histogram, limits, np.array([len(plan.lengths)]))
+    columns = ("bucket_shortest", "bucket_lengths", "bucket_batch_sizes", "bucket_num_batches")
+    mixed = dict(zip(columns, buckets, strict=True))
+    return dataclasses.replace(plan, max_padding=math.inf, **mixed)
+
+
+def plan_frontier(
+    lengths: Mapping[int, int],
+    max_paddings: Sequence[float],
+    *,
+    batch_size: int | None = None,
+    batch_timesteps: int | None = None,
+    replicas: int = 1,
+    cost: BatchCost = DEFAULT_COST,
+) -> list[BatchPlan]:
+    """Plans an epoch under each of several bounds on the padding, in one search.
+
+    Takes and raises what `plan_batches` does, and gives the plan that it gives for each bound.
+    """
+    budget = Budget.of(batch_size, batch_timesteps)
+    lengths = {length: count for length, count in sorted(lengths.items()) if count}
+    _check(lengths, budget, replicas=replicas, max_paddings=max_paddings)
+    limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
+    histogram = np.array([*lengths.items()], np.int64).T
+    timesteps = int(histogram[0] @ histogram[1])
+    apart = np.arange(1, len(lengths) + 1)
+    frontier = merge_lengths(*histogram, limits, cost) if any(max_paddings) else None
+    plans = []
+    for bound in max_paddings:
+        ends = frontier.run_ends(bound * timesteps) if bound else apart
+        buckets = _bucket_runs(*histogram, limits, ends)
+        plans.append(BatchPlan(lengths, budget, replicas, bound, cost, *buckets))
+    return plans
+
+
+def check_max_padding(max_padding: float) -> None:
+    """Checks a bound on the padding before there are lengths to plan.
+
+    Raises:
+        ValueError: if it is negative or not finite.
+    """
+    if not 0 <= max_padding < math.inf:
+        raise ValueError(f"`max_padding` must be at least 0 and finite, got {max_padding}.")
+
+
+def _check(lengths, budget: Budget, *, replicas: int, max_paddings: Sequence[float]) -> None:
+    if replicas < 1:
+        raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
+    for bound in max_paddings:
+        check_max_padding(bound)
+    if not lengths:
+        raise ValueError("`lengths` must count at least one sequence, got none.")
+    if budget.max_sequences(longest := max(lengths)) < 1:
+        raise ValueError(
+            "`batch_timesteps` must be at least the length of the longest sequence, "
+            f"{longest}, got {budget.batch_timesteps}."
+        )
+
+
+def _bucket_runs(lengths, counts, limits, ends) -> np.ndarray:
+    """Lists the buckets of each run: shortest and longest length, batch size, batches."""
+    starts = np.concatenate([[0], ends[:-1]])
+    runs = zip(
+        lengths[starts].tolist(),
+        lengths[ends - 1].tolist(),
+        np.add.reduceat(counts, starts).tolist(),
+        limits[ends - 1].tolist(),
+        strict=True,
+    )
+    buckets = [
+        (shortest, longest, size, batches)
+        for shortest, longest, count, limit in runs
+        for size, batches in _balance(count, limit)
+    ]
+    return np.array(buckets, np.int64).T
+
+
+def _balance(count: int, limit: int) -> list[tuple[int, int]]:
+    """Splits `count` into the fewest batches, as (size, number of batches), largest first."""
+    batches = -(-count // limit)
+    size, larger = divmod(count, batches)
+    return [(s, n) for s, n in ((size + 1, larger), (size, batches - larger)) if n]

@@ -1,0 +1,1 @@
+"""Verification of a dataset directory: every byte against its metadata."""

@@ -1,0 +1,106 @@
+"""What a verification has found, and how it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import operator
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from padless.pipeline.verification.faults import Fault
+
+_MAX_FAULTS_SHOWN = 20
+
+
+class SplitContent(NamedTuple):
+    """What was read of a split: its shards, their intact records and their bytes."""
+
+    name: str
+    num_shards: int
+    num_records: int
+    num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification has found; `print` shows it.
+
+    Attributes:
+        directory: the dataset directory.
+        splits: what was read of each split.
+        checked: what was compared.
+        not_checked: what could not be, each with the reason.
+        faults: the faults that are named, by file and record.
+        fault_counts: file -> number of all its faults.
+        seconds: wall time.
+    """
+
+    directory: str
+    splits: tuple[SplitContent, ...]
+    checked: tuple[str, ...]
+    not_checked: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    fault_counts: Mapping[str, int]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no fault."""
+        return not self.fault_counts
+
+    @property
+    def num_faults(self) -> int:
+        """Number of all faults."""
+        return sum(self.fault_counts.values())
+
+    def __str__(self) -> str:
+        """Shows what was read, what was checked, and the first faults."""
+        return self.describe(_MAX_FAULTS_SHOWN)
+
+    def describe(self, max_faults: int | None = None) -> str:
+        """Shows the report with at most so many faults, or with all that are named."""
+        lines = [self.directory, *self._list_splits()]
+        if self.checked:
+            lines.append(f"checked: {', '.join(self.checked)}")
+        lines += [f"not checked: {reason}" for reason in self.not_checked]
+        if self.ok:
+            return "\n".join([*lines, f"no fault, {self.seconds:.1f} s"])
+        files = len(self.fault_counts)
+        lines.append(
+            f"{_count(self.num_faults, 'fault')} in {_count(files, 'file')}, {self.seconds:.1f} s"
+        )
+        return "\n".join(lines + self._list_faults(max_faults))
+
+    def _list_splits(self) -> list[str]:
+        rows = [
+            (
+                split.name,
+                _count(split.num_shards, "shard"),
+                _count(split.num_records, "record"),
+                _count(split.num_bytes, "byte"),
+            )
+            for split in self.splits
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return [
+            f"  {name:<{widths[0]}}  " + "  ".join(map(str.rjust, counts, widths[1:]))
+            for name, *counts in rows
+        ]
+
+    def _list_faults(self, max_faults: int | None) -> list[str]:
+        """Lists the faults by file, and counts those of each file that are not shown."""
+        lines, seen = [], 0
+        shown = itertools.groupby(self.faults[:max_faults], operator.attrgetter("file"))
+        for file, faults in shown:
+            faults = list(map(str, faults))
+            more = self.fault_counts[file] - len(faults)
+            lines += faults + ([f"{file}: and {more:,} more"] if more else [])
+            seen += self.fault_counts[file]
+        if seen < self.num_faults:
+            lines.append(f"and {self.num_faults - seen:,} more in other files")
+        return [f"  {line}" for line in lines]
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
