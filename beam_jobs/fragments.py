@@ -217,6 +217,9 @@ class Reject:
         return json.dumps(fields)
 
 
+Item = tuple[bytes, Rows | Whole | Fault] | Reject
+
+
 class RefusalError(ValueError):
     """Raised where a value breaks a rule; the reader adds file, line and key.
 

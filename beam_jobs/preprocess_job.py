@@ -10,17 +10,21 @@ from collections.abc import Callable
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from padless.beam_jobs.finish import read_outcome, write_outcome
-from padless.beam_jobs.inputs import check_inputs, list_sources, measure_inputs
-from padless.beam_jobs.interrupts import interrupts_unwrapped
-from padless.beam_jobs.job import Job
-from padless.beam_jobs.local_runner import choose_runner, quiet, worker_deaths_raised
+from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
+from padless.beam_jobs.engine.local_runner import choose_runner, quiet, worker_deaths_raised
+from padless.beam_jobs.engine.progress import Progress, watched
+from padless.beam_jobs.engine.runners import (
+    check_job_server,
+    prepare_options,
+    runner_errors_explained,
+)
 from padless.beam_jobs.options import PreprocessOptions
-from padless.beam_jobs.progress import Progress, watched
-from padless.beam_jobs.report import PreprocessReport
-from padless.beam_jobs.runners import check_job_server, prepare_options, runner_errors_explained
-from padless.beam_jobs.staging import Staging, check_output
-from padless.beam_jobs.transforms import BuildDataset, ReadFragments
+from padless.beam_jobs.output.report import PreprocessReport
+from padless.beam_jobs.output.staging import Staging, check_output
+from padless.beam_jobs.readers.inputs import check_inputs, list_sources, measure_inputs
+from padless.beam_jobs.stages.finish import read_outcome, write_outcome
+from padless.beam_jobs.stages.job import Job
+from padless.beam_jobs.stages.transforms import BuildDataset, ReadFragments
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 
-from padless.beam_jobs.inputs import has_feature_names
 from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.preprocess_job import preprocess
+from padless.beam_jobs.readers.inputs import has_feature_names
 from padless.pipeline import SequenceDataset, open_dataset
 
 RAW_SPLIT = "raw"

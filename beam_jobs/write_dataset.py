@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from padless.beam_jobs.finish import Outcome
-from padless.beam_jobs.job import Job
 from padless.beam_jobs.options import Columns, Output, Rules
-from padless.beam_jobs.report import PreprocessReport
-from padless.beam_jobs.staging import Staging
-from padless.beam_jobs.transforms import BuildDataset, PartitionSequences
+from padless.beam_jobs.output.report import PreprocessReport
+from padless.beam_jobs.output.staging import Staging
+from padless.beam_jobs.stages.finish import Outcome
+from padless.beam_jobs.stages.job import Job
+from padless.beam_jobs.stages.transforms import BuildDataset, PartitionSequences
 
 
 class WriteDataset(beam.PTransform):

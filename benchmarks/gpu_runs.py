@@ -18,12 +18,12 @@ from generated import PLAIN, write_dataset
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
-from padless.model.loop import TrainingLoop
-from padless.model.options import TrainingOptions
-from padless.model.recurrent import FusedLSTM
-from padless.model.replicas import mirrored_strategy
-from padless.model.state import RunState
-from padless.model.warm_up import largest_shapes, weightless_steps
+from padless.model.network.recurrent import FusedLSTM
+from padless.model.run_directory.training_options import TrainingOptions
+from padless.model.training.loop import TrainingLoop
+from padless.model.training.replicas import mirrored_strategy
+from padless.model.training.state import RunState
+from padless.model.training.warm_up import largest_shapes, weightless_steps
 from padless.pipeline import plan_batches
 
 NUM_FEATURES, LATENT_SIZE = 12, 32

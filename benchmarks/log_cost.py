@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from padless.model import TrainingOptions, load_model, train
-from padless.model.tensorboard_log import TensorBoardLog
+from padless.model.training.tensorboard_log import TensorBoardLog
 from padless.pipeline import open_dataset
 
 

@@ -17,7 +17,7 @@ import statistics
 import tempfile
 
 from padless.model import Architecture, TrainingOptions, train
-from padless.model.run_directory import read_config
+from padless.model.run_directory.layout import read_config
 from padless.pipeline import BatchCost, BatchPlan, open_dataset
 
 

@@ -53,7 +53,7 @@ class Set:
 def classify(train, test) -> dict[str, float]:
     """Tells labels from embeddings."""
     # Here, as it brings TensorFlow along, which has much to say.
-    from padless.model.label_accuracy import label_accuracy
+    from padless.model.comparison.label_accuracy import label_accuracy
 
     columns = (train["embedding"], train["label"], test["embedding"], test["label"])
     return {"accuracy": label_accuracy(*columns)}

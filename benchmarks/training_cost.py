@@ -26,7 +26,7 @@ import tensorflow as tf
 from generated import PLAIN, write_dataset
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
-from padless.model.replicas import mirrored_strategy
+from padless.model.training.replicas import mirrored_strategy
 from padless.pipeline import Shuffle, equal_length_batches, plan_batches, replica_batches
 
 BATCH_SIZE = 64

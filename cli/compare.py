@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     )
     print(f"\n{comparison}")
     if args.picture:
-        from padless.model.compare_picture import draw_comparison
+        from padless.model.comparison.compare_picture import draw_comparison
 
         draw_comparison(comparison, args.picture)
         print(f"picture: {args.picture}")

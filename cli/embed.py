@@ -12,6 +12,6 @@ __all__ = ["add_arguments", "run"]
 
 def run(args: argparse.Namespace) -> None:
     """Writes the embeddings; the decoder does not run."""
-    from padless.model.inference import EMBEDDING
+    from padless.model.scoring.inference import EMBEDDING
 
     infer(args, EMBEDDING)

@@ -30,8 +30,8 @@ def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
     """Writes `outputs` for all sequences of the input and prints a line."""
     is_raw = _check_usage(args)
     from padless.model import Inference, load_calibration, load_model, write_parquet
-    from padless.model.inference import EVERYTHING, check_output
-    from padless.model.run_directory import check_features
+    from padless.model.run_directory.layout import check_features
+    from padless.model.scoring.inference import EVERYTHING, check_output
 
     started = time.monotonic()
     check_output(args.output)
@@ -75,7 +75,7 @@ def _as_option(name: str) -> str:
 
 def _opened(args: argparse.Namespace, is_raw: bool):
     """Opens a dataset directory, or raw files as a dataset of one split in their own order."""
-    from padless.model.run_directory import read_config
+    from padless.model.run_directory.layout import read_config
     from padless.pipeline import open_dataset
 
     if not is_raw:

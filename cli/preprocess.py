@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the job and prints its report."""
     from padless.beam_jobs import preprocess
-    from padless.cli.beam_output import quiet_job_servers
+    from padless.beam_jobs.engine.quiet_servers import quiet_job_servers
 
     quiet_job_servers()
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)

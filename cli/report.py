@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the report and draws the picture."""
-    from padless.model.report import report_run
+    from padless.model.reporting.report import report_run
 
     report = report_run(args.run_directory, args.dataset)
     print(report)
     if args.picture:
-        from padless.model.picture import draw_report
+        from padless.model.reporting.picture import draw_report
 
         draw_report(report, args.picture)
         print(f"picture: {args.picture}")

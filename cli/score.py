@@ -12,6 +12,6 @@ __all__ = ["add_arguments", "run"]
 
 def run(args: argparse.Namespace) -> None:
     """Writes everything that the model says of a sequence."""
-    from padless.model.inference import EVERYTHING
+    from padless.model.scoring.inference import EVERYTHING
 
     infer(args, EVERYTHING)

@@ -117,7 +117,7 @@ def _add_keeping(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
     from padless.model import Architecture, TrainingOptions, TrainingStopped, read_options, train
-    from padless.model.run_directory import CONFIG_FILE
+    from padless.model.run_directory.layout import CONFIG_FILE
     from padless.pipeline import BatchCost
 
     architecture, options = Architecture(), TrainingOptions()

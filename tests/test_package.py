@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import graphlib
 import importlib.util
 import json
 import os
@@ -101,9 +102,9 @@ def imported(run_installed):
     return json.loads(run_installed(code))
 
 
-def module_name(file):
+def module_name(file, root=ROOT):
     """The name that a file of the checkout is imported by."""
-    parts = file.relative_to(ROOT).with_suffix("").parts
+    parts = file.relative_to(root).with_suffix("").parts
     return ".".join(["padless", *(part for part in parts if part != "__init__")])
 
 
@@ -170,7 +171,7 @@ def test_wheel_brings_the_command(installed, users_folder):
     [
         ("padless.pipeline", ("tensorflow", "apache_beam")),
         ("padless.beam_jobs", ("tensorflow",)),
-        ("padless.beam_jobs.inputs", ("tensorflow", "tensorflow_datasets")),
+        ("padless.beam_jobs.readers.inputs", ("tensorflow", "tensorflow_datasets")),
     ],
 )
 def test_import_leaves_out_what_it_does_not_need(run_installed, module, heavy):
@@ -189,27 +190,170 @@ def test_help_leaves_out_what_it_does_not_need(run_installed):
     assert run_installed(code) == "\n"
 
 
-def imported_names(file):
+# The rooms of each folder, modules or wings, and what each may import of it: the rooms named and
+# those below them.
+ROOMS = {
+    "pipeline": {
+        "figures": set(),
+        "tensorflow_start": set(),
+        "dataset": set(),
+        "planning": {"dataset", "figures"},
+        "batching": {"planning"},
+        "verification": {"dataset"},
+    },
+    "model": {
+        "network": set(),
+        "run_directory": {"network"},
+        "scoring": {"run_directory"},
+        "reporting": {"scoring"},
+        "training": {"reporting"},
+        "comparison": {"training"},
+    },
+    "beam_jobs": {
+        "options": set(),
+        "fragments": set(),
+        "files": {"fragments"},
+        "engine": set(),
+        "readers": {"engine", "files", "options"},
+        "assembly": {"files", "options"},
+        "output": {"assembly"},
+        "stages": {"engine", "output", "readers"},
+        "write_dataset": {"stages"},
+        "preprocess_job": {"stages"},
+        "raw_input": {"preprocess_job"},
+    },
+}
+
+
+def imported_names(file, package):
     """Names every module that a file imports, wherever in it, or names in a string for later."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
-            module = importlib.util.resolve_name(relative, f"padless.{file.parent.name}")
+            module = importlib.util.resolve_name(relative, package)
             yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and re.fullmatch(r"padless(\.\w+)+", str(node.value)):
             yield node.value
 
 
+def files_of(folder, root=ROOT):
+    return sorted((root / folder).rglob("*.py"))
+
+
+def imports_of(file, root=ROOT):
+    """Lists the modules and names of padless that a file imports, as tuples without `padless`."""
+    package = ".".join(["padless", *file.relative_to(root).parent.parts])
+    for name in imported_names(file, package):
+        top, *rest = name.split(".")
+        assert top not in MAY_IMPORT, f"{file}: {name} lacks `padless.`"
+        if top == "padless" and rest:
+            yield tuple(rest)
+
+
+def rooms_below(folder, room):
+    """Lists the rooms that a room may import, itself among them."""
+    below = ROOMS[folder][room]
+    return {room}.union(*(rooms_below(folder, other) for other in below))
+
+
+def find_upward_imports(folder, root=ROOT):
+    """Lists the imports that run to a room that is not below the file's own."""
+    found = []
+    for file in files_of(folder, root):
+        room = file.relative_to(root / folder).with_suffix("").parts[0]
+        for name in imports_of(file, root):
+            inside = room != "__init__" and name[0] == folder
+            if inside and (len(name) < 2 or name[1] not in rooms_below(folder, room)):
+                found.append(f"{file.relative_to(root)}: padless.{'.'.join(name)}")
+    return found
+
+
+def find_circle(root=ROOT):
+    """Returns the modules that import each other in a circle, or an empty list."""
+    modules = {
+        tuple(
+            part for part in file.relative_to(root).with_suffix("").parts if part != "__init__"
+        ): file
+        for folder in MAY_IMPORT
+        for file in files_of(folder, root)
+    }
+    graph = {
+        module: {
+            imported
+            for name in imports_of(file, root)
+            for imported in (name if name in modules else name[:-1],)
+            if imported in modules and imported != module
+        }
+        for module, file in modules.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [".".join(module) for module in error.args[1]]
+    return []
+
+
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_dependencies_run_one_way(folder):
-    allowed = MAY_IMPORT[folder] | {folder}
-    for file in sorted((ROOT / folder).rglob("*.py")):
-        for name in imported_names(file):
-            top, *rest = name.split(".")
-            assert top not in MAY_IMPORT, f"{file}: {name} lacks `padless.`"
-            assert top != "padless" or rest[0] in allowed, f"{file}: {name}"
+    for file in files_of(folder):
+        for name in imports_of(file):
+            assert name[0] in MAY_IMPORT[folder] | {folder}, f"{file}: {name}"
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_every_room_has_its_place(folder):
+    rooms = {path.stem for path in (ROOT / folder).iterdir() if not path.stem.startswith("_")}
+    assert rooms == ROOMS[folder].keys()
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_rooms_depend_one_way(folder):
+    assert find_upward_imports(folder) == []
+
+
+def test_no_modules_import_each_other():
+    assert find_circle() == []
+
+
+def checkout_with(tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from padless.pipeline.batching.batches import equal_length_batches",
+        "from padless.pipeline.batching import batches",
+        "from padless.pipeline import batching",
+        "from padless.pipeline import plan_batches",
+        "from ..batching import batches",
+        "from .. import batching",
+        "import padless.pipeline.batching",
+        "import_module('padless.pipeline.batching')",
+        "def later():\n    from padless.pipeline.batching import batches",
+        "if TYPE_CHECKING:\n    from padless.pipeline.batching import batches",
+    ],
+)
+def test_an_upward_import_is_found(tmp_path, line):
+    root = checkout_with(tmp_path, {"pipeline/planning/plan.py": line})
+    assert len(find_upward_imports("pipeline", root)) == 1
+
+
+def test_a_circle_is_found(tmp_path):
+    files = {
+        "pipeline/planning/plan.py": "from padless.pipeline.planning.describe import describe_plan",
+        "pipeline/planning/describe.py": "def f():\n    from padless.pipeline.planning import plan",
+    }
+    root = checkout_with(tmp_path, files)
+    assert sorted(set(find_circle(root))) == [
+        "pipeline.planning.describe",
+        "pipeline.planning.plan",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +369,5 @@ def test_dependencies_run_one_way(folder):
     ],
 )
 def test_dependencies_are_seen_however_they_are_written(tmp_path, line):
-    (tmp_path / "pipeline").mkdir()
-    (tmp_path / "pipeline" / "x.py").write_text(line)
-    names = list(imported_names(tmp_path / "pipeline" / "x.py"))
-    assert [name.split(".")[:2] for name in names if "padless" in name] == [["padless", "cli"]]
+    root = checkout_with(tmp_path, {"pipeline/x.py": line})
+    assert [name[0] for name in imports_of(root / "pipeline" / "x.py", root)] == ["cli"]

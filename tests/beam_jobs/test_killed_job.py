@@ -43,7 +43,7 @@ def list_workers(output):
     workers = []
     for path in pathlib.Path("/proc").glob("[0-9]*"):
         try:
-            is_worker = b"padless.beam_jobs.local_worker" in (path / "cmdline").read_bytes()
+            is_worker = b"padless.beam_jobs.engine.local_worker" in (path / "cmdline").read_bytes()
             if is_worker and f"PADLESS_TEST={output}".encode() in (path / "environ").read_bytes():
                 workers.append(int(path.name))
         except OSError:

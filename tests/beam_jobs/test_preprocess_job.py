@@ -99,7 +99,7 @@ def test_the_same_bytes_whatever_the_workers_and_retries(
         )
     ):
         if flags is WORKERS:
-            monkeypatch.setattr("padless.beam_jobs.local_runner._BYTES_WORTH_WORKERS", 1)
+            monkeypatch.setattr("padless.beam_jobs.engine.local_runner._BYTES_WORTH_WORKERS", 1)
         report = preprocess(options, PipelineOptions(flags if flags is not WORKERS else []))
         assert report.rejected == dict.fromkeys(
             ("duplicate_time", "missing_key", "missing_value", "not_a_number"), 1
@@ -325,7 +325,7 @@ def test_a_crash_leaves_nothing(make_options, write_csv, tmp_path, monkeypatch):
     def crash(*args, **kwargs):
         raise OSError("No space left on device.")
 
-    monkeypatch.setattr("padless.beam_jobs.writer.write_metadata", crash)
+    monkeypatch.setattr("padless.beam_jobs.output.writer.write_metadata", crash)
     with pytest.raises(OSError, match="No space left"):
         preprocess(make_options(write_csv("x.csv", [("a", 1, 1, 1)])))
     assert_nothing_left(tmp_path)

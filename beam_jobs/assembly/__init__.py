@@ -1,0 +1,1 @@
+"""Fragments of raw input assembled to whole sequences."""

@@ -1,0 +1,269 @@
+"""From the fragments of one key to sequences, or to the reasons why there are none.
+
+Stages, for each sequence that stood in the input: its parts are joined in the order of time;
+missing values are dealt with; what is too long is cut. The first rule that is broken refuses it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from padless.beam_jobs.assembly.time_order import find_disorder, join_times, sort_by_time
+from padless.beam_jobs.fragments import (
+    Fault,
+    Place,
+    RefusalError,
+    Reject,
+    Rows,
+    Sequence,
+    Whole,
+    shorten,
+)
+from padless.beam_jobs.options import Rules
+from padless.pipeline.dataset.keys import draw_split, is_piece_key, piece_key
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Assembler:
+    """Assembles the fragments of one key after another.
+
+    Attributes:
+        rules: what is accepted.
+        seed: of the hash of the key that draws the split.
+        splits: share of the sequences per split, for those that do not come with one.
+        feature_names: names of the features for messages, or None.
+    """
+
+    rules: Rules
+    seed: int
+    splits: Seq[tuple[str, float]]
+    feature_names: Seq[str] | None = None
+
+    def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | Fault]) -> Assembled:
+        """Assembles what one key has brought, in whatever order its fragments arrived.
+
+        All rows of a key, from all files, are one sequence; each `Whole` is one. There must be only
+        one of them: otherwise each is refused, as none is more right than the others.
+        """
+        units = _list_units(fragments)
+        tally = collections.Counter(read=len(units))
+        if len(units) > 1:
+            return Assembled(list(_refuse_duplicates(key, units)), tally)
+        mended = collections.Counter()
+        results = self._assemble_unit(key, units[0], mended)
+        if any(isinstance(result, Sequence) for result in results):
+            tally += mended  # what was done to a sequence that is refused shows nowhere
+        return Assembled(results, tally)
+
+    def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
+        if refused := _first_fault(key, unit):
+            return [refused]
+        try:
+            self._check_key(key)
+            values = self._join(unit)
+            values = self._deal_with_missing(values, tally)
+            self._check_label(unit[0].label)
+            pieces = list(self._cut(key, values, tally))
+        except RefusalError as refusal:
+            return [refusal.reject(unit[0].place, key)]
+        given = unit[0].split
+        split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
+        return [self._accept(*piece, unit[0], split) for piece in pieces]
+
+    def _accept(self, key, values, part, split: str) -> Sequence | Reject:
+        if len(values) >= self.rules.min_length:
+            return Sequence(part.place, values, part.label, key, split)
+        rule = f"a sequence must have at least {self.rules.min_length} timesteps, "
+        return Reject(part.place, key, "too_short", f"{rule}got {len(values)}.")
+
+    def _check_key(self, key: bytes) -> None:
+        if self.rules.too_long == "split" and is_piece_key(key):
+            raise RefusalError(
+                "bad_key",
+                "the key must not end as those of pieces do, in [from:to], where long sequences "
+                f"are split, got {shorten(key.decode())}.",
+            )
+
+    def _join(self, unit: list[Rows] | list[Whole]) -> np.ndarray:
+        """Joins the parts of one sequence in the order of time."""
+        for what in ("label", "split"):
+            _check_same(unit, what)
+        if len({part.values.shape[1] for part in unit}) > 1:
+            raise RefusalError(
+                "wrong_num_features",
+                "all timesteps must hold as many values as the first, "
+                f"{unit[0].values.shape[1]}, got {unit[-1].values.shape[1]} at {unit[-1].place}.",
+            )
+        values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
+        if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
+            self._refuse_missing(unit, *found)
+        if unit[0].times is None:
+            return values
+        order = _order(unit, join_times([part.times for part in unit]), self.rules)
+        return values if order is None else values[order]
+
+    def _refuse_missing(self, unit: list, row: int, feature: int) -> NoReturn:
+        name = f"feature {feature}"
+        if self.feature_names and len(self.feature_names) == unit[0].values.shape[1]:
+            name = f"column {self.feature_names[feature]!r}"
+        where = f"{_where(unit, row)}, " if isinstance(unit[0], Whole) else ""
+        rule = f"{where}{name} must hold a number, it is missing."
+        raise RefusalError("missing_value", rule, _place_of(unit, row))
+
+    def _deal_with_missing(self, values: np.ndarray, tally) -> np.ndarray:
+        missing = np.isnan(values)
+        if self.rules.missing == "reject" or not missing.any():
+            return values
+        if self.rules.missing == "drop_timestep":
+            kept = ~missing.any(axis=1)
+            tally["dropped_timesteps"] += int((~kept).sum())
+            if not kept.any():
+                raise RefusalError("zero_timesteps", "every timestep has a missing value.")
+            return values[kept]
+        if missing[0].any():
+            raise RefusalError(
+                "missing_value",
+                f"feature {int(np.argmax(missing[0]))} must hold a number in the first timestep, "
+                "to fill the later ones from; it is missing.",
+            )
+        tally["filled_values"] += int(missing.sum())
+        return _fill_forward(values, missing)
+
+    def _check_label(self, label: bytes | None) -> None:
+        labels = self.rules.labels
+        if labels is not None and label.decode() not in labels:
+            raise RefusalError(
+                "unknown_label",
+                f"the label must be one of {shorten(list(labels))}, got {shorten(label.decode())}.",
+            )
+
+    def _cut(self, key: bytes, values: np.ndarray, tally) -> Iterator[tuple[bytes, np.ndarray]]:
+        """Cuts a sequence that is too long as the rule says; gives `(key, values)` pairs."""
+        longest, length = self.rules.max_length, len(values)
+        if longest is None or length <= longest:
+            yield key, values
+        elif self.rules.too_long == "truncate":
+            tally["truncated_sequences"] += 1
+            tally["truncated_timesteps"] += length - longest
+            yield key, values[:longest]
+        elif self.rules.too_long == "split":
+            tally["split_sequences"] += 1
+            tally["pieces"] += -(-length // longest)
+            for start in range(0, length, longest):
+                stop = min(start + longest, length)
+                yield piece_key(key, start, stop), values[start:stop]
+        else:
+            raise RefusalError(
+                "too_long", f"a sequence must have at most {longest} timesteps, got {length}."
+            )
+
+
+class Assembled(NamedTuple):
+    """What came of one key.
+
+    Attributes:
+        results: one sequence or reject per sequence that stood in the input, in its order, or
+            one per piece of a sequence that was split.
+        tally: `read`, the number of sequences that stood in the input, and what was done to them.
+    """
+
+    results: list[Sequence | Reject]
+    tally: collections.Counter
+
+
+def _list_units(fragments: Iterable[Rows | Whole | Fault]) -> list[list]:
+    """Lists the sequences that stood in the input: each whole, and all rows together as one."""
+    fragments = sorted(fragments, key=lambda fragment: fragment.place)
+    rows = [fragment for fragment in fragments if not fragment.whole]
+    units = [[fragment] for fragment in fragments if fragment.whole] + ([rows] if rows else [])
+    return sorted(units, key=lambda unit: unit[0].place)
+
+
+def _first_fault(key: bytes, unit: list) -> Reject | None:
+    for part in unit:
+        if isinstance(part, Fault):
+            return Reject(part.place, key, part.reason, part.rule)
+    return None
+
+
+def _refuse_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
+    first, second = units[0][0].place, units[1][0].place
+    for index, unit in enumerate(units):
+        other = first if index else second
+        yield _first_fault(key, unit) or Reject(
+            unit[0].place,
+            key,
+            "duplicate_key",
+            f"the key must name one sequence, it names {len(units)}, also at {other}.",
+        )
+
+
+def _check_same(unit: list, what: str) -> None:
+    first = getattr(unit[0], what)
+    for part in unit:
+        if (value := getattr(part, what)) != first:
+            raise RefusalError(
+                f"conflicting_{what}",
+                f"the {what} must be the same in all rows, got {first.decode()!r} and, "
+                f"at {part.place}, {value.decode()!r}.",
+            )
+
+
+def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
+    """Gives the order of the timesteps by time, or None where they stand in it.
+
+    Raises:
+        RefusalError: if a time occurs twice or, where the rules forbid it, comes too late.
+    """
+    late = find_disorder(times)
+    if late is None:
+        return None
+    order, same = sort_by_time(times)
+    if same is not None:
+        places = " and ".join(_where(unit, row) for row in sorted(same))
+        raise RefusalError(
+            "duplicate_time",
+            f"a time must stand in one timestep of a key, got {times[same[0]]} at {places}.",
+        )
+    if rules.time_order == "reject":
+        raise RefusalError(
+            "time_not_increasing",
+            f"the times of a key must increase, got {times[late]} after {times[late - 1]}.",
+            _place_of(unit, late),
+        )
+    return order
+
+
+def _place_of(unit: list[Rows] | list[Whole], row: int) -> Place:
+    """Finds the place of a timestep from its position among all parts'."""
+    for part in unit:
+        if isinstance(part, Whole):
+            return part.place
+        if row < len(part.lines):
+            return dataclasses.replace(part.place, position=int(part.lines[row]))
+        row -= len(part.lines)
+    raise IndexError(row)
+
+
+def _where(unit: list[Rows] | list[Whole], row: int) -> str:
+    return f"timestep {row}" if isinstance(unit[0], Whole) else str(_place_of(unit, row))
+
+
+def _fill_forward(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    rows = np.where(missing, 0, np.arange(len(values))[:, None])
+    return values[np.maximum.accumulate(rows, axis=0), np.arange(values.shape[1])]
+
+
+def find_missing(values: np.ndarray) -> tuple[int, int] | None:
+    """Finds the first value `(row, column)` that is NaN, or returns None."""
+    missing = np.isnan(values)
+    if not missing.any():
+        return None
+    row, column = np.argwhere(missing)[0]
+    return int(row), int(column)

@@ -1,0 +1,1 @@
+"""How Beam is run: runners, workers, interrupts, logs, progress."""

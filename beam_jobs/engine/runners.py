@@ -1,0 +1,85 @@
+"""What a job needs beside its stages to run on any of Beam's runners."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+
+import grpc
+from apache_beam.options.pipeline_options import (
+    JobServerOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+)
+
+# What a worker process imports before its threads start. They unpickle side by side, and where two
+# of them are the first to import modules of one package, Python breaks the deadlock of their locks
+# by handing out half a module.
+_IMPORTED_FIRST = __package__.rpartition(".")[0]  # padless.beam_jobs
+_ANSWER_SECONDS = 20.0  # Beam's own default waits for a job server for five minutes, and in silence
+
+
+def prepare_options(beam_options: PipelineOptions | None) -> PipelineOptions:
+    """Copies Beam's options and has every worker process import this package first."""
+    options = copy.deepcopy(beam_options or PipelineOptions([]))
+    setup = options.view_as(SetupOptions)
+    setup.beam_plugins = [*(setup.beam_plugins or ()), _IMPORTED_FIRST]
+    return options
+
+
+def check_job_server(options: PipelineOptions) -> None:
+    """Waits until the job server that the options name answers.
+
+    Raises:
+        ConnectionError: if it does not answer in time.
+    """
+    portable = options.view_as(PortableOptions)
+    if portable.job_endpoint in (None, "embed"):
+        return
+    seconds = min(portable.job_server_timeout, _ANSWER_SECONDS)
+    with grpc.insecure_channel(portable.job_endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            raise ConnectionError(
+                f"`--job_endpoint` must name a job server that is running, got "
+                f"{portable.job_endpoint!r}, which did not answer within {seconds:g} s."
+            ) from None
+
+
+@contextlib.contextmanager
+def runner_errors_explained(options: PipelineOptions) -> Iterator[None]:
+    """Says what is wrong with the engine where the job's own error does not say it.
+
+    Raises:
+        ConnectionError: if the connection to the job server is lost.
+        FileNotFoundError: if there is no Java to start it.
+        RuntimeError: if workers lack padless.
+    """
+    launcher = options.view_as(JobServerOptions).job_server_java_launcher
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise ConnectionError(f"The job server broke off: {_describe(error)}.") from error
+    except RuntimeError as error:
+        if "No module named 'padless" not in str(error):
+            raise
+        raise RuntimeError(
+            "The workers have no padless: name its package by `--extra_package` or its checkout's "
+            "`pyproject.toml` by `--setup_file`, or an image that holds it."
+        ) from error
+    except FileNotFoundError as error:
+        if error.filename != launcher:
+            raise
+        raise FileNotFoundError(
+            f"`--job_server_java_launcher` must be a program, got {launcher!r}, which is not "
+            "there: the job servers of Flink and Spark need Java."
+        ) from error
+
+
+def _describe(error: grpc.RpcError) -> str:
+    if isinstance(error, grpc.Call):
+        return f"{error.details()} ({error.code().name})"
+    return str(error)

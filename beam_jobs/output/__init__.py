@@ -1,0 +1,1 @@
+"""Shards, staging directory and report of a job."""

@@ -1,0 +1,173 @@
+"""What a preprocessing job reports when it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from padless.beam_jobs.output.writer import RejectSummary
+from padless.pipeline.dataset.directory import ShardSummary
+
+# What the rules do to sequences: how the report names it, and what it counts.
+MENDINGS = {
+    "filled_values": ("filled", "missing values, by the last one of their feature"),
+    "dropped_timesteps": ("dropped", "timesteps with a missing value"),
+    "truncated_sequences": ("truncated", "sequences"),
+    "truncated_timesteps": ("cut off", "timesteps of those"),
+    "split_sequences": ("split", "sequences"),
+    "pieces": ("pieces", "of those, each counted as accepted or rejected"),
+}
+
+
+class SplitReport(NamedTuple):
+    """One split: number of sequences, least and greatest length in timesteps."""
+
+    count: int
+    min_length: int
+    max_length: int
+
+    @classmethod
+    def of(cls, shards: Sequence[ShardSummary]) -> SplitReport:
+        """Adds up the shards of one split."""
+        lengths = [length for shard in shards for length in shard.lengths]
+        return cls(sum(shard.num_records for shard in shards), min(lengths), max(lengths))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PreprocessReport:
+    """The closing summary of a job; `print` shows it.
+
+    Attributes:
+        read: number of sequences that stood in the input, rows without a readable key included.
+        accepted: number of sequences in the dataset.
+        rejected: reason -> number of refused sequences.
+        mended: what the rules have done to sequences -> how often; see `MENDINGS`.
+        splits: name -> count, least and greatest length.
+        num_bytes: size of all shards.
+        empty_splits: names of the splits without a sequence, which the dataset does not have; none
+            of them if there is no dataset, as nothing was accepted.
+        examples: messages of the first few rejects.
+        seconds: wall time of the job.
+    """
+
+    read: int
+    accepted: int
+    rejected: Mapping[str, int]
+    mended: Mapping[str, int]
+    splits: Mapping[str, SplitReport]
+    num_bytes: int
+    empty_splits: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        shards: Sequence[ShardSummary],
+        rejects: RejectSummary,
+        *,
+        tally: Mapping[str, int],
+        splits: Sequence[str],
+    ) -> PreprocessReport:
+        """Adds up what the writers know.
+
+        Args:
+            shards: a summary of each shard.
+            rejects: the summary of the rejects.
+            tally: `read`, the number of sequences that stood in the input, and what was done to
+                them, see `MENDINGS`.
+            splits: names of the splits that sequences could be in, in order.
+
+        Raises:
+            RuntimeError: if the sequences accepted and rejected are not those that were read.
+        """
+        by_split = {split: [s for s in shards if s.split == split] for split in splits}
+        reports = {split: SplitReport.of(parts) for split, parts in by_split.items() if parts}
+        report = cls(
+            read=tally["read"],
+            accepted=sum(report.count for report in reports.values()),
+            rejected=rejects.counts,
+            mended={name: tally[name] for name in MENDINGS if tally.get(name)},
+            splits=reports,
+            num_bytes=sum(shard.num_bytes for shard in shards),
+            empty_splits=tuple(split for split in splits if split not in reports)
+            if reports
+            else (),
+            examples=rejects.examples,
+        )
+        report.check()
+        return report
+
+    @property
+    def num_rejected(self) -> int:
+        """Number of all rejects."""
+        return sum(self.rejected.values())
+
+    def check(self) -> None:
+        """Checks that nothing was lost and nothing was added.
+
+        Raises:
+            RuntimeError: if the sequences accepted and rejected are not those that were read, a
+                sequence that was split counted as its pieces.
+        """
+        added = self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
+        if self.accepted + self.num_rejected != self.read + added:
+            raise RuntimeError(
+                f"accepted + rejected must be read, with {added} more by splitting, "
+                f"got {self.accepted} + {self.num_rejected} and {self.read}."
+            )
+
+    def counts(self) -> dict:
+        """Gives the counts that the dataset keeps, as JSON can hold them."""
+        return {
+            "read": self.read,
+            "accepted": self.accepted,
+            "rejected": dict(self.rejected),
+            "mended": dict(self.mended),
+        }
+
+    def to_json(self) -> str:
+        """Serializes the report."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PreprocessReport:
+        """Reads what `to_json` wrote."""
+        content = json.loads(text)
+        content["splits"] = {name: SplitReport(*s) for name, s in content["splits"].items()}
+        for name in ("empty_splits", "examples"):
+            content[name] = tuple(content[name])
+        return cls(**content)
+
+    def __str__(self) -> str:
+        """Shows the summary as aligned lines."""
+        took = f" in {self.seconds:.1f} s" if self.seconds else ""
+        lines = [
+            ("read", self.read, "sequences"),
+            ("accepted", self.accepted, f"{self.num_bytes:,} bytes{took}"),
+            ("rejected", self.num_rejected, _join_counts(self.rejected)),
+            *(
+                (name, self.mended[key], note)
+                for key, (name, note) in MENDINGS.items()
+                if key in self.mended
+            ),
+            *(
+                (f"  {name}", split.count, f"{split.min_length} to {split.max_length} timesteps")
+                for name, split in self.splits.items()
+            ),
+            *(
+                (f"  {name}", 0, "no sequence was drawn for it: left out")
+                for name in self.empty_splits
+            ),
+        ]
+        width = max(len(name) for name, _, _ in lines)
+        digits = max(len(f"{count:,}") for _, count, _ in lines)
+        shown = [f"{name:<{width}}  {count:>{digits},}  {note}" for name, count, note in lines]
+        shown += [f"  {example}" for example in self.examples]
+        return "\n".join(line.rstrip() for line in shown)
+
+
+def _join_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.items())

@@ -1,0 +1,156 @@
+"""Writes shards, rejects and metadata: each file whole or not at all, the same bytes each time.
+
+A writer may run twice, on a retry or as a backup: it writes a temporary file of its own and renames
+it, so that the last one replaces the first one's file by an equal one. Temporary files stand in
+`TEMPORARY_DIRECTORY`, which is removed before the dataset appears.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import google_crc32c
+from apache_beam.io.filesystems import FileSystems
+
+from padless.beam_jobs.assembly.blocks import BlockReader, write_whole
+from padless.beam_jobs.assembly.segments import RejectRun, Run, read_in_input_order
+from padless.beam_jobs.output.layout import Layout
+from padless.pipeline.dataset.directory import ShardSummary, write_metadata
+from padless.pipeline.dataset.moments import merge_moments
+from padless.pipeline.dataset.names import REJECTS_FILE, shard_name
+
+TEMPORARY_DIRECTORY = "temporary"
+MAX_EXAMPLES = 5
+
+
+class Written(NamedTuple):
+    """What is known of a file that was written: its size, and the CRC-32C of its bytes."""
+
+    num_bytes: int
+    crc32c: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RejectSummary:
+    """What the writer of the rejects knows of them.
+
+    Attributes:
+        counts: reason -> number of rejects, sorted by reason.
+        examples: messages of the first few.
+    """
+
+    counts: dict[str, int]
+    examples: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Number of rejects."""
+        return sum(self.counts.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DatasetWriter:
+    """Writes the files of one dataset.
+
+    Attributes:
+        directory: where, a directory that exists.
+        name: name of the dataset, in the shards' names.
+        order: `"hash"` or `"input"`.
+    """
+
+    directory: str
+    name: str
+    order: str
+
+    @property
+    def temporary(self) -> str:
+        """Directory for blocks and for files that are not whole yet."""
+        return FileSystems.join(self.directory, TEMPORARY_DIRECTORY)
+
+    def write_shard(
+        self, split: str, shard: int, runs: Iterable[Run], layout: Layout
+    ) -> ShardSummary:
+        """Writes one shard, in the order of the job whatever the order of the runs."""
+        runs = sorted(runs, key=lambda run: run.partition)
+        chunks = read_in_input_order(runs) if self.order == "input" else _read_whole(runs)
+        name = shard_name(self.name, split, shard, layout.num_shards[split])
+        written = self.write_file(FileSystems.join(self.directory, name), chunks)
+        return ShardSummary(
+            split=split,
+            shard=shard,
+            num_bytes=written.num_bytes,
+            lengths=dict(
+                sum((collections.Counter(r.lengths) for r in runs), collections.Counter())
+            ),
+            moments=merge_moments(run.moments for run in runs),
+            crc32c=written.crc32c,
+        )
+
+    def write_rejects(self, runs: Iterable[RejectRun]) -> RejectSummary:
+        """Writes the rejects, in the order of the input, one JSON line each."""
+        runs = list(runs)
+        lines = read_in_input_order(runs) if runs else iter(())
+        examples = list(itertools.islice(lines, MAX_EXAMPLES))
+        path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
+        self.write_file(path, itertools.chain(examples, lines))
+        counts = sum((collections.Counter(run.counts) for run in runs), collections.Counter())
+        messages = tuple(json.loads(line)["message"] for line in examples)
+        return RejectSummary(dict(sorted(counts.items())), messages)
+
+    def write_metadata(self, shards: Iterable[ShardSummary], layout: Layout, **details) -> None:
+        """Writes the metadata files; `details` are those of `pipeline.directory.write_metadata`.
+
+        They are made on this machine, as TFDS writes to no file system of Beam's, and copied.
+        """
+        num_shards = layout.num_shards
+        with tempfile.TemporaryDirectory(prefix="padless-") as scratch:
+            # TFDS looks which shards there are, and no further.
+            shard_names = {
+                shard_name(self.name, split, shard, count)
+                for split, count in num_shards.items()
+                for shard in range(count)
+            }
+            for name in shard_names:
+                pathlib.Path(scratch, name).touch()
+            write_metadata(
+                scratch,
+                list(shards),
+                name=self.name,
+                num_shards=num_shards,
+                num_features=layout.num_features,
+                **details,
+            )
+            for name in sorted(set(os.listdir(scratch)) - shard_names):
+                data = pathlib.Path(scratch, name).read_bytes()
+                self.write_file(FileSystems.join(self.directory, name), [data])
+
+    def write_file(self, path: str, chunks: Iterable[bytes]) -> Written:
+        """Writes a temporary file and renames it."""
+        num_bytes = crc32c = 0
+
+        def measured() -> Iterator[bytes]:
+            nonlocal num_bytes, crc32c
+            for chunk in chunks:
+                num_bytes += len(chunk)
+                crc32c = google_crc32c.extend(crc32c, chunk)
+                yield chunk
+
+        temporary = FileSystems.join(self.temporary, uuid.uuid4().hex)
+        write_whole(temporary, measured())
+        FileSystems.rename([temporary], [path])
+        return Written(num_bytes, crc32c)
+
+
+def _read_whole(runs: Iterable[Run]) -> Iterator[bytes]:
+    with BlockReader() as reader:
+        for run in runs:
+            yield from reader.read_chunks(run.records)

@@ -1,0 +1,1 @@
+"""Readers of raw input, one module per form."""

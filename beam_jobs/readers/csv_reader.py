@@ -1,0 +1,241 @@
+"""Long CSV: one row per timestep, the rows of a key anywhere in any file.
+
+Stages: a header becomes `CsvColumns`; each row is read by them; consecutive rows of one key are
+gathered into one fragment, which is what makes the job's grouping cheap.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from padless.beam_jobs.files import open_text
+from padless.beam_jobs.fragments import (
+    Fault,
+    Item,
+    RefusalError,
+    Rows,
+    Source,
+    Time,
+    UnreadableInputError,
+)
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.values import (
+    find_infinite,
+    pack_times,
+    parse_key,
+    parse_label,
+    parse_numbers,
+    parse_split,
+    parse_time,
+    to_float32,
+)
+
+_MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CsvColumns:
+    """Where the columns stand in the rows of one file.
+
+    Attributes:
+        num_columns: cells per row.
+        key: position of the key.
+        time: position of the time.
+        label: position of the label, or None.
+        split: position of the split, or None.
+        features: positions of the features.
+        feature_names: their names.
+    """
+
+    num_columns: int
+    key: int
+    time: int
+    label: int | None
+    split: int | None
+    features: tuple[int, ...]
+    feature_names: tuple[str, ...]
+
+    @classmethod
+    def locate(cls, path: str, header: Sequence[str], columns: Columns) -> CsvColumns:
+        """Finds the columns that the options name in a header.
+
+        Raises:
+            ValueError: if one is missing, named twice or, as a feature, not named at all.
+        """
+        for name in header:
+            if header.count(name) > 1:
+                raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
+        roles = columns.roles()
+        names = columns.features
+        if names is None:
+            names = tuple(name for name in header if name not in roles.values())
+        for name in (*roles.values(), *names):
+            if name not in header:
+                raise ValueError(f"{path}: must have a column {name!r}, it has {header}.")
+        if not names or "" in names:
+            raise ValueError(
+                f"{path}: must have named feature columns besides {list(roles.values())}, "
+                f"it has {header}; choose them with `features`."
+            )
+        places = {role: header.index(name) for role, name in roles.items()}
+        return cls(
+            num_columns=len(header),
+            **{role: places.get(role) for role in ("key", "time", "label", "split")},
+            features=tuple(map(header.index, names)),
+            feature_names=tuple(names),
+        )
+
+    def parse_key(self, row: list[str]) -> bytes:
+        """Reads a row's key."""
+        if self.key >= len(row):
+            raise self._ragged(row)
+        return parse_key(row[self.key])
+
+    def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], _Constants]:
+        """Reads a row's time, features, label and split."""
+        if len(row) != self.num_columns:
+            raise self._ragged(row)
+        return (
+            parse_time(row[self.time]),
+            parse_numbers([row[i] for i in self.features], self.feature_names),
+            _Constants(
+                None if self.label is None else parse_label(row[self.label]),
+                None if self.split is None else parse_split(row[self.split]),
+            ),
+        )
+
+    def _ragged(self, row: list[str]) -> RefusalError:
+        return RefusalError(
+            "ragged_row",
+            f"a row must hold {self.num_columns} cells as the header does, got {len(row)}.",
+        )
+
+
+class _Constants(NamedTuple):
+    """What must be the same in all rows of a key."""
+
+    label: bytes | None
+    split: bytes | None
+
+
+class _Run:
+    """Consecutive rows of one key, label and split."""
+
+    def __init__(self, key: bytes, constants: _Constants):
+        self.key, self.constants = key, constants
+        self.lines, self.times, self.values = [], [], []
+
+    def takes(self, key: bytes, constants: _Constants) -> bool:
+        return key == self.key and constants == self.constants and len(self.lines) < _MAX_ROWS
+
+    def append(self, line: int, time: Time, values: list[float]) -> None:
+        self.lines.append(line)
+        self.times.append(time)
+        self.values.append(values)
+
+    def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | Fault:
+        values = to_float32(np.array(self.values, np.float64))
+        if (bad := find_infinite(values)) is None:
+            label, split = self.constants
+            lines = np.array(self.lines, np.int64)
+            return Rows(
+                source.place(self.lines[0]), values, label, lines, pack_times(self.times), split
+            )
+        row, feature = bad
+        rule = (
+            f"column {columns.feature_names[feature]!r} must be finite as float32, "
+            f"got {self.values[row][feature]}."
+        )
+        return Fault(source.place(self.lines[row]), "infinite", rule, whole=False)
+
+
+def read_header(path: str, lines: Iterable[str]) -> list[str]:
+    """Reads the first row of a CSV file.
+
+    Raises:
+        ValueError: if there is none or it is not CSV.
+    """
+    for _, row in _numbered_rows(path, csv.reader(lines, strict=True)):
+        return row
+    raise ValueError(f"{path}: must have a header row, the file has no row.")
+
+
+def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
+    """Reads the text of a CSV file, one fragment per run of rows with one key.
+
+    Rows without any cell are skipped. A row whose key cannot be read is a `Reject` of its own; any
+    other fault of a row is a `Fault` of its key.
+
+    Args:
+        lines: the text, line ends untouched; undecodable bytes as surrogate escapes.
+        source: the file.
+        columns: names of the columns.
+
+    Yields:
+        `(key, fragment)` or a reject.
+
+    Raises:
+        UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
+    """
+    rows = _numbered_rows(source.path, csv.reader(lines, strict=True))
+    located = CsvColumns.locate(source.path, next(rows)[1], columns)
+    run = None
+    for line, row in rows:
+        try:
+            key = located.parse_key(row)
+        except RefusalError as refusal:
+            yield refusal.reject(source.place(line))
+            continue
+        try:
+            time, values, constants = located.parse_timestep(row)
+        except RefusalError as refusal:
+            yield key, refusal.fault(source.place(line), whole=False)
+            continue
+        if run is None or not run.takes(key, constants):
+            if run is not None:
+                yield run.key, run.as_fragment(source, located)
+            run = _Run(key, constants)
+        run.append(line, time, values)
+    if run is not None:
+        yield run.key, run.as_fragment(source, located)
+
+
+def _numbered_rows(path: str, reader) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row that is not blank with the number of its last line."""
+    first_line = 1
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+            first_line = reader.line_num + 1
+    except csv.Error as error:
+        raise UnreadableInputError(
+            f"{path}, the row that begins at line {first_line} must be CSV with every quote "
+            f"closed: {error}."
+        ) from error
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_text(source.path, newline="") as lines:
+        yield from read_csv(lines, source, columns)
+
+
+def _check(path: str, columns: Columns) -> tuple[str, ...]:
+    with open_text(path, newline="") as lines:
+        return CsvColumns.locate(path, read_header(path, lines), columns).feature_names
+
+
+FORM = InputForm(
+    name="csv",
+    extensions=(".csv",),
+    unit="line",
+    read=_read,
+    roles=frozenset({"key", "time", "label", "split", "features"}),
+    check=_check,
+)

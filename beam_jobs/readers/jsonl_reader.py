@@ -1,0 +1,92 @@
+"""JSON lines: one object per line with the key, the whole sequence and perhaps a label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from padless.beam_jobs.files import open_text
+from padless.beam_jobs.fragments import Fault, Item, Place, RefusalError, Source, Whole, shorten
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.values import (
+    parse_key,
+    parse_label,
+    parse_nested,
+    parse_split,
+    parse_times,
+)
+
+
+def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
+    """Reads the text of a JSON-lines file; blank lines are skipped.
+
+    Args:
+        lines: the lines; undecodable bytes as surrogate escapes.
+        source: the file.
+        columns: names of the fields.
+
+    Yields:
+        `(key, fragment)`, or a reject where no key could be read.
+
+    Example:
+        >>> line = '{"key": "a", "sequence": [[1, 2], [3, 4]]}'
+        >>> key, whole = next(read_jsonl([line], Source(0, "x.jsonl"), Columns()))
+        >>> key, whole.values.shape
+        (b'a', (2, 2))
+    """
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = source.place(number)
+        try:
+            record = _parse_object(line)
+            key = parse_key(record.get(columns.key))
+        except RefusalError as refusal:
+            yield refusal.reject(place)
+        else:
+            yield key, _parse_whole(record, place, columns)
+
+
+def _parse_object(line: str) -> dict:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RefusalError("bad_json", f"the line must be JSON: {error}.") from error
+    if not isinstance(record, dict):
+        raise RefusalError("bad_json", f"the line must be a JSON object, got {shorten(record)}.")
+    return record
+
+
+def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Fault:
+    try:
+        if columns.sequence not in record:
+            raise RefusalError(
+                "bad_json",
+                f"the object must have the field {columns.sequence!r}, "
+                f"it has {shorten(sorted(record))}.",
+            )
+        values = parse_nested(record[columns.sequence])
+        return Whole(
+            place,
+            values,
+            None if columns.label is None else parse_label(record.get(columns.label)),
+            parse_times(record.get(columns.time), len(values)),
+            None if columns.split is None else parse_split(record.get(columns.split)),
+        )
+    except RefusalError as refusal:
+        return refusal.fault(place, whole=True)
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_text(source.path, newline="\n") as lines:
+        yield from read_jsonl(lines, source, columns)
+
+
+FORM = InputForm(
+    name="jsonl",
+    extensions=(".jsonl", ".ndjson"),
+    unit="line",
+    read=_read,
+    roles=frozenset({"key", "time", "sequence", "label", "split"}),
+)

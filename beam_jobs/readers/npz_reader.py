@@ -1,0 +1,126 @@
+"""NumPy archives: one array `(timesteps, features)` per sequence, its name the key.
+
+The members are read by `zipfile` and `numpy.lib.format`: `NpzFile["x"]` takes `x.npy` and
+`x.npy.npy` for one another. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import textwrap
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+
+from padless.beam_jobs.files import open_bytes
+from padless.beam_jobs.fragments import (
+    Item,
+    RefusalError,
+    Source,
+    UnreadableInputError,
+    Whole,
+    shorten,
+)
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.values import check_sequence, parse_key
+
+_SUFFIX = ".npy"
+# A bad checksum or stream; a cut member; an encrypted member; an unknown compression; a member that
+# is said to begin before the file.
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, NotImplementedError, OSError, ValueError, OverflowError),
+)
+
+
+def open_archive(path: str, stream: BinaryIO) -> zipfile.ZipFile:
+    """Opens an npz file.
+
+    Raises:
+        UnreadableInputError: if it is not a zip archive.
+    """
+    try:
+        return zipfile.ZipFile(stream)
+    except _DAMAGES as error:
+        raise UnreadableInputError(
+            f"{path}: must be an npz file, a zip archive of arrays: {error}."
+        ) from error
+
+
+def read_npz(stream: BinaryIO, source: Source) -> Iterator[Item]:
+    """Reads an npz file, one whole sequence per array.
+
+    Args:
+        stream: the file, seekable.
+        source: the file.
+
+    Yields:
+        `(key, fragment)`, or a reject where no key could be read.
+
+    Raises:
+        UnreadableInputError: at the first array whose bytes do not have their checksum.
+    """
+    with open_archive(source.path, stream) as archive:
+        for number, member in enumerate(archive.infolist(), 1):
+            place = source.place(number)
+            data = _read_member(archive, member, f"{place} ({shorten(member.filename)})")
+            try:
+                key = parse_key(member.filename.removesuffix(_SUFFIX))
+            except RefusalError as refusal:
+                yield refusal.reject(place)
+                continue
+            try:
+                values = check_sequence(_parse_array(member.filename, data))
+                yield key, Whole(place, values, None)
+            except RefusalError as refusal:
+                yield key, refusal.fault(place, whole=True)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> bytes:
+    try:
+        return archive.read(member)
+    except _DAMAGES as error:
+        raise UnreadableInputError(
+            f"{where} must be readable, the archive is damaged: {error}"
+        ) from error
+
+
+def _parse_array(name: str, data: bytes) -> np.ndarray:
+    if not name.endswith(_SUFFIX):
+        raise RefusalError(
+            "bad_array", f"a member must be an array {_SUFFIX!r}, got {shorten(name)}."
+        )
+    try:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except Exception as error:  # NumPy passes on what Python's own parser says of a header
+        raise RefusalError(
+            "bad_array",
+            f"a member must be an array of numbers that needs no unpickling: "
+            f"{textwrap.shorten(str(error), 200)}",
+        ) from error
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_bytes(source.path) as stream:
+        yield from read_npz(stream, source)
+
+
+def _check(path: str, columns: Columns) -> None:
+    with open_bytes(path) as stream:
+        open_archive(path, stream).close()
+
+
+FORM = InputForm(
+    name="npz",
+    extensions=(".npz",),
+    unit="array",
+    read=_read,
+    roles=frozenset(),
+    check=_check,
+)

@@ -1,0 +1,285 @@
+"""TensorFlow Datasets: `tfds:` and the name of a prepared builder, or a prepared directory.
+
+Only files are looked at, never a builder's code, which asks the network as soon as it is made.
+TensorFlow is imported where examples are read; before that TFDS does without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from padless.beam_jobs.engine.log_filters import records_dropped
+from padless.beam_jobs.fragments import (
+    Item,
+    Place,
+    RefusalError,
+    Source,
+    UnreadableInputError,
+    Whole,
+)
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.values import (
+    check_sequence,
+    parse_key,
+    parse_label,
+    parse_nested,
+    parse_split,
+)
+from padless.pipeline.dataset.names import INFO_FILE
+from padless.pipeline.tensorflow_start import start_tensorflow
+
+_PREFIX = "tfds:"
+_PATH = re.compile(r"[/.~]|[a-zA-Z0-9]+://")  # what no name of a builder begins with
+_TFDS_ID = "tfds_id"
+_MAX_PARTS = 64  # of a split; TensorFlow takes about 0.15 s to begin with one
+_DEFAULT_KEY = Columns().key
+
+
+def open_builder(path: str):
+    """Opens a prepared builder, whose files tell all that is needed of it.
+
+    Raises:
+        ValueError: if it is not prepared, or its files are not as TFDS writes them.
+    """
+    name = path.removeprefix(_PREFIX)
+    try:
+        if _holds_info(name):
+            return _tfds().builder_from_directory(name)
+        if _PATH.match(name):
+            raise ValueError(f"the directory must hold {INFO_FILE}, as a prepared one does.")
+        return _find_prepared(name)
+    except Exception as error:  # TFDS checks little of the files that it reads
+        raise ValueError(f"{path}: must be a prepared builder or directory: {error}") from error
+
+
+def read_examples(builder, source: Source, columns: Columns) -> Iterator[dict[str, Any]]:
+    """Reads the examples of a part, as they stand in their files.
+
+    Args:
+        builder: opened by `open_builder`.
+        source: the input, with a part.
+        columns: names of the features; no others are decoded.
+
+    Yields:
+        name -> NumPy value, with `tfds_id`, TFDS's own name of the example.
+
+    Raises:
+        UnreadableInputError: where the rest of them cannot be read.
+    """
+    start_tensorflow()
+    import tensorflow as tf
+
+    split, start, end = source.part
+    try:
+        yield from _tfds().as_numpy(_make_dataset(builder, source.part, columns))
+    except (tf.errors.OpError, OSError, NotImplementedError, ImportError) as error:
+        message = getattr(error, "message", None) or str(error)
+        raise UnreadableInputError(
+            f"{source.path}: the examples {start} to {end - 1} of the split {split!r} must be "
+            f"readable by TFDS: {message}"
+        ) from error
+
+
+def parse_example(
+    example: Mapping[str, Any], features: Mapping[str, Any], place: Place, columns: Columns
+) -> Item:
+    """Turns an example into its key and a fragment, or into a reject.
+
+    Args:
+        example: name -> NumPy value, with `tfds_id`.
+        features: name -> TFDS's description of the feature.
+        place: the example's.
+        columns: names of the features.
+    """
+    try:
+        key = parse_key(_read_constant(example, features, _key_of(features, columns)))
+    except RefusalError as refusal:
+        return refusal.reject(place)
+    try:
+        label, split = columns.label, columns.split
+        return key, Whole(
+            place,
+            parse_values(example[columns.sequence]),
+            None if label is None else parse_label(_read_constant(example, features, label)),
+            split=None if split is None else parse_split(_read_constant(example, features, split)),
+        )
+    except RefusalError as refusal:
+        return key, refusal.fault(place, whole=True)
+
+
+def parse_values(value: Any) -> np.ndarray:
+    """Reads a sequence as float32 `(timesteps, features)`.
+
+    Args:
+        value: array `(timesteps,)`, which is one feature, or `(timesteps, ...)`, which is
+            flattened; or a ragged tensor, whose timesteps must all have as many values.
+    """
+    if hasattr(value, "to_list"):
+        return parse_nested(value.to_list())
+    array = np.asarray(value)
+    if not array.ndim:
+        return check_sequence(array)
+    return check_sequence(array.reshape(len(array), int(np.prod(array.shape[1:]))))
+
+
+def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> None:
+    """Checks that there is what the columns name, and that the sequence is one of numbers.
+
+    Raises:
+        ValueError: if not.
+    """
+    names = [columns.sequence, columns.label, columns.split]
+    if columns.key not in (_DEFAULT_KEY, _TFDS_ID):
+        names.append(columns.key)
+    for name in names:
+        if name is not None and name not in features:
+            raise ValueError(f"{path}: must have the feature {name!r}, it has {sorted(features)}.")
+    info = features[columns.sequence].get_tensor_info()
+    shape = getattr(info, "shape", ())
+    if not shape or np.dtype(info.np_dtype).kind not in "iuf":
+        raise ValueError(
+            f"{path}: the feature {columns.sequence!r} must hold numbers of the shape "
+            f"(timesteps,) or (timesteps, ...), it is {features[columns.sequence]}."
+        )
+
+
+def _features(path: str, builder) -> dict[str, Any]:
+    if not isinstance(builder.info.features, _tfds().features.FeaturesDict):
+        raise ValueError(f"{path}: must have features by name, it has {builder.info.features}.")
+    return dict(builder.info.features.items())
+
+
+def _tfds():
+    import tensorflow_datasets as tfds
+
+    return tfds
+
+
+def _holds_info(name: str) -> bool:
+    from etils import epath
+
+    return bool(name) and (epath.Path(name).expanduser() / INFO_FILE).exists()
+
+
+def _find_prepared(name: str):
+    """Finds a builder's newest files where TFDS keeps them.
+
+    `tfds.builder` would make a builder from its code where it has no files, and that looks for them
+    on the network.
+    """
+    from tensorflow_datasets.core import read_only_builder
+
+    tfds = _tfds()
+    try:
+        return read_only_builder.builder_from_files(name)
+    except tfds.core.DatasetNotFoundError as error:
+        reason = str(error).partition(" Make sure")[0]
+        if re.split("[/:]", name)[0] not in tfds.list_builders(with_community_datasets=False):
+            raise ValueError(
+                f"{reason} TFDS does not know the name; name the directory that holds {INFO_FILE}."
+            ) from error
+        raise ValueError(
+            f"{reason} Prepare it once, which may download much, by "
+            f"tfds.builder({name!r}).download_and_prepare()."
+        ) from error
+
+
+def _make_dataset(builder, part: tuple[str, int, int], columns: Columns):
+    tfds = _tfds()
+    split, start, end = part
+    names = {columns.key, columns.sequence, columns.label, columns.split}
+    # One file after the other, so that the order is that of the files.
+    config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
+    with _warnings_dropped():
+        return builder.as_dataset(
+            split=tfds.core.ReadInstruction(split, from_=start, to=end, unit="abs"),
+            shuffle_files=False,
+            read_config=config,
+            decoders=tfds.decode.PartialDecoding(
+                {name: True for name in builder.info.features if name in names}
+            ),
+        )
+
+
+@contextlib.contextmanager
+def _warnings_dropped() -> Iterator[None]:
+    """Drops what TFDS and TensorFlow warn of: their own use of what they have deprecated."""
+
+    def is_no_error(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
+
+    with records_dropped("absl", is_no_error), records_dropped("tensorflow", is_no_error):
+        yield
+
+
+def _key_of(features: Mapping[str, Any], columns: Columns) -> str:
+    return columns.key if columns.key in features else _TFDS_ID
+
+
+def _read_constant(example: Mapping[str, Any], features: Mapping[str, Any], name: str) -> object:
+    """Reads a text or a number; a class by its name, None where it has none, as -1."""
+    value = example[name]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    value = np.asarray(value).tolist()
+    names = getattr(features.get(name), "names", None)
+    if names is None or not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None
+
+
+def _count_before(builder, split: str) -> int:
+    """Counts the examples of the splits that stand before one."""
+    names = list(builder.info.splits)
+    return sum(builder.info.splits[name].num_examples for name in names[: names.index(split)])
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    builder = open_builder(source.path)
+    split, start, _ = source.part
+    first = _count_before(builder, split) + start + 1
+    features = _features(source.path, builder)
+    for position, example in enumerate(read_examples(builder, source, columns), first):
+        yield parse_example(example, features, source.place(position), columns)
+
+
+def _check(path: str, columns: Columns) -> None:
+    builder = open_builder(path)
+    check_features(path, _features(path, builder), columns)
+    if not builder.info.splits.total_num_examples:
+        raise ValueError(f"{path}: must hold an example, it holds none.")
+
+
+def _list_parts(path: str, columns: Columns) -> Iterator[tuple[str, int, int]]:
+    """Lists shards, or runs of them: `(split, from, to)`, examples of the split counted from 0."""
+    for name, split in open_builder(path).info.splits.items():
+        ends = np.cumsum([0, *split.shard_lengths]).tolist()
+        step = -(-len(split.shard_lengths) // _MAX_PARTS) or 1
+        for start, end in itertools.pairwise([*ends[:-1:step], ends[-1]]):
+            if end > start:
+                yield name, start, end
+
+
+def _split_of(path: str, part: tuple) -> str:
+    return part[0]
+
+
+FORM = InputForm(
+    name="tfds",
+    extensions=(),
+    unit="example",
+    read=_read,
+    roles=frozenset({"key", "sequence", "label", "split"}),
+    check=_check,
+    list_parts=_list_parts,
+    split_of=_split_of,
+    is_file=False,
+)

@@ -1,0 +1,318 @@
+"""TFRecords of `tf.train.Example` or `tf.train.SequenceExample`, read without TensorFlow.
+
+A record with feature lists is a `SequenceExample`, any other an `Example`. Where `features` names
+something that it has, each of these is a list of one value per timestep, or a feature list of such.
+Otherwise the values stand in `sequence`: in an example flat by row, to be folded by `length` or by
+the number of `features`; in a sequence example one list of values per timestep. Key, label and
+split are features of the example, or of the sequence example's context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
+from padless.beam_jobs.fragments import (
+    Fault,
+    Item,
+    Place,
+    RefusalError,
+    Source,
+    UnreadableInputError,
+    Whole,
+    shorten,
+)
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label, parse_split
+from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
+from padless.pipeline.dataset.records import begins_record, read_record_stream
+
+_SNIFFED_BYTES = 12
+
+
+def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterator[Item]:
+    """Reads TFRecords, one whole sequence per record.
+
+    Args:
+        stream: the file, not compressed.
+        source: the file.
+        columns: names of the features.
+
+    Yields:
+        `(key, fragment)`, or a reject where no key could be read.
+
+    Raises:
+        UnreadableInputError: at the first record that is damaged or cut.
+
+    Example:
+        >>> import io
+        >>> from padless.pipeline.dataset.records import encode_example, frame_record
+        >>> example = encode_example(b"a", np.ones((3, 2), np.float32))
+        >>> stream = io.BytesIO(frame_record(example))
+        >>> key, whole = next(read_tfrecord(stream, Source(0, "x.tfrecord"), Columns()))
+        >>> key, whole.values.shape
+        (b'a', (3, 2))
+    """
+    for number, data in enumerate(_read_records(stream, source.path), 1):
+        place = source.place(number)
+        try:
+            record = _parse_record(data)
+            key = parse_key(_read_constant(record.context.feature, columns.key))
+        except RefusalError as refusal:
+            yield refusal.reject(place)
+        else:
+            yield key, _parse_whole(record, place, columns)
+
+
+@contextlib.contextmanager
+def open_records(path: str) -> Iterator[BinaryIO]:
+    """Opens a TFRecord file, plain or compressed by gzip.
+
+    The first bytes of gzip may be those of a record's size as well; the CRC behind it tells.
+    """
+    with open_bytes(path) as stream:
+        head = stream.read(_SNIFFED_BYTES)
+        stream.seek(0)
+        if head.startswith(GZIP_MAGIC) and not begins_record(head):
+            with decompress(path, stream) as plain:
+                yield plain
+        else:
+            yield stream
+
+
+def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:
+    """Reads the values of an `Example`.
+
+    Args:
+        features: its features, name -> `Feature`.
+        columns: names of the features.
+
+    Returns:
+        `(timesteps, features)`, of any numeric type.
+
+    Raises:
+        RefusalError: if they are not there or not of that shape.
+    """
+    if names := _find_own(features, columns):
+        return _stack({name: _read_list(features, name) for name in names})
+    values = _read_list(features, columns.sequence)
+    length = _read_length(features, columns)
+    return _fold(values, length, columns)
+
+
+def read_sequence_example(feature_lists: Mapping[str, Any], columns: Columns) -> np.ndarray:
+    """Reads the values of a `SequenceExample`.
+
+    Args:
+        feature_lists: name -> `FeatureList`.
+        columns: names of the feature lists.
+
+    Returns:
+        `(timesteps, features)`, of any numeric type.
+
+    Raises:
+        RefusalError: if they are not there or not of that shape.
+    """
+    if not (names := _find_own(feature_lists, columns)):
+        return _read_rows(feature_lists, columns.sequence)
+    lists = {name: _read_rows(feature_lists, name) for name in names}
+    for name, rows in lists.items():
+        if len(rows) and rows.shape[1] != 1:
+            raise RefusalError(
+                "bad_shape",
+                f"the feature list {name!r} must hold one value per timestep, got {rows.shape[1]}.",
+            )
+    return _stack({name: rows.ravel() for name, rows in lists.items()})
+
+
+def _read_records(stream: BinaryIO, path: str) -> Iterator[bytes]:
+    try:
+        yield from read_record_stream(stream, path)
+    except ValueError as error:
+        raise UnreadableInputError(str(error)) from error
+
+
+def _parse_record(data: bytes):
+    try:
+        return parse_record(data)
+    except DecodeError as error:
+        raise RefusalError(
+            "bad_record",
+            f"a record must be a tf.train.Example or SequenceExample, "
+            f"its {len(data)} bytes are not: {error}.",
+        ) from error
+
+
+def _parse_whole(record, place: Place, columns: Columns) -> Whole | Fault:
+    try:
+        values = check_sequence(_read_values(record, columns))
+        _check_width(values, columns)
+        label, split = _parse_constants(record.context.feature, columns)
+        return Whole(place, values, label, split=split)
+    except RefusalError as refusal:
+        return refusal.fault(place, whole=True)
+
+
+def _parse_constants(features: Mapping[str, Any], columns: Columns) -> tuple:
+    """Reads label and split, None where the options name none."""
+    label, split = columns.label, columns.split
+    return (
+        None if label is None else parse_label(_read_constant(features, label)),
+        None if split is None else parse_split(_read_constant(features, split)),
+    )
+
+
+def _read_values(record, columns: Columns) -> np.ndarray:
+    if record.HasField("feature_lists"):
+        return read_sequence_example(record.feature_lists.feature_list, columns)
+    return read_example(record.context.feature, columns)
+
+
+def _find_own(available: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
+    """Gives the names of the features if at least one stands on its own.
+
+    Otherwise they name the values of `sequence`, in order: a job may read them from a CSV file
+    beside these records, where they are the columns.
+    """
+    names = tuple(columns.features or ())
+    return names if any(name in available for name in names) else ()
+
+
+def _check_width(values: np.ndarray, columns: Columns) -> None:
+    if columns.features is not None and values.shape[1] != len(columns.features):
+        raise RefusalError(
+            "wrong_num_features",
+            f"a timestep must hold the {len(columns.features)} values that `features` names, "
+            f"got {values.shape[1]}.",
+        )
+
+
+def _find(available: Mapping[str, Any], name: str, what: str):
+    # A message's map makes an entry where one is asked for that it does not have.
+    if name not in available:
+        raise RefusalError(
+            "bad_record",
+            f"the record must have the {what} {name!r}, it has {shorten(sorted(available))}.",
+        )
+    return available[name]
+
+
+def _read_list(features: Mapping[str, Any], name: str) -> np.ndarray:
+    values = read_numbers(_find(features, name, "feature"))
+    if values is None:
+        raise RefusalError(
+            "not_a_number", f"the feature {name!r} must be a list of float or int64, got bytes."
+        )
+    return values
+
+
+def _read_rows(feature_lists: Mapping[str, Any], name: str) -> np.ndarray:
+    """Reads a feature list as `(timesteps, values)`."""
+    feature_list = _find(feature_lists, name, "feature list")
+    if (rows := read_float_rows(feature_list)) is not None:
+        return rows
+    rows = list(map(read_numbers, feature_list.feature))
+    for timestep, values in enumerate(rows):
+        _check_row(timestep, values, rows[0], name)
+    return np.stack(rows) if rows else np.empty((0, 1))
+
+
+def _check_row(timestep: int, values, first: np.ndarray, name: str) -> None:
+    if values is None:
+        raise RefusalError(
+            "not_a_number",
+            f"the feature list {name!r} must hold float or int64, timestep {timestep} holds bytes.",
+        )
+    if len(values) != len(first):
+        raise RefusalError(
+            "ragged_row",
+            f"timestep {timestep} of {name!r} must hold {len(first)} values as timestep 0 does, "
+            f"got {len(values)}.",
+        )
+
+
+def _stack(lists: dict[str, np.ndarray]) -> np.ndarray:
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise RefusalError(
+            "bad_shape", f"the features must have one value per timestep, got {shorten(lengths)}."
+        )
+    return np.stack(list(lists.values()), axis=1)
+
+
+def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
+    """Reads the number of timesteps; None where `features` tells their width instead."""
+    if columns.length not in features:
+        if columns.features is not None:
+            return None
+        raise RefusalError(
+            "bad_record",
+            f"the record must have the int64 feature {columns.length!r} with the number of "
+            f"timesteps, or `features` must name the values of one; "
+            f"it has {shorten(sorted(features))}.",
+        )
+    length = _read_constant(features, columns.length)
+    if type(length) is not int or length < 0:
+        raise RefusalError(
+            "bad_record",
+            f"the feature {columns.length!r} must be one int64, at least 0, got {shorten(length)}.",
+        )
+    return length
+
+
+def _fold(values: np.ndarray, length: int | None, columns: Columns) -> np.ndarray:
+    """Reshapes `(timesteps * features,)` to `(timesteps, features)`."""
+    if length is None:
+        width, known = len(columns.features), f"{len(columns.features)} features"
+        length = len(values) // width
+    else:
+        width, known = len(values) // max(length, 1) or 1, f"{length} timesteps"
+    if length * width != len(values):
+        raise RefusalError(
+            "bad_shape",
+            f"the feature {columns.sequence!r} must hold timesteps * features values, "
+            f"got {len(values)} with {known}.",
+        )
+    return values.reshape(length, width)
+
+
+def _read_constant(features: Mapping[str, Any], name: str) -> object:
+    """Reads one text or number; None where there is none, a list where there are several."""
+    kind = features[name].WhichOneof("kind") if name in features else None
+    if kind is None:
+        return None
+    values = getattr(features[name], kind).value
+    if len(values) != 1:
+        return list(values) or None
+    if kind == "bytes_list":
+        return values[0].decode("utf-8", "surrogateescape")
+    # The shortest text of a float32 is that of no float64: 0.1 would be 0.10000000149011612.
+    return float(str(np.float32(values[0]))) if kind == "float_list" else values[0]
+
+
+def _read(source: Source, columns: Columns) -> Iterator[Item]:
+    with open_records(source.path) as stream:
+        yield from read_tfrecord(stream, source, columns)
+
+
+def _check(path: str, columns: Columns) -> tuple[str, ...] | None:
+    with open_records(path) as stream:
+        if next(_read_records(stream, path), None) is None:
+            raise ValueError(f"{path}: must hold at least one record, it holds none.")
+    return columns.features
+
+
+FORM = InputForm(
+    name="tfrecord",
+    extensions=(".tfrecord", ".tfrecords"),
+    unit="record",
+    read=_read,
+    roles=frozenset({"key", "sequence", "length", "label", "split", "features"}),
+    check=_check,
+)

@@ -1,0 +1,267 @@
+"""From the text and the objects of an input to keys, labels, times and float32 values.
+
+Each function returns the value or raises a `RefusalError`; the readers add file and line. A missing
+value becomes NaN, which is no fault here: the rule for it is in `padless.beam_jobs.assembly`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from padless.beam_jobs.fragments import Instant, RefusalError, Time, Times, shorten
+from padless.beam_jobs.options import check_split_name
+
+# Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
+_ISO_DATE = re.compile(
+    r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"([T ](?P<hour>\d\d)"
+    r"((?P<colon>:?)(?P<minute>\d\d)((?P=colon)(?P<second>\d\d)([.,](?P<fraction>\d{1,9})0*)?)?)?"
+    r"(Z|(?P<sign>[+-])(?P<zone_hour>\d\d)(:?(?P<zone_minute>\d\d))?)?)?",
+    re.ASCII | re.IGNORECASE,
+)
+_FLOAT_DIGITS = 15  # that float64 keeps of any decimal number
+_NUMBERS = {int, float, type(None)}  # None is a missing one
+_MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
+
+
+def parse_key(key: object) -> bytes:
+    """Encodes a key: a text that is not empty, or an integer."""
+    if key is None or key == "":
+        raise RefusalError("missing_key", f"the key must not be empty, got {key!r}.")
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise RefusalError("bad_key", f"the key must be a text or an integer, got {shorten(key)}.")
+    return _encode("bad_key", "key", str(key))
+
+
+def parse_label(label: object) -> bytes:
+    """Encodes a label: a text that is not empty, a number or a truth value, the latter as JSON."""
+    if label is None or label == "":
+        raise RefusalError("missing_label", f"the label must not be empty, got {label!r}.")
+    if isinstance(label, str):
+        return _encode("bad_label", "label", label)
+    if isinstance(label, bool | int | float):
+        return json.dumps(label).encode()
+    raise RefusalError("bad_label", f"the label must be a text or a number, got {shorten(label)}.")
+
+
+def parse_split(split: object) -> bytes:
+    """Encodes the name of a split."""
+    if split is None or split == "":
+        raise RefusalError("missing_split", f"the split must not be empty, got {split!r}.")
+    try:
+        check_split_name(str(split))
+    except ValueError as error:
+        raise RefusalError("bad_split", str(error)) from None
+    return str(split).encode()
+
+
+def parse_time(text: str) -> Time:
+    """Reads a time: an integer; else a finite number; else an ISO 8601 date, by default in UTC.
+
+    Nanoseconds since 1970 do not fit into a float: integers never pass through one, nor do decimal
+    numbers of more digits than it keeps. Dates are exact to the nanosecond; with more digits, or by
+    week or day of the year, they are refused.
+
+    Example:
+        >>> parse_time("1700000000000000001")
+        1700000000000000001
+        >>> print(parse_time("2024-01-01T01:00:00.000000001+01:00"))
+        2024-01-01 00:00:00.000000001+00:00
+    """
+    text = text.strip()
+    for parse in (_parse_integer, _parse_finite, _parse_date):
+        try:
+            return parse(text)
+        except (ValueError, ArithmeticError):
+            pass
+    raise RefusalError(
+        "bad_time",
+        f"the time must be an integer, a finite number or an ISO 8601 date, got {shorten(text)}.",
+    )
+
+
+def parse_times(times: object, num_timesteps: int) -> Times | None:
+    """Reads the times of a whole sequence: a list with one per timestep; else there are none."""
+    if not isinstance(times, list):
+        return None
+    if len(times) != num_timesteps:
+        raise RefusalError(
+            "bad_time",
+            f"there must be one time per timestep, {num_timesteps}, got {len(times)}.",
+        )
+    return pack_times([time if _is_time(time) else parse_time(str(time)) for time in times])
+
+
+def _is_time(time: object) -> bool:
+    return type(time) is int or (type(time) is float and math.isfinite(time))
+
+
+def pack_times(times: list[Time]) -> Times:
+    """Packs times into an array, where all are integers of 64 bits or all are floats."""
+    types = set(map(type, times))
+    if types == {float}:
+        return np.array(times, np.float64)
+    if types == {int} and min(times) >= -(2**63) and max(times) < 2**63:
+        return np.array(times, np.int64)
+    return times
+
+
+def parse_numbers(cells: Sequence[str], columns: Sequence[str]) -> list[float]:
+    """Reads one number per cell, NaN where it is missing; `columns` names the cells in messages.
+
+    Example:
+        >>> parse_numbers(["1.5", "", "NA"], ["x", "y", "z"])
+        [1.5, nan, nan]
+    """
+    try:
+        # Python itself reads "1_000" as a number.
+        if "_" not in "".join(cells):
+            return list(map(float, cells))
+    except ValueError:
+        pass
+    return [parse_number(cell, column) for column, cell in zip(columns, cells, strict=True)]
+
+
+def parse_number(cell: str, column: str) -> float:
+    """Reads one number, NaN where it is missing."""
+    if cell.strip().casefold() in _MISSING_CELLS:
+        return math.nan
+    try:
+        if "_" not in cell:
+            return float(cell)
+    except ValueError:
+        pass
+    raise RefusalError(
+        "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}."
+    )
+
+
+def parse_nested(sequence: object) -> np.ndarray:
+    """Reads a list of timesteps, each a list of numbers, as float32 `(timesteps, features)`.
+
+    Types are checked before NumPy sees the lists: it would read `"1.5"` and `true` as numbers.
+    None is a missing value.
+    """
+    if not isinstance(sequence, list):
+        raise RefusalError(
+            "bad_shape",
+            f"a sequence must be a list of timesteps, each a list of numbers, "
+            f"got {shorten(sequence)}.",
+        )
+    for timestep, values in enumerate(sequence):
+        _check_timestep(timestep, values, sequence[0])
+    width = len(sequence[0]) if sequence else 0
+    try:
+        array = np.array(sequence, np.float64).reshape(len(sequence), width)
+    except OverflowError:
+        raise RefusalError(
+            "infinite", "every value must be finite as float32, got an integer beyond float64."
+        ) from None
+    return check_sequence(array)
+
+
+def check_sequence(array: np.ndarray) -> np.ndarray:
+    """Checks a whole sequence and returns it as float32 `(timesteps, features)`.
+
+    It has at least one timestep and one feature, and no infinite value; NaN is a missing one.
+    """
+    if array.ndim != 2:
+        raise RefusalError(
+            "bad_shape",
+            f"a sequence must have the shape (timesteps, features), got {array.shape}.",
+        )
+    if array.dtype.kind not in "iuf":
+        raise RefusalError(
+            "not_a_number", f"a sequence must hold real numbers, got the type {array.dtype}."
+        )
+    if not array.shape[0]:
+        raise RefusalError("zero_timesteps", f"a sequence must have a timestep, got {array.shape}.")
+    if not array.shape[1]:
+        raise RefusalError(
+            "wrong_num_features", f"a timestep must have a value, got {array.shape}."
+        )
+    values = to_float32(array)
+    if (bad := find_infinite(values)) is not None:
+        raise RefusalError(
+            "infinite",
+            f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
+        )
+    return values
+
+
+def to_float32(array: np.ndarray) -> np.ndarray:
+    """Converts to float32; what is beyond its range becomes infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def find_infinite(values: np.ndarray) -> tuple[int, int] | None:
+    """Finds the first value `(row, column)` that is infinite, or returns None."""
+    infinite = np.isinf(values)
+    if not infinite.any():
+        return None
+    row, column = np.argwhere(infinite)[0]
+    return int(row), int(column)
+
+
+def _encode(reason: str, what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise RefusalError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
+
+
+def _parse_integer(text: str) -> int:
+    if "_" in text:
+        raise ValueError
+    return int(text)
+
+
+def _parse_finite(text: str) -> float | decimal.Decimal:
+    if "_" in text or not math.isfinite(number := float(text)):
+        raise ValueError
+    return decimal.Decimal(text) if len(text) > _FLOAT_DIGITS else number
+
+
+def _parse_date(text: str) -> Instant:
+    match = _ISO_DATE.fullmatch(text)
+    if match is None:
+        raise ValueError
+    units = ("year", "month", "day", "hour", "minute", "second")
+    second = datetime.datetime(*(int(match[unit] or 0) for unit in units))
+    hours, minutes = int(match["zone_hour"] or 0), int(match["zone_minute"] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError
+    offset = datetime.timedelta(hours=hours, minutes=minutes)
+    second += offset if match["sign"] == "-" else -offset
+    return Instant(second, int((match["fraction"] or "").ljust(9, "0")))
+
+
+def _check_timestep(timestep: int, values: object, first: list) -> None:
+    if not isinstance(values, list):
+        plain = type(values) in (int, float)
+        remedy = "; write a sequence of one feature as [[1], [2], [3]]" if plain else ""
+        raise RefusalError(
+            "bad_shape",
+            f"timestep {timestep} must be a list of numbers, got {shorten(values)}{remedy}.",
+        )
+    if len(values) != len(first):
+        raise RefusalError(
+            "ragged_row",
+            f"timestep {timestep} must hold {len(first)} values as timestep 0 does, "
+            f"got {len(values)}.",
+        )
+    if not set(map(type, values)) <= _NUMBERS:
+        feature = next(i for i, v in enumerate(values) if type(v) not in _NUMBERS)
+        raise RefusalError(
+            "not_a_number",
+            f"timestep {timestep}, feature {feature} must be a number, "
+            f"got {shorten(values[feature])}.",
+        )

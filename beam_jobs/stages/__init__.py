@@ -1,0 +1,1 @@
+"""The job as Beam transforms, and its last step."""

@@ -1,0 +1,133 @@
+"""The last step of a job: what all others have done is checked, and the metadata are written."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Mapping
+
+from apache_beam.io.filesystems import FileSystems
+
+from padless.beam_jobs.files import create_bytes, open_bytes
+from padless.beam_jobs.output.layout import Layout
+from padless.beam_jobs.output.report import PreprocessReport
+from padless.beam_jobs.output.staging import free_reserve
+from padless.beam_jobs.output.writer import RejectSummary
+from padless.beam_jobs.stages.job import Job
+from padless.pipeline.dataset.directory import ShardSummary
+
+_OUTCOME_FILE = "outcome.json"
+# What trying again cannot mend.
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended: with a report, or with the reason why there is no dataset.
+
+    Attributes:
+        report: what was done.
+        failure: the reason, or None.
+    """
+
+    report: PreprocessReport | None = None
+    failure: str | None = None
+
+    def result(self) -> PreprocessReport:
+        """Returns the report.
+
+        Raises:
+            ValueError: if the job has failed.
+        """
+        if self.failure is not None:
+            raise ValueError(self.failure)
+        return self.report
+
+
+def finish(
+    job: Job,
+    *,
+    shards: Iterable[ShardSummary],
+    rejects: Iterable[RejectSummary],
+    failures: Iterable[str],
+    tally: Mapping[str, int],
+    layout: Layout,
+) -> Outcome:
+    """Checks what the job has done, and writes the metadata if all is well."""
+    if failures := sorted(set(failures)):
+        return Outcome(failure="\n".join(failures))
+    (rejects,) = rejects
+    shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
+    splits = job.drawn_splits or tuple(layout.num_shards)
+    report = PreprocessReport.of(shards, rejects, tally=tally, splits=splits)
+    if (broken := _broken_limit(report, job)) is not None:
+        return Outcome(failure=f"{broken}\n{report}")
+    names = job.feature_names
+    try:
+        job.writer.write_metadata(
+            shards,
+            layout,
+            has_label=job.columns.label is not None,
+            feature_names=names if names and len(names) == layout.num_features else None,
+            provenance=_provenance(job, report),
+        )
+    except OSError as error:
+        if (failure := explain_hopeless(error)) is None:
+            raise
+        return Outcome(failure=failure)
+    return Outcome(report)
+
+
+def explain_hopeless(error: OSError) -> str | None:
+    """Says why nothing can be written, or returns None if trying again may help."""
+    if error.errno not in _HOPELESS:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}the dataset cannot be written: {os.strerror(error.errno)}."
+
+
+def write_outcome(outcome: Outcome, temporary: str) -> None:
+    """Writes the outcome where the launching process finds it, on a full disk too."""
+    content = {"failure": outcome.failure, "report": outcome.report and outcome.report.to_json()}
+    free_reserve(temporary)
+    with create_bytes(FileSystems.join(temporary, _OUTCOME_FILE)) as file:
+        file.write(json.dumps(content).encode())
+
+
+def read_outcome(temporary: str) -> Outcome:
+    """Reads what `write_outcome` wrote."""
+    with open_bytes(FileSystems.join(temporary, _OUTCOME_FILE)) as file:
+        content = json.loads(file.read())
+    report = content["report"] and PreprocessReport.from_json(content["report"])
+    return Outcome(report, content["failure"])
+
+
+def _broken_limit(report: PreprocessReport, job: Job) -> str | None:
+    limit = job.rules.max_rejects
+    allowed = limit * max(report.read, 1) if isinstance(limit, float) else limit
+    if allowed is not None and report.num_rejected > allowed:
+        shown = f"{limit:.3%} of what was read" if isinstance(limit, float) else limit
+        return f"`max_rejects` allows {shown}, got {report.num_rejected} of {report.read}."
+    return None if report.accepted else "No sequence was accepted."
+
+
+def _provenance(job: Job, report: PreprocessReport) -> dict:
+    output = job.output
+    return {
+        "padless": _version(),
+        "seed": output.seed,
+        "splits": None if job.splits_are_given else [list(pair) for pair in output.splits],
+        "order": output.order,
+        "rules": dataclasses.asdict(job.rules),
+        "report": report.counts(),
+    }
+
+
+def _version() -> str | None:
+    try:
+        return importlib.metadata.version("padless")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+        return None

@@ -1,0 +1,337 @@
+"""The job's stages as Beam transforms; what they do stands in the pure functions they call.
+
+1. `ReadFragments` or `PartitionSequences`: the input as fragments, gathered by the hash of their
+   key into blocks, which Beam passes on by where they stand.
+2. `AssemblePartitions`: the fragments of a key become a sequence or rejects; the sequences of a
+   partition are encoded as runs.
+3. `PlanLayout`: the number of features of most sequences, and the shard of each partition.
+4. `WriteShards`: each shard from its runs; runs of another number of features become rejects.
+5. `WriteRejects`: every refused input, sorted, in one file.
+6. `Finish`: waits for all of them, checks that nothing was lost, and writes the metadata.
+
+Faults of the data are data: they travel to the last step as rejects, or as failures where a file
+cannot be read on or written, and never as exceptions, which a runner would try again and bury in a
+traceback.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
+from apache_beam.transforms.window import GlobalWindows
+
+from padless.beam_jobs.assembly.blocks import Block
+from padless.beam_jobs.assembly.partitions import FragmentBuffer, read_fragments
+from padless.beam_jobs.assembly.segments import (
+    RejectRun,
+    Run,
+    build_reject_run,
+    build_runs,
+    reject_run,
+)
+from padless.beam_jobs.fragments import Fault, Reject, Source, UnreadableInputError
+from padless.beam_jobs.options import Output
+from padless.beam_jobs.output.layout import Layout, plan_layout
+from padless.beam_jobs.output.writer import DatasetWriter, RejectSummary
+from padless.beam_jobs.readers.element_reader import element_item
+from padless.beam_jobs.readers.inputs import read_source
+from padless.beam_jobs.stages.finish import Outcome, explain_hopeless, finish
+from padless.beam_jobs.stages.job import Job
+from padless.pipeline.dataset.directory import ShardSummary
+
+
+@dataclasses.dataclass(eq=False)
+class ReadFragments(beam.PTransform):
+    """Reads sources; gives `blocks` by partition and, as messages, `failures`."""
+
+    job: Job
+
+    def expand(self, sources):
+        """Adds the stage."""
+        read = sources | beam.Reshuffle() | _with_failures(_ReadFragmentsFn(self.job), "blocks")
+        return {"blocks": read["blocks"], "failures": read["failures"]}
+
+
+@dataclasses.dataclass(eq=False)
+class PartitionSequences(beam.PTransform):
+    """Takes sequences from any pipeline; gives what `ReadFragments` gives."""
+
+    job: Job
+
+    def expand(self, sequences):
+        """Adds the stage."""
+        taken = sequences | _with_failures(_PartitionSequencesFn(self.job), "blocks")
+        return {"blocks": taken["blocks"], "failures": taken["failures"]}
+
+
+@dataclasses.dataclass(eq=False)
+class BuildDataset(beam.PTransform):
+    """Builds a dataset from blocks, except for its place; gives one `Outcome`."""
+
+    job: Job
+
+    def expand(self, read):
+        """Adds the stages 2 to 6."""
+        blocks, failures = read["blocks"], read["failures"]
+        assembled = blocks | "AssemblePartitions" >> AssemblePartitions(self.job)
+        layout = assembled["runs"] | "PlanLayout" >> beam.CombineGlobally(
+            PlanLayout(self.job.output)
+        )
+        written = assembled["runs"] | "WriteShards" >> WriteShards(self.job, layout)
+        rejects = (
+            (assembled["rejects"], written["rejects"])
+            | "FlattenRejects" >> beam.Flatten()
+            | "WriteRejects" >> WriteRejects(self.job)
+        )
+        failures = (
+            failures,
+            assembled["failures"],
+            written["drawing_failures"],
+            written["failures"],
+            rejects["failures"],
+        ) | "FlattenFailures" >> beam.Flatten()
+        tally = assembled["tallies"] | "AddTallies" >> beam.CombineGlobally(_add_counters)
+        return (
+            blocks.pipeline
+            | "StartToFinish" >> beam.Create([None])
+            | "Finish"
+            >> beam.Map(
+                lambda _, job, **parts: finish(job, **parts),
+                self.job,
+                shards=AsIter(written["shards"]),
+                rejects=AsIter(rejects["summary"]),
+                failures=AsIter(failures),
+                tally=AsSingleton(tally),
+                layout=AsSingleton(layout),
+            ).with_output_types(Outcome)
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class AssemblePartitions(beam.PTransform):
+    """Groups blocks by partition; gives `runs`, `rejects`, `tallies` and `failures`."""
+
+    job: Job
+
+    def expand(self, blocks):
+        """Adds the stage."""
+        assemble = beam.ParDo(_AssembleFn(self.job))
+        return (
+            blocks
+            | beam.GroupByKey()
+            | assemble.with_outputs("rejects", "tallies", "failures", main="runs")
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class WriteShards(beam.PTransform):
+    """Writes runs into shards; gives `shards`, their summaries, `rejects` and failures."""
+
+    job: Job
+    layout: beam.PCollection
+
+    def expand(self, runs):
+        """Adds the stage."""
+        layout = AsSingleton(self.layout)
+        drawn = runs | "DrawShards" >> beam.ParDo(_DrawShardFn(self.job), layout).with_outputs(
+            "rejects", "failures", main="drawn"
+        )
+        written = (
+            drawn["drawn"]
+            | beam.GroupByKey()
+            | "WriteShard"
+            >> beam.ParDo(_WriteShardFn(self.job), layout).with_outputs("failures", main="shards")
+        )
+        return {
+            "shards": written["shards"],
+            "failures": written["failures"],
+            "rejects": drawn["rejects"],
+            "drawing_failures": drawn["failures"],
+        }
+
+
+@dataclasses.dataclass(eq=False)
+class WriteRejects(beam.PTransform):
+    """Writes all rejects into one file, also if there is none; gives `summary` and `failures`."""
+
+    job: Job
+
+    def expand(self, rejects):
+        """Adds the stage."""
+        write = beam.ParDo(_WriteRejectsFn(), AsIter(rejects))
+        return (
+            rejects.pipeline
+            | beam.Create([self.job.writer])
+            | write.with_outputs("failures", main="summary")
+        )
+
+
+class PlanLayout(beam.CombineFn):
+    """Adds up the sizes of the runs; gives a `Layout`."""
+
+    def __init__(self, output: Output):
+        self._output = output
+
+    def create_accumulator(self):
+        """Starts with nothing."""
+        return {}
+
+    def add_input(self, accumulator, run: Run):
+        """Adds one run."""
+        group = run.split, run.num_features, run.partition
+        accumulator[group] = sum(run.lengths.values()), run.records.num_bytes
+        return accumulator
+
+    def merge_accumulators(self, accumulators):
+        """Joins parts; each run is in one of them."""
+        return {group: size for part in accumulators for group, size in part.items()}
+
+    def extract_output(self, accumulator) -> Layout:
+        """Plans."""
+        return plan_layout(accumulator, self._output)
+
+
+class _BufferingFn(beam.DoFn):
+    """Gathers items into blocks over a whole bundle of elements."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    def start_bundle(self):
+        self._buffer = FragmentBuffer(self._job.writer.temporary, self._job.output.seed)
+        self._counts = self._job.worker_counts()
+
+    def finish_bundle(self):
+        for output in _tag_failures(self._flush()):
+            if isinstance(output, TaggedOutput):
+                yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
+            else:
+                yield GlobalWindows.windowed_value(output)
+        self._counts.write()
+
+    def _gather(self, items) -> Iterator[tuple[int, Block]]:
+        for item in items:
+            self._buffer.add(item)
+            self._counts.add(read=1 if isinstance(item, Reject) else item[1].num_records)
+            if self._buffer.is_full:
+                yield from self._flush()
+
+    def _flush(self) -> Iterator[tuple[int, Block]]:
+        yield from self._buffer.flush()
+
+
+@beam.typehints.with_output_types(tuple[int, Block])
+class _ReadFragmentsFn(_BufferingFn):
+    def process(self, source: Source):
+        yield from _tag_failures(self._gather(self._read(source)))
+
+    def _read(self, source: Source):
+        for item in read_source(source, self._job.columns):
+            if source.split is None or isinstance(item, Reject) or isinstance(item[1], Fault):
+                yield item
+            else:
+                yield item[0], dataclasses.replace(item[1], split=source.split)
+
+
+@beam.typehints.with_output_types(tuple[int, Block])
+class _PartitionSequencesFn(_BufferingFn):
+    def process(self, element):
+        has_label = self._job.columns.label is not None
+        yield from _tag_failures(self._gather([element_item(element, has_label=has_label)]))
+
+
+@beam.typehints.with_output_types(Run)
+class _AssembleFn(beam.DoFn):
+    def __init__(self, job: Job):
+        self._job = job
+
+    def start_bundle(self):
+        self._counts = self._job.worker_counts()
+
+    def process(self, keyed):
+        yield from _tag_failures(self._process(*keyed))
+
+    def finish_bundle(self):
+        self._counts.write()
+
+    def _process(self, partition: int, blocks: Iterable[Block]):
+        fragments, rejects = collections.defaultdict(list), []
+        for item in read_fragments(blocks):
+            if isinstance(item, Reject):
+                rejects.append(item)
+            else:
+                fragments[item[0]].append(item[1])
+        tally, sequences = collections.Counter(read=len(rejects)), []
+        assembler = self._job.assembler()
+        for key, parts in fragments.items():
+            assembled = assembler.assemble(key, parts)
+            tally.update(assembled.tally)
+            for result in assembled.results:
+                (rejects if isinstance(result, Reject) else sequences).append(result)
+        self._counts.add(accepted=len(sequences), rejected=len(rejects))
+        yield TaggedOutput("tallies", tally)
+        temporary, output = self._job.writer.temporary, self._job.output
+        if rejects:
+            yield TaggedOutput("rejects", build_reject_run(rejects, temporary))
+        yield from build_runs(partition, sequences, temporary, seed=output.seed, order=output.order)
+
+
+@beam.typehints.with_output_types(tuple[tuple[str, int], Run])
+class _DrawShardFn(beam.DoFn):
+    def __init__(self, job: Job):
+        self._job = job
+
+    def process(self, run: Run, layout: Layout):
+        yield from _tag_failures(self._process(run, layout))
+
+    def _process(self, run: Run, layout: Layout):
+        if run.num_features == layout.num_features:
+            yield (run.split, layout.shards[run.split][run.partition]), run
+        else:
+            rejected = reject_run(run, layout.num_features, self._job.writer.temporary)
+            yield TaggedOutput("rejects", rejected)
+
+
+@beam.typehints.with_output_types(ShardSummary)
+class _WriteShardFn(beam.DoFn):
+    def __init__(self, job: Job):
+        self._job = job
+
+    def process(self, keyed, layout: Layout):
+        yield from _tag_failures(self._process(*keyed[0], keyed[1], layout))
+
+    def _process(self, split: str, shard: int, runs: Iterable[Run], layout: Layout):
+        summary = self._job.writer.write_shard(split, shard, runs, layout)
+        counts = self._job.worker_counts()
+        counts.add(written=summary.num_records)
+        yield summary
+
+
+@beam.typehints.with_output_types(RejectSummary)
+class _WriteRejectsFn(beam.DoFn):
+    def process(self, writer: DatasetWriter, rejects: Iterable[RejectRun]):
+        yield from _tag_failures(map(writer.write_rejects, [rejects]))
+
+
+def _with_failures(fn: beam.DoFn, main: str):
+    return beam.ParDo(fn).with_outputs("failures", main=main)
+
+
+def _add_counters(counters: Iterable[collections.Counter]) -> collections.Counter:
+    return sum(counters, collections.Counter())
+
+
+def _tag_failures(outputs: Iterable) -> Iterator:
+    """Passes outputs on, and ends with a failure where trying again would not help."""
+    try:
+        yield from outputs
+    except UnreadableInputError as error:
+        yield TaggedOutput("failures", str(error))
+    except OSError as error:
+        if (failure := explain_hopeless(error)) is None:
+            raise
+        yield TaggedOutput("failures", failure)

@@ -1,0 +1,1 @@
+"""The known answers to masking an LSTM autoencoder, side by side."""

@@ -1,0 +1,135 @@
+"""One run of a comparison, in a process of its own, so that its peak of memory is its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from padless.model.comparison.label_accuracy import label_accuracy
+from padless.model.network.architecture import Architecture
+from padless.model.reporting.report import report_plan
+from padless.model.reporting.summary import summarise
+from padless.model.run_directory import layout
+from padless.model.run_directory.training_options import TrainingOptions
+from padless.model.scoring.inference import EMBEDDING, Inference
+from padless.model.training.stopping import TrainingStopped
+from padless.model.training.train import train
+from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT
+
+# TensorFlow is started before this package imports it: it would say more than anybody asked for.
+_COMMAND = """
+import sys
+from padless.pipeline.tensorflow_start import start_tensorflow
+start_tensorflow()
+from padless.model.compared_run import train_and_evaluate
+train_and_evaluate(*sys.argv[1:])
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """What one alignment came to.
+
+    Attributes:
+        alignment: its name.
+        seconds_per_epoch: wall time of an epoch of training: reading and computing.
+        computed_timesteps: timesteps that an epoch computes.
+        valid_timesteps: timesteps that its sequences have.
+        peak_bytes: most memory: of the GPU that held most, or of the whole process without GPUs.
+        loss: error at valid timesteps, on the split that is compared.
+        losses_by_length: the same by length: shortest, longest and loss of each range.
+        accuracy: share of that split's labels told from the embedding; None without labels.
+    """
+
+    alignment: str
+    seconds_per_epoch: float
+    computed_timesteps: int
+    valid_timesteps: int
+    peak_bytes: int
+    loss: float
+    losses_by_length: list[tuple[int, int, float]]
+    accuracy: float | None
+
+
+def run_in_process(spec: dict, result: pathlib.Path) -> ComparedRun:
+    """Trains and evaluates in a new process, whose output is shown as it comes.
+
+    Args:
+        spec: `directory` and `run`, `architecture` and `options` as dicts, `split` to evaluate.
+        result: file to write; one that is there is replaced.
+
+    Raises:
+        RuntimeError: if the process fails. What it printed says why.
+        KeyboardInterrupt: if it was interrupted.
+    """
+    command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result)]
+    process = subprocess.run(command, check=False)
+    if process.returncode:
+        name = spec["architecture"]["alignment"]
+        raise RuntimeError(
+            f"{spec['run']}: the run with the alignment {name!r} must end with exit code 0, got "
+            f"{process.returncode}; what it printed says why."
+        )
+    return ComparedRun(**json.loads(result.read_text()))
+
+
+def train_and_evaluate(spec: str, result: str) -> None:
+    """Trains and evaluates what the JSON text `spec` says, and writes the file `result`.
+
+    This is what the new process calls: an error that answers the user ends it with its message
+    alone. The file appears whole or not at all.
+    """
+    try:
+        compared = _train_and_evaluate(json.loads(spec))
+    except (ArithmeticError, MemoryError, OSError, ValueError) as error:
+        sys.exit(str(error))
+    except TrainingStopped as stopped:
+        sys.exit(128 + stopped.signal)
+    beside = layout.incomplete(pathlib.Path(result))
+    beside.write_text(json.dumps(dataclasses.asdict(compared)))
+    beside.replace(result)
+
+
+def _train_and_evaluate(spec: dict) -> ComparedRun:
+    architecture = Architecture(**spec["architecture"])
+    options = TrainingOptions(**spec["options"])
+    report = train(spec["directory"], spec["run"], architecture=architecture, options=options)
+    peak_bytes = _peak_bytes()
+    dataset, model = open_dataset(spec["directory"]), layout.load_model(spec["run"])
+    plan = report_plan(spec["run"], dataset)
+    summary = summarise(model, dataset, spec["split"], options.weighting)
+    return ComparedRun(
+        alignment=architecture.alignment,
+        seconds_per_epoch=(report.times.computing + report.times.waiting) / report.epochs,
+        computed_timesteps=plan.computed_timesteps,
+        valid_timesteps=plan.num_timesteps,
+        peak_bytes=peak_bytes,
+        loss=summary.losses.model,
+        losses_by_length=[(r.shortest, r.longest, r.losses.model) for r in summary.ranges],
+        accuracy=_measure_accuracy(model, dataset, spec["split"]) if spec["labels"] else None,
+    )
+
+
+def _peak_bytes() -> int:
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        return max(tf.config.experimental.get_memory_info(gpu.name)["peak"] for gpu in gpus)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _measure_accuracy(model, dataset, split: str) -> float:
+    inference, parts = Inference(model, EMBEDDING), []
+    for name in (TRAINING_SPLIT, split):
+        windows = list(inference.windows(dataset, name))
+        for column in ("embedding", "label"):
+            parts.append(np.concatenate([window[column] for window in windows]))
+    return label_accuracy(*parts)

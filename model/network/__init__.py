@@ -1,0 +1,1 @@
+"""The autoencoder: its layers, its architecture, its anomaly score."""

@@ -1,0 +1,64 @@
+"""What the autoencoder is built of: the options, checked where they enter."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignment
+from padless.model.network.recurrent import CELLS, POOLINGS
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the autoencoder is built of.
+
+    The defaults are what paid on real data, and docs/quality.md says how much.
+
+    Attributes:
+        latent_size: values in an embedding.
+        units: size of the state of each recurrent layer, in encoder and decoder.
+        layers: recurrent layers in the encoder, and as many in the decoder.
+        cell: `"lstm"` or `"gru"`.
+        bidirectional: whether the encoder also reads each sequence from its end.
+        pooling: what of the encoder's outputs becomes the embedding, by a linear layer: the
+            `"last"` in reading order, their `"mean"`, or `"last_and_mean"`.
+        initial_state: whether the decoder's state begins with what the embedding says, instead of
+            zeros; it sees the repeated embedding either way.
+        linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
+            has as many units as there are features, and gives values between -1 and 1 only.
+        dropout: share of the inputs of each recurrent layer dropped in training.
+        alignment: how sequences of different lengths share a batch, one of `ALIGNMENTS`. The
+            weights are the same for each.
+
+    Raises:
+        ValueError: if a size is below 1, the cell, the pooling or the alignment is unknown, or
+            `dropout` is not in [0, 1).
+    """
+
+    latent_size: int = 32
+    units: int = 64
+    layers: int = 1
+    cell: str = "lstm"
+    bidirectional: bool = True
+    pooling: str = "last_and_mean"
+    initial_state: bool = True
+    linear_head: bool = True
+    dropout: float = 0.0
+    alignment: str = DYNAMIC_REPEAT
+
+    def __post_init__(self):
+        for name in ("latent_size", "units", "layers"):
+            if (value := getattr(self, name)) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        choices = {"cell": CELLS, "pooling": POOLINGS, "alignment": ALIGNMENTS}
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
+
+    def align(self) -> Alignment:
+        """Looks up what the alignment does."""
+        return ALIGNMENTS[self.alignment]

@@ -1,0 +1,307 @@
+"""The sequence autoencoder: a recurrent encoder, a repeat of any length, a recurrent decoder."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from padless.model.network.anomaly_score import AnomalyScore
+from padless.model.network.architecture import PRECISIONS, Architecture
+from padless.model.network.layers import DynamicRepeat, Standardize
+from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
+from padless.pipeline.dataset.moments import Moments
+
+# Vectors in the state of a recurrent layer.
+_STATES = {"lstm": 2, "gru": 1}
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class SequenceAutoencoder(keras.Model):
+    """Reconstructs sequences of any length from one vector each.
+
+    It takes and gives raw units: normalisation by the training set's moments is a layer of the
+    model. All sequences of a batch have one length, or `length` says how long each really is; the
+    result for a sequence and its gradient are the same either way.
+
+    Its anomaly score is fitted when training ends, see `padless.model.scoring.anomaly_fit`.
+
+    In mixed precision the recurrent layers compute in 16 bits. Weights, the standardized values,
+    embeddings, the head, errors and scores are float32 in any case.
+
+    Args:
+        num_features: values per timestep.
+        architecture: sizes and kinds of layers; an `Architecture` or its fields as a dict.
+        mean: mean of each feature `(features,)` in raw units; 0 if None.
+        variance: variance of each feature `(features,)`; 1 if None. A feature whose variance is 0
+            is only centred, as there is no scale to divide it by.
+        longest: timesteps that the alignment `padded` pads every sequence to; the others do not
+            need it.
+        kwargs: `name`, and `dtype`: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`, or a
+            policy of that name; Keras' global policy if None.
+
+    Call arguments:
+        sequence: `(batch, timesteps, features)`, raw units.
+        length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
+            where all are. What stands behind them may have any value.
+        training: whether to drop what `Architecture.dropout` says.
+
+    Returns:
+        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 behind the length.
+
+    Raises:
+        ValueError: if `dtype` is another policy, or the alignment needs `longest`.
+        tf.errors.InvalidArgumentError: when called, if a sequence is longer than `longest`.
+    """
+
+    def __init__(
+        self,
+        num_features,
+        architecture=None,
+        mean=None,
+        variance=None,
+        longest=None,
+        **kwargs,
+    ):
+        # Raw values can lie outside the range of float16: they are cast when standardized.
+        super().__init__(autocast=False, **kwargs)
+        if (precision := self.dtype_policy.name) not in PRECISIONS:
+            raise ValueError(f"`dtype` must be one of {PRECISIONS}, got {precision!r}.")
+        if not isinstance(architecture, Architecture):
+            architecture = Architecture(**(architecture or {}))
+        self.alignment = architecture.align()
+        if self.alignment.counts_padding and longest is None:
+            raise ValueError(
+                f"`longest` must be given for the alignment {architecture.alignment!r}, got None."
+            )
+        self.num_features = num_features
+        self.architecture = architecture
+        self.longest = longest
+        self.mean = [0.0] * num_features if mean is None else np.asarray(mean).tolist()
+        self.variance = [1.0] * num_features if variance is None else np.asarray(variance).tolist()
+        whole = {"dtype": "float32"}
+        self.standardize = Standardize(self.mean, self.variance, name="standardize", **whole)
+        self.encoder = _encoder(architecture, self.dtype_policy)
+        self.latent = keras.layers.Dense(architecture.latent_size, name="latent", **whole)
+        self.repeat = DynamicRepeat(name="repeat", **whole)
+        self.decoder = _decoder(architecture, num_features, self.dtype_policy)
+        self.initial_state = [
+            keras.layers.Dense(
+                _STATES[architecture.cell] * layer.units,
+                activation="tanh",
+                name=f"initial_state_{i}",
+                **whole,
+            )
+            for i, layer in enumerate(self.decoder)
+            if architecture.initial_state
+        ]
+        # An LSTM as last layer could only give values between -1 and 1: the head is linear.
+        self.head = None
+        if architecture.linear_head:
+            self.head = keras.layers.Dense(num_features, name="head", **whole)
+        self.anomaly_score = AnomalyScore(name="anomaly_score", **whole)
+        self.build((None, None, num_features))
+
+    @classmethod
+    def for_moments(
+        cls,
+        moments: Moments,
+        architecture: Architecture | None = None,
+        *,
+        precision: str = "float32",
+        longest: int | None = None,
+    ):
+        """Builds the model for data with these moments.
+
+        Args:
+            moments: mean and variance of each feature.
+            architecture: what to build.
+            precision: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`.
+            longest: timesteps that the alignment `padded` pads to.
+
+        Raises:
+            ValueError: if the precision is unknown, or the alignment needs `longest`.
+        """
+        if precision not in PRECISIONS:
+            raise ValueError(f"`precision` must be one of {PRECISIONS}, got {precision!r}.")
+        return cls(
+            len(moments.mean),
+            architecture,
+            moments.mean,
+            moments.variance,
+            longest=longest,
+            dtype=precision,
+        )
+
+    def build(self, input_shape):
+        """Creates the weights, for any batch size and any number of timesteps."""
+        shape = (None, None, self.num_features)
+        self.standardize.build(shape)
+        width = _build_stack(self.encoder, self.num_features)
+        self.latent.build((None, width))
+        latent_shape = (None, self.architecture.latent_size)
+        self.repeat.build(latent_shape, shape)
+        width = _build_stack(self.decoder, self.architecture.latent_size)
+        for layer in self.initial_state:
+            layer.build(latent_shape)
+        if self.head:
+            self.head.build((None, None, width))
+        self.anomaly_score.build(latent_shape)
+        self.built = True
+
+    def call(self, sequence, length=None, training=False):
+        """Reconstructs `sequence`."""
+        _, _, reconstruction = self._forward(sequence, length, training)
+        reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
+        return blank(self.standardize.invert(reconstruction), length)
+
+    def embed(self, sequence, length=None, training=False):
+        """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
+        return self._encode(*self._prepare(sequence, length), training)
+
+    def analyze(self, sequence, length=None, training=False):
+        """Returns each sequence's embedding, score and errors.
+
+        Returns:
+            A dict of float32: `embedding` `(batch, latent_size)`; `score` `(batch,)`, see
+            `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
+            squared error of the reconstruction averaged over the valid timesteps, in units of the
+            feature's training variance; `error` `(batch,)`, the mean of `feature_error`.
+        """
+        embedding, target, reconstruction = self._forward(sequence, length, training)
+        squared = keras.ops.square(blank(reconstruction - target, length))
+        squared = squared[:, : tf.shape(sequence)[1]]
+        if length is None:
+            feature_error = keras.ops.mean(squared, axis=1)
+        else:
+            timesteps = tf.cast(length, squared.dtype)
+            feature_error = keras.ops.sum(squared, axis=1) / timesteps[:, None]
+        error = keras.ops.mean(feature_error, axis=-1)
+        return {
+            "embedding": embedding,
+            "score": self.anomaly_score(embedding, error),
+            "error": error,
+            "feature_error": feature_error,
+        }
+
+    def losses(self, sequence, length=None, training=False):
+        """Returns what training minimises of each sequence, `(batch,)` float32.
+
+        That is its error, but for two alignments: `masked_repeat` counts the last step that the
+        decoder gives once more for each padded timestep, and `padded` takes the mean over all
+        `longest` timesteps, whatever the length.
+        """
+        if not (self.alignment.counts_tail or self.alignment.counts_padding):
+            return self.analyze(sequence, length, training)["error"]
+        _, target, reconstruction = self._forward(sequence, length, training)
+        if self.alignment.counts_tail:
+            target = _repeat_last(target, length)
+        squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
+        if length is None or self.alignment.counts_padding:
+            return keras.ops.mean(squared, axis=-1)
+        return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
+
+    def get_config(self):
+        """Returns the arguments that build this model again."""
+        return super().get_config() | {
+            "num_features": self.num_features,
+            "architecture": dataclasses.asdict(self.architecture),
+            "mean": self.mean,
+            "variance": self.variance,
+            "longest": self.longest,
+        }
+
+    def _prepare(self, sequence, length):
+        """Returns the standardized values, 0 behind the end, and the length that layers may know.
+
+        Where padding counts as data they know none, and there are always `longest` timesteps.
+        """
+        standardized = blank(self.standardize(sequence), length)
+        if self.alignment.counts_padding:
+            return _pad(standardized, self.longest), None
+        return standardized, None if length is None else tf.convert_to_tensor(length)
+
+    def _forward(self, sequence, length, training):
+        """Returns embedding, standardized target and standardized reconstruction."""
+        target, known = self._prepare(sequence, length)
+        embedding = self._encode(target, known, training)
+        decoded = self.repeat(embedding, like=target)
+        states = [self._split(layer(embedding)) for layer in self.initial_state]
+        for layer, state in zip(self.decoder, states or [None] * len(self.decoder), strict=True):
+            # It reads from the start alone: what follows an end changes nothing before it.
+            decoded = layer(decoded, length=known, initial_state=state, training=training)
+        given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
+        return embedding, target, given
+
+    def _encode(self, standardized, length, training):
+        for layer in self.encoder:
+            standardized = layer(standardized, length=length, training=training)
+        return self.latent(standardized)
+
+    def _split(self, states):
+        return tf.split(states, _STATES[self.architecture.cell], axis=-1)
+
+
+def _pad(sequence, longest: int):
+    """Pads `(batch, timesteps, features)` with zeros at the end to `longest` timesteps."""
+    timesteps = tf.shape(sequence)[1]
+    rule = f"the alignment `padded` takes sequences of at most {longest} timesteps, as it was built"
+    with tf.control_dependencies([tf.debugging.assert_less_equal(timesteps, longest, rule)]):
+        missing = longest - timesteps
+    return tf.pad(sequence, [[0, 0], [0, missing], [0, 0]])
+
+
+def _repeat_last(sequence, length):
+    """Fills what stands behind the end of each sequence with its last valid timestep."""
+    if length is None:
+        return sequence
+    last = tf.gather(sequence, length - 1, axis=1, batch_dims=1)
+    valid = valid_timesteps(sequence, length)[:, :, None]
+    return tf.where(valid, sequence, last[:, None, :])
+
+
+def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
+    """Makes layers whose last returns one vector."""
+    return [
+        Recurrent(
+            architecture.cell,
+            architecture.units,
+            bidirectional=architecture.bidirectional,
+            return_sequences=i < architecture.layers - 1,
+            pooling=architecture.pooling,
+            dropout=architecture.dropout,
+            masked=architecture.align().masks_encoder,
+            name=f"encoder_{i}",
+            dtype=dtype,
+        )
+        for i in range(architecture.layers)
+    ]
+
+
+def _decoder(architecture: Architecture, num_features: int, dtype) -> list[Recurrent]:
+    """Makes layers that all return sequences; without a head the last gives the features itself."""
+    units = [architecture.units] * architecture.layers
+    if not architecture.linear_head:
+        units[-1] = num_features
+    return [
+        Recurrent(
+            architecture.cell,
+            size,
+            return_sequences=True,
+            dropout=architecture.dropout,
+            masked=architecture.align().masks_decoder,
+            name=f"decoder_{i}",
+            dtype=dtype,
+        )
+        for i, size in enumerate(units)
+    ]
+
+
+def _build_stack(layers: list[Recurrent], width: int) -> int:
+    """Builds layers one upon another and returns the width of the last one's output."""
+    for layer in layers:
+        layer.build((None, None, width))
+        width = layer.compute_output_shape((None, None, width))[-1]
+    return width

@@ -1,0 +1,252 @@
+"""Recurrent layers for sequences that end within the batch: one operation on a CPU, cuDNN on a GPU.
+
+A mask would send them to a loop over the timesteps on a CPU, and on a GPU it must be checked first.
+None is needed: nothing that stands behind the end of a sequence changes the outputs before it. It
+can be asked for all the same, to compare.
+
+1. `FusedLSTM` runs the timesteps, from the first to the last of the batch.
+2. `Recurrent` turns each sequence about its own length and takes the output at its own end.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from padless.model.network.layers import ReplicaDropout
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class FusedLSTM(keras.layers.LSTM):
+    """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
+
+    Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
+    most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
+    the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
+    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel,
+    unless `use_cudnn` is False; with a mask, dropout or unusual options Keras' own code runs as
+    well. In mixed precision the operation takes inputs and weights rounded to 16 bits, and computes
+    in float32.
+    """
+
+    MAX_FUSED_UNITS = 64
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.supports_jit = False
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the timesteps; Keras calls this from `call`."""
+        if mask is not None or not self._can_fuse(sequences, training):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        # `BlockLSTM` knows no bfloat16; float32 holds the values of both halves.
+        by_time = tf.cast(tf.transpose(sequences, (1, 0, 2)), tf.float32)
+        if self.go_backwards:
+            by_time = tf.reverse(by_time, (0,))
+        hidden, cell = initial_state
+        peephole = tf.zeros((self.units,), by_time.dtype)  # not used, but asked for
+        result = tf.raw_ops.BlockLSTM(
+            seq_len_max=tf.shape(by_time, tf.int64)[0],
+            x=by_time,
+            h_prev=tf.cast(hidden, tf.float32),
+            cs_prev=tf.cast(cell, tf.float32),
+            w=_by_fused_gates(tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)),
+            b=_by_fused_gates(tf.convert_to_tensor(self.cell.bias)),
+            wci=peephole,
+            wcf=peephole,
+            wco=peephole,
+            forget_bias=0.0,
+            cell_clip=-1.0,
+            use_peephole=False,
+        )
+        outputs = tf.transpose(result.h, (1, 0, 2))
+        return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
+
+    def _can_fuse(self, sequences, training) -> bool:
+        return (
+            self.units <= self.MAX_FUSED_UNITS
+            and self.use_bias
+            and not self.unroll
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and not (training and (self.dropout or self.recurrent_dropout))
+            and sequences.dtype in (tf.float32, tf.float16, tf.bfloat16)
+            and (self.use_cudnn is False or not tf.config.get_visible_devices("GPU"))
+        )
+
+
+def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
+    """Brings Keras' gates (input, forget, cell, output) into the order of `BlockLSTM`.
+
+    `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
+    """
+    into, forget, cell, output = tf.split(tf.cast(weights, tf.float32), 4, axis=-1)
+    return tf.concat((into, cell, forget, output), axis=-1)
+
+
+CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
+# What a sequence's outputs become where one vector is wanted.
+POOLINGS = ("last", "mean", "last_and_mean")
+
+
+@keras.saving.register_keras_serializable(package="padless")
+class Recurrent(keras.layers.Layer):
+    """A recurrent layer, in one or both directions, that knows where each sequence ends.
+
+    What a row of a padded batch gives is what its sequence gives alone, and so is the gradient.
+
+    Args:
+        cell: `"lstm"` or `"gru"`.
+        units: size of the state in each direction.
+        bidirectional: whether a second set of weights also reads each sequence from its end.
+        return_sequences: whether to return the output of each timestep, and not one vector.
+        pooling: what that vector is: of the outputs at the valid timesteps, the `"last"` in reading
+            order, the `"mean"`, or `"last_and_mean"`, side by side.
+        dropout: share of the inputs dropped in training; the recurrent connections are whole.
+        masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
+            and behind its end a row repeats its last output.
+
+    Call arguments:
+        sequences: `(batch, timesteps, features)`, finite behind the ends as well.
+        length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`; None where
+            all are valid.
+        initial_state: what the states of each direction begin with, a list of `(batch, units)`, two
+            for an LSTM and one for a GRU; zeros if None.
+        training: whether to drop.
+
+    Returns:
+        `(batch, timesteps, width)` or, pooled, `(batch, width)`; `width` is `units`, twice that if
+        bidirectional, and again twice that if pooled as `"last_and_mean"`. A row is of no meaning
+        behind its end, unless masked.
+
+    Raises:
+        ValueError: if the cell or the pooling is unknown, or `dropout` is not from 0 to 1.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = Recurrent("gru", 4, bidirectional=True)
+        >>> layer(np.zeros((2, 5, 3), "float32"), length=np.array([5, 2])).shape
+        TensorShape([2, 8])
+    """
+
+    def __init__(
+        self,
+        cell,
+        units,
+        *,
+        bidirectional=False,
+        return_sequences=False,
+        pooling="last",
+        dropout=0.0,
+        masked=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for name, value, allowed in (("cell", cell, CELLS), ("pooling", pooling, POOLINGS)):
+            if value not in allowed:
+                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
+        self.cell, self.units = cell, units
+        self.bidirectional, self.return_sequences = bidirectional, return_sequences
+        self.pooling, self.masked = pooling, masked
+        self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.forward_layer = self._direction("forward")
+        self.backward_layer = self._direction("backward") if bidirectional else None
+
+    def build(self, sequences_shape, length_shape=None, initial_state_shape=None):
+        """Creates the weights of each direction."""
+        for layer in filter(None, (self.forward_layer, self.backward_layer)):
+            layer.build(sequences_shape)
+        self.built = True
+
+    def compute_output_shape(self, sequences_shape, length_shape=None, initial_state_shape=None):
+        """Returns `(batch, timesteps, width)` or `(batch, width)`, None where unknown."""
+        width = self.units * (2 if self.bidirectional else 1)
+        if self.return_sequences:
+            return (*sequences_shape[:2], width)
+        return (sequences_shape[0], width * (2 if self.pooling == "last_and_mean" else 1))
+
+    def call(self, sequences, length=None, initial_state=None, training=False):
+        """Runs each direction from one end of each sequence to the other."""
+        sequences = self.dropout(sequences, training=training)
+        outputs = self._run(self.forward_layer, sequences, length, initial_state)
+        if not self.bidirectional:
+            return outputs
+        turned = _turn(sequences, length)
+        backward = self._run(self.backward_layer, turned, length, initial_state)
+        if self.return_sequences:
+            backward = _turn(backward, length)
+        return tf.concat((outputs, backward), axis=-1)
+
+    def avoid_cudnn(self) -> None:
+        """Lets what is traced from now on run on a CPU too, wherever it is traced.
+
+        Keras decides for cuDNN when it traces, where it sees a GPU, and a CPU has no such kernel.
+        """
+        for layer in filter(None, (self.forward_layer, self.backward_layer)):
+            layer.use_cudnn = False
+
+    def get_config(self):
+        """Returns the arguments that build this layer again."""
+        return super().get_config() | {
+            "cell": self.cell,
+            "units": self.units,
+            "bidirectional": self.bidirectional,
+            "return_sequences": self.return_sequences,
+            "pooling": self.pooling,
+            "dropout": self.dropout.rate,
+            "masked": self.masked,
+        }
+
+    def _direction(self, name):
+        options = {"return_sequences": True, "return_state": True, "dtype": self.dtype_policy}
+        return CELLS[self.cell](self.units, name=name, **options)
+
+    def _run(self, layer, sequences, length, initial_state):
+        is_masked = self.masked and length is not None
+        mask = valid_timesteps(sequences, length) if is_masked else None
+        outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
+        if self.return_sequences:
+            # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is
+            # one that takes lengths.
+            return tf.identity(outputs)
+        if length is not None and not is_masked:
+            last = tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+        pooled = {"last": [last], "mean": [], "last_and_mean": [last]}[self.pooling]
+        if self.pooling != "last":
+            pooled.append(_mean(outputs, length))
+        return tf.concat(pooled, axis=-1)
+
+
+def valid_timesteps(sequences, length):
+    """Tells which timesteps stand before the end of their sequence, `(batch, timesteps)` bool."""
+    return tf.sequence_mask(length, tf.shape(sequences)[1])
+
+
+def blank(sequence, length=None):
+    """Sets what stands behind the end of each sequence to 0, and its gradient too.
+
+    By choice, not by product: 0 times a value that is not finite would not be 0.
+
+    Args:
+        sequence: `(batch, timesteps, features)`.
+        length: valid timesteps of each row `(batch,)`; None where all are.
+    """
+    if length is None:
+        return sequence
+    valid = valid_timesteps(sequence, length)[:, :, None]
+    return tf.where(valid, sequence, tf.zeros((), sequence.dtype))
+
+
+def _turn(sequences, length):
+    """Reverses each sequence; what stands behind its end stays there."""
+    if length is None:
+        return tf.reverse(sequences, axis=(1,))
+    return tf.reverse_sequence(sequences, length, seq_axis=1)
+
+
+def _mean(sequences, length):
+    """Takes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
+    if length is None:
+        return tf.reduce_mean(sequences, axis=1)
+    total = tf.reduce_sum(tf.cast(blank(sequences, length), tf.float32), axis=1)
+    return tf.cast(total / tf.cast(length, tf.float32)[:, None], sequences.dtype)

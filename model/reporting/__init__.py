@@ -1,0 +1,1 @@
+"""What a run has learned, in tables and pictures."""

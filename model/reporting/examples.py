@@ -1,0 +1,26 @@
+"""Sequences shown beside their reconstructions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+NUM_EXAMPLES = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A sequence and its reconstruction, both `(timesteps, features)` in raw units."""
+
+    key: str
+    error: float
+    original: np.ndarray
+    reconstruction: np.ndarray
+
+
+def pick_rows(values: np.ndarray) -> np.ndarray:
+    """Picks the rows whose values are at the 10th, 50th and 90th percentile, each row once."""
+    order = np.argsort(values, kind="stable")
+    positions = np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)
+    return order[np.unique(np.rint(positions).astype(int))]

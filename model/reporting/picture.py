@@ -1,0 +1,149 @@
+"""Draws a run's report: lengths with their batches, loss curves, reconstructions."""
+
+from __future__ import annotations
+
+import collections
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from etils import epath
+
+from padless.model.reporting.examples import Example
+from padless.model.reporting.report import RunReport
+from padless.model.reporting.summary import feature_name
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.moments import scale_of
+from padless.pipeline.figures import new_figure, save_figure
+
+_MAX_BATCHES_DRAWN = 400
+_NUM_FEATURES_DRAWN = 3
+_FEW_POINTS = 10
+
+
+def draw_report(report: RunReport, path: epath.PathLike) -> None:
+    """Draws a report into an image file.
+
+    Args:
+        report: what `report_run` returned.
+        path: file to write; its extension tells the format.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if the extension names no format.
+    """
+    figure = new_figure(figsize=(13, 8), layout="constrained")
+    grid = figure.add_gridspec(2, 6)
+    _draw_lengths(figure.add_subplot(grid[0, :3]), report)
+    _draw_losses(figure.add_subplot(grid[0, 3:]), report)
+    width = 6 // max(len(report.examples), 1)
+    for i, example in enumerate(report.examples):
+        axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
+        draw_example(axes, example, report.dataset, with_unit=i == 0)
+    save_figure(figure, path)
+
+
+def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, title: str) -> bytes:
+    """Draws sequences with their reconstructions side by side.
+
+    Args:
+        examples: what to draw; at least one.
+        dataset: knows the moments and the names of the features.
+        title: stands above them.
+
+    Returns:
+        The picture, a PNG.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    figure = new_figure(figsize=(13, 4))
+    # To have matplotlib look for the margins takes as long as all the rest.
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.13, top=0.83, wspace=0.12)
+    figure.suptitle(title)
+    for i, example in enumerate(examples):
+        axes = figure.add_subplot(1, len(examples), i + 1)
+        draw_example(axes, example, dataset, with_unit=i == 0)
+    buffer = io.BytesIO()
+    save_figure(figure, buffer)
+    return buffer.getvalue()
+
+
+def _draw_lengths(axes, report: RunReport) -> None:
+    """Draws a bar per length, cut where a batch ends; lengths that share batches are shaded."""
+    plan = report.plan
+    axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
+    if not plan.is_exact:
+        runs = np.unique(np.stack([plan.bucket_shortest, plan.bucket_lengths], 1), axis=0)
+        for shortest, longest in runs[::2].tolist():
+            axes.axvspan(shortest - 0.5, longest + 0.5, color="gray", alpha=0.2, linewidth=0)
+    elif plan.num_batches <= _MAX_BATCHES_DRAWN:
+        columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
+        filled = collections.Counter()
+        for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
+            cuts = filled[length] + size * np.arange(1, batches + 1)
+            axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
+            filled[length] += size * batches
+    axes.set_title(
+        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {plan.kind},\n"
+        f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps:,} padded timesteps"
+    )
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("length (timesteps)")
+    axes.set_ylabel("sequences, cut into batches" if plan.is_exact else "sequences")
+
+
+def _draw_losses(axes, report: RunReport) -> None:
+    names = {"loss": "training", "val_loss": "validation"}
+    for name in (name for name in names if name in report.history):
+        values = report.history[name]
+        marker = "o" if len(values) < _FEW_POINTS else None
+        axes.plot(range(1, len(values) + 1), values, marker=marker, label=names[name])
+    split = report.example_split
+    losses = report.summaries[split].losses
+    axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
+    axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
+    axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(f"loss, and on {split} the loss of two baselines")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("squared error / training variance")
+    axes.legend(loc="upper right", ncols=2)
+
+
+def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit: bool) -> None:
+    """Draws the features that vary most in a sequence: lines, and the model's dashed.
+
+    In units of the training standard deviation, so that features of any size share the axis.
+
+    Args:
+        axes: matplotlib's, to draw into.
+        example: the sequence and its reconstruction.
+        dataset: knows the moments and the names of the features.
+        with_unit: whether to name the unit beside the axis.
+    """
+    moments = dataset.moments
+    scale = scale_of(moments.variance)
+    original, reconstruction = (
+        (values - moments.mean) / scale for values in (example.original, example.reconstruction)
+    )
+    spread = np.ptp(original, axis=0)
+    marker = "o" if len(original) < _FEW_POINTS else None
+    for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
+        options = {"color": f"C{i}", "marker": marker, "markersize": 3}
+        axes.plot(original[:, feature], **options, label=_label(dataset, feature))
+        axes.plot(reconstruction[:, feature], **options, linestyle="--")
+    key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
+    # A key is data: it may hold what matplotlib would read as a formula.
+    axes.set_title(f"{key}, error {example.error:.3f}", parse_math=False)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("timestep (original solid, reconstruction dashed)")
+    axes.legend()
+    if with_unit:
+        axes.set_ylabel("standard deviations from the training mean")
+
+
+def _label(dataset: SequenceDataset, feature: int) -> str:
+    """Names a feature for a legend, which reads `$` as a formula and leaves `_name` out."""
+    name = feature_name(dataset, feature).replace("$", r"\$")
+    return f" {name}" if name.startswith("_") else name

@@ -1,0 +1,237 @@
+"""What a run has come to: the contracts checked on its data, its losses beside two baselines."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from etils import epath
+
+from padless.model.reporting.examples import Example, pick_rows
+from padless.model.reporting.length_bias import (
+    LengthBias,
+    measure_length_bias,
+    read_scores,
+)
+from padless.model.reporting.summary import Summary, summarise
+from padless.model.run_directory import layout
+from padless.model.run_directory.metrics_files import HISTORY_FILE
+from padless.model.scoring.calibration import load_calibration
+from padless.model.scoring.inference import EVERYTHING, Inference
+from padless.pipeline.batching.batches import equal_length_batches
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.dataset.rejects import count_reject_lines
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.plan import BatchPlan, plan_batches
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EpochCount:
+    """What one epoch of batches was counted to hold.
+
+    Attributes:
+        timesteps: timesteps of the sequences.
+        padded_timesteps: timesteps of the batches beyond the end of their sequences.
+        batches: number of batches.
+        seen_once: number of keys that came exactly once.
+    """
+
+    timesteps: int
+    padded_timesteps: int
+    batches: int
+    seen_once: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run's report; `print` shows it, `padless.model.reporting.picture.draw_report` draws it.
+
+    Attributes:
+        run: the run directory.
+        dataset: the dataset it was checked on.
+        rejected: number of inputs that were refused when the dataset was made.
+        plan: the plan of the training split.
+        epoch: what one epoch of it was counted to hold.
+        summaries: by split, see `padless.model.reporting.summary`.
+        length_bias: how far score and p-value go with the length, on `example_split`.
+        history: metric -> its value in each epoch.
+        examples: sequences of low, median and high error, of the first split that is not training.
+        example_split: that split.
+    """
+
+    run: str
+    dataset: SequenceDataset
+    rejected: int
+    plan: BatchPlan
+    epoch: EpochCount
+    summaries: Mapping[str, Summary]
+    length_bias: LengthBias
+    history: Mapping[str, list[float]]
+    examples: list[Example]
+    example_split: str
+
+    def __str__(self) -> str:
+        """Shows the report as text."""
+        counts, epoch = self.dataset.splits, self.epoch
+        padded = "nothing padded" if self.plan.is_exact else "padded"
+        sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
+        total = sum(split.num_sequences for split in counts.values())
+        return "\n".join(
+            [
+                f"run {self.run} on {self.dataset.name}",
+                "",
+                (
+                    f"{padded:<14}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
+                    f"timesteps in {epoch.batches:,} batches, counted over one epoch"
+                ),
+                (
+                    f"nothing lost    {total:,} accepted ({sizes}), {self.rejected:,} rejected; "
+                    f"{epoch.seen_once:,} of {self.plan.num_sequences:,} training keys "
+                    "came exactly once in that epoch"
+                ),
+                "",
+                self._splits_table(),
+                "",
+                str(self.length_bias),
+                "",
+                str(self.summaries[self.example_split]),
+            ]
+        )
+
+    def _splits_table(self) -> str:
+        """Shows the splits, and the warnings of all but the one that is shown in full."""
+        shown = self.summaries[self.example_split]
+        lines = [
+            f"mean squared error per {shown.weighting}, in units of the training variance",
+            f"{'split':<12}{'model':>9}{'mean of each feature':>23}{'own mean':>11}  worst feature",
+        ]
+        for split, summary in self.summaries.items():
+            losses, worst = summary.losses, summary.worst_features[0]
+            lines.append(
+                f"{split:<12}{losses.model:>9.4f}{losses.feature_mean:>23.4f}"
+                f"{losses.own_mean:>11.4f}  {worst.name} {worst.loss:.4f}"
+            )
+            if summary is not shown:
+                lines += summary.warnings()
+        return "\n".join(lines)
+
+
+def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
+    """Checks a finished run against a dataset and compares its loss with the baselines.
+
+    Args:
+        run: run directory.
+        directory: dataset directory; the one that the run was trained on if None.
+
+    Raises:
+        FileNotFoundError: if the run or the dataset is missing.
+        ValueError: if the dataset has other features or is damaged.
+    """
+    config = layout.read_config(run)
+    inference = Inference(layout.load_model(run), EVERYTHING)
+    calibration = load_calibration(run)
+    directory = epath.Path(directory or config["dataset"])
+    if not directory.is_dir():
+        raise FileNotFoundError(
+            f"{directory}: the dataset directory does not exist. If it was moved, name it with "
+            "`directory` (on the command line `--dataset`)."
+        )
+    dataset = open_dataset(directory)
+    layout.check_features(run, dataset)
+    _, options = layout.read_options(run)
+    plan = report_plan(run, dataset)
+    held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
+    example_split = held_out[0] if held_out else TRAINING_SPLIT
+    scored = read_scores(inference, dataset, example_split)
+    return RunReport(
+        run=str(run),
+        dataset=dataset,
+        rejected=count_reject_lines(directory),
+        plan=plan,
+        epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
+        summaries={
+            name: summarise(inference, dataset, name, options.weighting) for name in dataset.splits
+        },
+        length_bias=measure_length_bias(calibration, scored, example_split),
+        history=_read_history(epath.Path(run)),
+        examples=_pick_examples(inference, dataset, example_split, scored),
+        example_split=example_split,
+    )
+
+
+def report_plan(run: epath.PathLike, dataset: SequenceDataset) -> BatchPlan:
+    """Plans the training split as the run did.
+
+    Raises:
+        FileNotFoundError: if it is not a run directory.
+        ValueError: if its configuration is not one of this version.
+    """
+    config = layout.read_config(run)
+    architecture, options = layout.read_options(run)
+    return options.plan(
+        dataset.split(TRAINING_SPLIT).lengths,
+        config["replicas"],
+        BatchCost(**config["batch_cost"]),
+        architecture.alignment,
+    )
+
+
+def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> EpochCount:
+    """Reads one epoch of the training split and counts what its batches hold."""
+    keys = collections.Counter()
+    timesteps = padded = batches = 0
+    with explained(dataset.split(TRAINING_SPLIT)):
+        for batch in equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator():
+            real = batch["weight"] > 0
+            lengths = batch["length"][real]
+            keys.update(batch["key"][real].tolist())
+            timesteps += int(lengths.sum())
+            padded += int((batch["sequence"].shape[1] - lengths).sum())
+            batches += 1
+    return EpochCount(
+        timesteps=timesteps,
+        padded_timesteps=padded,
+        batches=batches,
+        seen_once=sum(count == 1 for count in keys.values()),
+    )
+
+
+def _batches(dataset: SequenceDataset, split: str):
+    plan = plan_batches(dataset.split(split).lengths)
+    with explained(dataset.split(split)):
+        yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()
+
+
+def _pick_examples(
+    inference: Inference,
+    dataset: SequenceDataset,
+    split: str,
+    scored: Mapping[str, np.ndarray],
+) -> list[Example]:
+    """Picks the sequences at the 10th, 50th and 90th percentile of the error."""
+    errors, keys = scored["error"], scored["key"]
+    chosen = {keys[row]: float(errors[row]) for row in pick_rows(errors)}
+    found = {
+        key: sequence
+        for batch in _batches(dataset, split)
+        for key, sequence in zip(batch["key"], batch["sequence"], strict=True)
+        if key in chosen
+    }
+    return [
+        Example(key.decode(), error, found[key], inference.model(found[key][None])[0].numpy())
+        for key, error in chosen.items()
+    ]
+
+
+def _read_history(run: epath.Path) -> dict[str, list[float]]:
+    with (run / HISTORY_FILE).open() as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{run / HISTORY_FILE} must have a row per epoch, got none.")
+    return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

@@ -1,0 +1,297 @@
+"""What a model has learned of a split, by feature and by length, beside two baselines.
+
+The baselines need no model: to predict each feature's mean over the training split, and each
+sequence's own mean. An autoencoder worth training is below both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.run_directory.training_options import WEIGHTINGS
+from padless.model.scoring.inference import Inference
+from padless.pipeline.dataset.directory import SequenceDataset
+
+_MAX_RANGES = 5
+_FEATURES_SHOWN = 8
+_LEARNED = {
+    "mean of each feature": "it has learned nothing more",
+    "mean of each sequence": "it has learned the level of a sequence, not its course",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Errors:
+    """The error of the model beside those of the two baselines, all in one unit.
+
+    Attributes:
+        model: of the model's reconstruction.
+        feature_mean: of each feature's mean over the training split.
+        own_mean: of each sequence's own mean.
+    """
+
+    model: float
+    feature_mean: float
+    own_mean: float
+
+    def unbeaten(self) -> str | None:
+        """Names the baseline that the model is not below; that of the features before the other.
+
+        An own mean without error is left out: of constant sequences, as all of one timestep are,
+        it tells everything.
+        """
+        if not self.model < self.feature_mean:
+            return "mean of each feature"
+        if self.own_mean > 0 and not self.model < self.own_mean:
+            return "mean of each sequence"
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LengthRange:
+    """The loss of the sequences of neighbouring lengths.
+
+    Attributes:
+        shortest: timesteps of the shortest.
+        longest: timesteps of the longest.
+        num_sequences: how many there are.
+        losses: mean squared errors, in units of the training variance.
+    """
+
+    shortest: int
+    longest: int
+    num_sequences: int
+    losses: Errors
+
+    def __str__(self) -> str:
+        """Names the range."""
+        if self.shortest == self.longest:
+            return f"{self.longest:,}"
+        return f"{self.shortest:,} to {self.longest:,}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureErrors:
+    """How well one feature is reconstructed.
+
+    Attributes:
+        name: the feature's.
+        loss: mean squared error of the model, in units of the feature's training variance.
+        rmse: root mean squared errors, in the feature's raw units.
+    """
+
+    name: str
+    loss: float
+    rmse: Errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """What a model has learned of a split; `print` shows it.
+
+    All means weigh the sequences as the loss of the run does.
+
+    Attributes:
+        split: name of the split.
+        weighting: what weighs the same, each `"sequence"` or each `"timestep"`.
+        losses: mean squared errors, in units of the training variance; that of the model is its
+            loss on the split.
+        ranges: the same by length, ascending; at most five, of about as many sequences each.
+        features: by feature, in the order of the dataset.
+    """
+
+    split: str
+    weighting: str
+    losses: Errors
+    ranges: tuple[LengthRange, ...]
+    features: tuple[FeatureErrors, ...]
+
+    @property
+    def num_sequences(self) -> int:
+        """Number of sequences in the split."""
+        return sum(part.num_sequences for part in self.ranges)
+
+    @property
+    def worst_features(self) -> list[FeatureErrors]:
+        """The features, that of the highest loss first."""
+        return sorted(self.features, key=lambda feature: -feature.loss)
+
+    def warnings(self) -> list[str]:
+        """Says in plain words where the model is no better than a mean."""
+        if (baseline := self.losses.unbeaten()) is not None:
+            advice = "Train longer, or with another learning rate or size."
+            return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
+        found = {part: part.losses.unbeaten() for part in self.ranges}
+        return [
+            self._warn(baseline, f" at {lengths} timesteps: {_LEARNED[baseline]} there.")
+            for baseline in _LEARNED
+            if (lengths := _enumerate([part for part in found if found[part] == baseline]))
+        ]
+
+    def _warn(self, baseline: str, rest: str) -> str:
+        return f"warning: on {self.split} the model does not beat the {baseline}{rest}"
+
+    def __str__(self) -> str:
+        """Shows the summary as two tables, with its warnings behind them."""
+        lines = [*self._length_table(), "", *self._feature_table()]
+        if warnings := self.warnings():
+            lines += ["", *warnings]
+        return "\n".join(lines)
+
+    def _length_table(self) -> list[str]:
+        rows = [(str(part), part.num_sequences, part.losses) for part in self.ranges]
+        rows.append(("all", self.num_sequences, self.losses))
+        title = f"mean squared error per {self.weighting} of {self.split}, by length"
+        return [
+            f"{title}, in units of the training variance",
+            _row("timesteps", f"{'sequences':>12}", ("model", "mean of each feature", "own mean")),
+            *(
+                _row(name, f"{count:>12,}", [f"{e:.4f}" for e in dataclasses.astuple(losses)])
+                for name, count, losses in rows
+            ),
+        ]
+
+    def _feature_table(self) -> list[str]:
+        shown = self.worst_features[:_FEATURES_SHOWN]
+        lines = [
+            f"root mean squared error of {self.split} in raw units, by feature, worst first",
+            _row("feature", f"{'loss':>12}", ("model", "mean of the feature", "own mean")),
+            *(
+                _row(f.name, f"{f.loss:>12.4f}", [f"{e:.4g}" for e in dataclasses.astuple(f.rmse)])
+                for f in shown
+            ),
+        ]
+        if left := len(self.features) - len(shown):
+            lines.append(f"and {left} more with a smaller loss")
+        return lines
+
+
+def summarise(
+    model: SequenceAutoencoder | Inference,
+    dataset: SequenceDataset,
+    split: str,
+    weighting: str = "sequence",
+) -> Summary:
+    """Measures a model and the two baselines on a split, in one pass over its records.
+
+    Only sums are kept, by range of lengths and feature.
+
+    Args:
+        model: the model, or one that runs already, with `EVERYTHING`.
+        dataset: the dataset.
+        split: name of the split.
+        weighting: `"sequence"` or `"timestep"`, see `Trainer`.
+
+    Raises:
+        ValueError: if the weighting or the split is unknown, or the records are damaged.
+    """
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
+    inference = model if isinstance(model, Inference) else Inference(model)
+    ranges = divide_lengths(dataset.split(split).lengths)
+    counts, weights, sums = _add_up(inference, dataset, split, ranges, weighting)
+    by_range = sums.mean(axis=2) / weights[:, None]
+    by_feature = sums.sum(axis=0) / weights.sum()
+    return Summary(
+        split=split,
+        weighting=weighting,
+        losses=_errors(by_feature.mean(axis=1)),
+        ranges=tuple(
+            LengthRange(*ends, int(count), _errors(losses))
+            for ends, count, losses in zip(ranges, counts, by_range, strict=True)
+        ),
+        features=tuple(
+            FeatureErrors(feature_name(dataset, i), float(losses[0]), _errors(scale * losses**0.5))
+            for i, (scale, losses) in enumerate(
+                zip(inference.model.standardize.scale, by_feature.T, strict=True)
+            )
+        ),
+    )
+
+
+def feature_name(dataset: SequenceDataset, feature: int) -> str:
+    """Names a feature as the input did, or by its position."""
+    return dataset.feature_names[feature] if dataset.feature_names else f"feature {feature}"
+
+
+def divide_lengths(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Divides lengths into at most five ranges of about as many sequences each.
+
+    It cuts at the fifths of the sequences, wherever one length ends near enough to them: no
+    farther than half a fifth, so that a rare length does not get a range of its own.
+
+    Args:
+        lengths: length in timesteps -> number of sequences.
+
+    Returns:
+        Shortest and longest of each range, ascending.
+
+    Example:
+        >>> divide_lengths({7: 10, 8: 10, 9: 10, 11: 10, 15: 1, 40: 9})
+        [(7, 7), (8, 8), (9, 9), (11, 11), (15, 40)]
+        >>> divide_lengths({7: 1, 8: 99})
+        [(7, 8)]
+    """
+    values = sorted(length for length, count in lengths.items() if count)
+    ends = np.cumsum([lengths[length] for length in values])
+    wanted = ends[-1] * np.arange(1, _MAX_RANGES) / _MAX_RANGES
+    nearest = np.abs(ends[:-1] - wanted[:, None])
+    last = [
+        int(distances.argmin())
+        for distances in nearest
+        if len(values) > 1 and distances.min() <= ends[-1] / (2 * _MAX_RANGES)
+    ]
+    last = [*sorted(set(last)), len(values) - 1]
+    first = [0, *(place + 1 for place in last[:-1])]
+    return [(values[start], values[end]) for start, end in zip(first, last, strict=True)]
+
+
+def _add_up(inference: Inference, dataset: SequenceDataset, split: str, ranges, weighting: str):
+    """Runs through a split and adds up, by range of lengths.
+
+    Returns:
+        Number of sequences `(ranges,)`, weights `(ranges,)`, and weighted squared errors
+        `(ranges, 3, features)`, see `_feature_errors`.
+    """
+    starts = [shortest for shortest, _ in ranges]
+    counts, weights = np.zeros(len(ranges), np.int64), np.zeros(len(ranges))
+    sums = np.zeros((len(ranges), 3, dataset.record_format.num_features))
+    for batch in inference.batches(dataset, split):
+        length, count = batch["length"][0], len(batch["length"])
+        place = np.searchsorted(starts, length, side="right") - 1
+        weight = length if weighting == "timestep" else 1
+        counts[place] += count
+        weights[place] += count * weight
+        sums[place] += weight * _feature_errors(batch, inference.model).sum(axis=1)
+    return counts, weights, sums
+
+
+def _feature_errors(batch: Mapping[str, np.ndarray], model: SequenceAutoencoder) -> np.ndarray:
+    """Takes the squared errors, averaged over timesteps, of the model and of the two baselines.
+
+    Returns:
+        `(3, batch, features)` float64, in units of the training variance.
+    """
+    standardized = batch["sequence"].astype(np.float64) - np.asarray(model.mean)
+    standardized /= model.standardize.scale
+    of_feature_mean = np.square(standardized).mean(axis=1)
+    return np.stack([batch["feature_error"], of_feature_mean, standardized.var(axis=1)])
+
+
+def _errors(three: np.ndarray) -> Errors:
+    return Errors(*map(float, three))
+
+
+def _enumerate(parts: list[LengthRange]) -> str:
+    *others, last = [str(part) for part in parts] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _row(name: str, count: str, columns) -> str:
+    model, feature_mean, own_mean = columns
+    name = name if len(name) <= 20 else f"{name[:17]}..."
+    return f"{name:<20}{count}{model:>12}{feature_mean:>23}{own_mean:>12}"

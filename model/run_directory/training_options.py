@@ -1,0 +1,129 @@
+"""How a model is trained: the options, checked where they enter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT
+from padless.model.network.architecture import PRECISIONS
+from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.plan import (
+    BatchPlan,
+    check_max_padding,
+    plan_batches,
+    plan_mixed_batches,
+)
+
+WEIGHTINGS = ("sequence", "timestep")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+# What may be another when a run is resumed: none of it changes what a step computes.
+FREE_TO_CHANGE = (
+    "epochs",
+    "replicas",
+    "patience",
+    "checkpoint_steps",
+    "checkpoint_minutes",
+    "verbose",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How a model is trained.
+
+    Attributes:
+        epochs: most epochs to train.
+        batch_size: most sequences per batch and about as many per step; 64 if neither is given.
+        batch_timesteps: most timesteps per batch and about as many per step, instead.
+        accumulate: whether batches add up to steps of the budget; if not, each is a step.
+        max_padding: most padded timesteps, as a share of the sequences' own. Above 0, neighbouring
+            lengths share batches where that is predicted to save time.
+        replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
+        learning_rate: of Adam; the highest that the schedule reaches.
+        schedule: `"constant"`, `"cosine"` (falls to 0 along half a cosine over all epochs) or
+            `"one_cycle"` (rises over the first three tenths, then falls so).
+        clip_norm: most that the global norm of a step's gradient may be, or None.
+        weighting: what weighs the same in the loss, each `"sequence"` or each `"timestep"`.
+        precision: of the model's arithmetic, one of Keras' dtype policies; weights, loss and
+            outputs are float32 in each.
+        patience: epochs without a better loss on validation after which training stops, or None.
+        seed: of the initial weights and of the order.
+        checkpoint_steps: steps after which a checkpoint is due, or None.
+        checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
+        verbose: 0 silent, 1 a progress bar, 2 a line per epoch and per minute; None for what fits
+            the output.
+
+    Raises:
+        ValueError: if an option is out of its range.
+    """
+
+    epochs: int = 50
+    batch_size: int | None = None
+    batch_timesteps: int | None = None
+    accumulate: bool = True
+    max_padding: float = 0.0
+    replicas: int | None = None
+    learning_rate: float = 5e-3
+    schedule: str = "one_cycle"
+    clip_norm: float | None = 1.0
+    weighting: str = "sequence"
+    precision: str = "float32"
+    patience: int | None = None
+    seed: int = 0
+    checkpoint_steps: int | None = None
+    checkpoint_minutes: float | None = 10.0
+    verbose: int | None = None
+
+    def __post_init__(self):
+        Budget.of(self.batch_size, self.batch_timesteps)
+        check_max_padding(self.max_padding)
+        for name in ("epochs", "replicas", "patience", "checkpoint_steps"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"`{name}` must be above 0 and finite, got {value}.")
+        choices = {"weighting": WEIGHTINGS, "schedule": SCHEDULES, "precision": PRECISIONS}
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ValueError(f"`{name}` must be one of {allowed}, got {value!r}.")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
+        if self.verbose not in (None, 0, 1, 2):
+            raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
+
+    def plan(
+        self,
+        lengths: Mapping[int, int],
+        replicas: int,
+        cost: BatchCost,
+        alignment: str = DYNAMIC_REPEAT,
+    ) -> BatchPlan:
+        """Plans the batches of a split, as the alignment needs them.
+
+        Takes and raises what `plan_batches` does.
+
+        Raises:
+            ValueError: also if an option does not go with the alignment.
+        """
+        budget = {"batch_size": self.batch_size, "batch_timesteps": self.batch_timesteps}
+        if ALIGNMENTS[alignment].equal_lengths:
+            return plan_batches(
+                lengths,
+                **budget,
+                replicas=replicas,
+                max_padding=self.max_padding,
+                cost=cost,
+                accumulate=self.accumulate,
+            )
+        if self.max_padding:
+            raise ValueError(
+                f"`max_padding` must be 0 with the alignment {alignment!r}, whose batches are all "
+                f"padded to the longest sequence, got {self.max_padding}."
+            )
+        plan = plan_mixed_batches(lengths, **budget, replicas=replicas, cost=cost)
+        return dataclasses.replace(plan, accumulates=self.accumulate)

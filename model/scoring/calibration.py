@@ -1,0 +1,279 @@
+"""p-values of anomaly scores, against sequences of about the same length.
+
+1. The scores of a split that was not trained on are kept with the lengths (`save_calibration`).
+2. A new sequence is compared with those nearest to it in length (`find_nearest`), each carried to
+   its length along their trend (`fit_trend`).
+3. Its p-value is the share of them, itself among them, that score as high (`p_values`).
+
+This is split-conformal prediction (Vovk et al., Algorithmic Learning in a Random World, 2005), made
+local in the length as local linear regression is (Fan and Gijbels, Local Polynomial Modelling and
+Its Applications, 1996).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+from etils import epath
+
+from padless.model.run_directory import layout
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+
+# Few neighbours have nearly the length of the sequence, many let a p-value get small. The root lets
+# both get better with more data. 100 are the fewest that allow p < 0.01; with 2,000 the smallest is
+# 0.0005, and a p-value of 0.05 is known to a tenth of itself.
+NEIGHBOURS_PER_ROOT = 5
+FEWEST_NEIGHBOURS = 100
+MOST_NEIGHBOURS = 2000
+# Fewer sequences say more of their own luck than of a trend.
+FEWEST_FOR_TREND = 20
+# Logarithms of scores that differ by less are equal but for rounding in float32.
+_ROUNDING = 1e-5
+
+_CACHED_WINDOWS = 1024
+# What a damaged archive is answered with: by the file system, the archive, an array, its place.
+_DAMAGES = (
+    OSError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scores of sequences that are taken for normal, by length.
+
+    Attributes:
+        split: name of the split that they are from.
+        length: `(n,)` int64, in timesteps, ascending.
+        score: `(n,)` float64, at least 0, ascending where the lengths are equal. May be infinite.
+
+    Raises:
+        ValueError: if there are none, the arrays do not fit each other, or a score is NaN or
+            negative.
+
+    Example:
+        >>> calibration = Calibration("validation", np.array([3, 3, 4]), np.array([1.0, 2.0, 9.0]))
+        >>> calibration.p_values(np.array([3]), np.array([2.0]))
+        array([0.75])
+    """
+
+    split: str
+    length: np.ndarray
+    score: np.ndarray
+    _windows: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        length, score = check_scores(self.length, self.score)
+        if not len(length):
+            raise ValueError("`length` must hold at least one sequence to compare with, got none.")
+        if np.isnan(score).any():
+            raise ValueError(f"`score` must not be NaN, got {int(np.isnan(score).sum())} that are.")
+        order = np.lexsort((score, length))
+        object.__setattr__(self, "length", length[order])
+        object.__setattr__(self, "score", score[order])
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the model was not trained on the sequences."""
+        return self.split != TRAINING_SPLIT
+
+    def p_values(self, length: np.ndarray, score: np.ndarray) -> np.ndarray:
+        """Tells how unusual scores are among sequences of about the same length.
+
+        Of a sequence's neighbours, see `find_nearest`,
+
+            p = (1 + number of neighbours whose score is at least its own) / (1 + number of them)
+
+        where the scores of neighbours of another length are first carried to its own along the
+        trend of their logarithm, see `fit_trend`, but not beyond the lengths of the neighbours.
+
+        Args:
+            length: `(batch,)` integers, in timesteps.
+            score: `(batch,)`, at least 0.
+
+        Returns:
+            `(batch,)` float64, above 0 and at most 1. NaN where the score is: one that cannot be
+            scored is neither usual nor unusual, and shall not stop the scoring of the others.
+
+        Raises:
+            ValueError: if the arrays do not fit each other, or a score is negative.
+        """
+        length, score = check_scores(length, score)
+        values, inverse = np.unique(length, return_inverse=True)
+        windows = find_nearest(self.length, values, count_neighbours(len(self.length)))
+        p = np.empty(len(score))
+        for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
+            neighbours, slope = self._neighbours(int(start), int(stop))
+            known = length[rows].clip(self.length[start], self.length[stop - 1])
+            lower = np.searchsorted(neighbours, _log(score[rows]) - slope * known - _ROUNDING)
+            p[rows] = (1 + len(neighbours) - lower) / (1 + len(neighbours))
+        p[np.isnan(score)] = np.nan
+        return p
+
+    def _neighbours(self, start: int, stop: int) -> tuple[np.ndarray, float]:
+        """Sorts the logarithms of the scores from one place to another, freed of their trend.
+
+        Once for all windows of records. Returns the trend too.
+        """
+        if (start, stop) not in self._windows:
+            if len(self._windows) == _CACHED_WINDOWS:
+                self._windows.clear()
+            length, logarithm = self.length[start:stop], _log(self.score[start:stop])
+            slope = fit_trend(length, logarithm)
+            self._windows[start, stop] = np.sort(logarithm - slope * length), slope
+        return self._windows[start, stop]
+
+
+def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Takes lengths and scores as int64 and float64.
+
+    Raises:
+        ValueError: if they are not integers and numbers, one of each per sequence, or a score is
+            negative.
+    """
+    length, score = np.asarray(length), np.asarray(score)
+    if length.ndim != 1 or length.shape != score.shape:
+        raise ValueError(
+            "`length` and `score` must hold one value per sequence, "
+            f"got the shapes {length.shape} and {score.shape}."
+        )
+    if length.dtype.kind not in "iu" or score.dtype.kind != "f":
+        raise ValueError(
+            "`length` must hold integers and `score` floating-point numbers, "
+            f"got {length.dtype} and {score.dtype}."
+        )
+    if (score < 0).any():
+        raise ValueError(f"`score` must not be negative, got {score[score < 0][0]}.")
+    return length.astype(np.int64), score.astype(np.float64)
+
+
+def fit_trend(length: np.ndarray, logarithm: np.ndarray) -> float:
+    """Fits how the logarithm of the score goes with the length, by least squares.
+
+    Args:
+        length: `(n,)`, in timesteps.
+        logarithm: `(n,)`; what is infinite is left out.
+
+    Returns:
+        The slope per timestep; 0 for fewer than `FEWEST_FOR_TREND` scores or a single length.
+
+    Example:
+        >>> length = np.arange(1, 41)
+        >>> round(fit_trend(length, 0.5 * length), 6)
+        0.5
+    """
+    is_finite = np.isfinite(logarithm)
+    length, logarithm = length[is_finite], logarithm[is_finite]
+    if len(length) < FEWEST_FOR_TREND:
+        return 0.0
+    offset = length - length.mean()
+    spread = offset @ offset
+    return float(offset @ (logarithm - logarithm.mean()) / spread) if spread > 0 else 0.0
+
+
+def _log(score: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(score)
+
+
+def count_neighbours(size: int) -> int:
+    """Tells with how many of `size` sequences one is compared, ties not counted.
+
+    Example:
+        >>> [count_neighbours(size) for size in (30, 200, 4000, 1_000_000)]
+        [30, 100, 316, 2000]
+    """
+    wanted = round(NEIGHBOURS_PER_ROOT * size**0.5)
+    return min(size, max(FEWEST_NEIGHBOURS, min(wanted, MOST_NEIGHBOURS)))
+
+
+def find_nearest(lengths: np.ndarray, wanted: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    """Finds the lengths nearest to each wanted one.
+
+    Of lengths as far away as the last one found all are taken, so that the result is determined
+    by the lengths alone: there may be more than `count`.
+
+    Args:
+        lengths: `(n,)` int64, ascending.
+        wanted: `(batch,)` int64.
+        count: how many to find, from 1 to n.
+
+    Returns:
+        Where they begin and end in `lengths`, `(batch,)` int64 each.
+
+    Example:
+        >>> find_nearest(np.array([3, 3, 5, 7, 8]), np.array([5, 9]), 2)
+        (array([0, 3]), array([4, 5]))
+    """
+    # Bisection for the first of `count` consecutive lengths, for all wanted ones at once.
+    first = np.zeros(len(wanted), np.int64)
+    last = np.full(len(wanted), len(lengths) - count)
+    while (first < last).any():
+        middle = (first + last) // 2
+        behind = np.minimum(middle + count, len(lengths) - 1)
+        is_before = (first < last) & (wanted - lengths[middle] > lengths[behind] - wanted)
+        first = np.where(is_before, middle + 1, first)
+        last = np.where(is_before, last, np.minimum(middle, last))
+    distance = np.maximum(wanted - lengths[first], lengths[first + count - 1] - wanted)
+    return (
+        np.searchsorted(lengths, wanted - distance, side="left"),
+        np.searchsorted(lengths, wanted + distance, side="right"),
+    )
+
+
+def _rows_of_each(inverse: np.ndarray, size: int) -> list[np.ndarray]:
+    order = np.argsort(inverse, kind="stable")
+    ends = np.cumsum(np.bincount(inverse, minlength=size))
+    return np.split(order, ends[:-1]) if size else []
+
+
+def choose_split(dataset: SequenceDataset) -> str:
+    """Names the split to calibrate on: the one that validates, or else the one of training."""
+    return VALIDATION_SPLIT if VALIDATION_SPLIT in dataset.splits else TRAINING_SPLIT
+
+
+def save_calibration(calibration: Calibration, run: epath.PathLike) -> None:
+    """Writes `calibration.npz` into a run directory, whole or not at all."""
+    path = pathlib.Path(run) / layout.CALIBRATION_FILE
+    incomplete = layout.incomplete(path)
+    with incomplete.open("wb") as file:
+        np.savez(
+            file,
+            split=np.array(calibration.split),
+            length=calibration.length,
+            score=calibration.score,
+        )
+    incomplete.replace(path)
+
+
+def load_calibration(run: epath.PathLike) -> Calibration:
+    """Loads what the p-values of a finished run compare with, without pickle.
+
+    Raises:
+        FileNotFoundError: if it is not a run directory, or has no calibration.
+        ValueError: if the file is damaged.
+    """
+    layout.read_config(run)
+    path = epath.Path(run) / layout.CALIBRATION_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing: the training of this run has not finished, or did so before there "
+            "were p-values. Resume it (`padless train --resume`)."
+        )
+    try:
+        # Opened here: NumPy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return Calibration(str(archive["split"]), archive["length"], archive["score"])
+    except _DAMAGES as error:
+        raise ValueError(f"{path} must hold a calibration of `padless train`: {error}") from error

@@ -1,0 +1,254 @@
+"""Embeddings and scores of sequences: in the order they are read, whatever their batch-mates.
+
+1. Records are read in order, a window of some thousands at a time.
+2. Within a window, sequences of one length are run as one batch, nothing padded.
+3. The results go back into the order of the records, and into a Parquet file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import secrets
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from etils import epath
+
+from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.scoring.calibration import Calibration
+from padless.pipeline.batching.damage import explained
+from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
+
+EMBEDDING = ("embedding",)
+EVERYTHING = ("embedding", "score", "error", "feature_error")
+_WINDOW = 4096
+_MAX_BATCH_TIMESTEPS = 65_536
+
+
+class Inference:
+    """Runs a model over datasets.
+
+    Args:
+        model: the autoencoder.
+        outputs: what to compute, `EMBEDDING` or `EVERYTHING`; the first leaves the decoder out.
+    """
+
+    def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
+        self.model = model
+        self.outputs = outputs
+        signature = [tf.TensorSpec((None, None, model.num_features), tf.float32)]
+        # One trace for all lengths.
+        self._run = tf.function(self._compute, input_signature=signature, autograph=False)
+
+    def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Computes the outputs of a split, window by window, in the order of its records.
+
+        Yields:
+            `length` `(window,)` int64, the outputs (see `SequenceAutoencoder.analyze`), and `key`
+            and `label` `(window,)` bytes, where the records have them.
+
+        Raises:
+            ValueError: if the records are damaged; names the file.
+        """
+        source, record_format = dataset.split(split), dataset.record_format
+        with explained(source):
+            for window in read_windows(source, record_format):
+                yield _in_order(self._run_batches(window, record_format))
+
+    def batches(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
+        """Computes the outputs of a split, batch by batch, for what needs no order.
+
+        Yields:
+            What `windows` does, for a batch of one length, and `sequence` `(batch, timesteps,
+            features)` float32, raw units.
+
+        Raises:
+            ValueError: if the records are damaged; names the file.
+        """
+        source, record_format = dataset.split(split), dataset.record_format
+        with explained(source):
+            for window in read_windows(source, record_format):
+                for _, batch in self._run_batches(window, record_format, with_sequence=True):
+                    yield batch
+
+    def _run_batches(self, window, record_format: RecordFormat, *, with_sequence: bool = False):
+        """Yields the rows of the window that each batch holds, and the batch."""
+        for rows in _group_by_length(window["length"]):
+            batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
+            computed = self._run(batch["sequence"])
+            if not with_sequence:
+                del batch["sequence"]
+            yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
+
+    def _compute(self, sequence):
+        if self.outputs == EMBEDDING:
+            return {"embedding": self.model.embed(sequence)}
+        return self.model.analyze(sequence)
+
+
+def write_parquet(
+    inference: Inference,
+    dataset: SequenceDataset,
+    output: epath.PathLike,
+    *,
+    splits: tuple[str, ...] | None = None,
+    name_splits: bool = True,
+    calibration: Calibration | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
+
+    Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
+    int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
+    calibrated; `error` float32; `feature_error` fixed-size list of float32. Rows stand in the order
+    of the splits and of the records in them.
+
+    Args:
+        inference: the model and the outputs.
+        dataset: an opened dataset whose records have keys.
+        output: the file; one that exists is replaced.
+        splits: names of the splits to take; all if None.
+        name_splits: whether to write the column `split`.
+        calibration: what the p-values compare with, that of the same run as the model; there are
+            none if None.
+        progress: called with the number of sequences done and to do.
+
+    Returns:
+        The number of sequences.
+
+    Raises:
+        FileNotFoundError: if the folder of `output` is missing.
+        ValueError: if a split is unknown, the records are damaged or have no keys, a key is not
+            UTF-8, or there is a calibration but no score.
+    """
+    output = check_output(output)
+    if dataset.record_format.key is None:
+        raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
+    if calibration is not None and "score" not in inference.outputs:
+        raise ValueError(f"`calibration` needs the output 'score', got {inference.outputs}.")
+    chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
+    schema = _schema(
+        inference, dataset, name_splits=name_splits, with_p_value=calibration is not None
+    )
+    total, done = sum(split.num_sequences for split in chosen), 0
+    temporary = output.with_name(f"{output.name}.incomplete-{secrets.token_hex(4)}")
+    try:
+        with pq.ParquetWriter(str(temporary), schema) as writer:
+            for split in chosen:
+                for window in inference.windows(dataset, split.name):
+                    if name_splits:
+                        window["split"] = np.full(len(window["length"]), split.name.encode())
+                    if calibration is not None:
+                        window["p_value"] = _p_values(calibration, window)
+                    writer.write_table(_as_table(window, schema))
+                    done += len(window["length"])
+                    progress(done, total)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return done
+
+
+def _p_values(calibration: Calibration, window: dict[str, np.ndarray]) -> np.ndarray:
+    return calibration.p_values(window["length"], window["score"]).astype(np.float32)
+
+
+def check_output(output: epath.PathLike) -> epath.Path:
+    """Checks that a file can be written there, before any work is done for it.
+
+    Raises:
+        FileNotFoundError: if its folder is missing.
+        IsADirectoryError: if it is a folder itself.
+    """
+    output = epath.Path(output)
+    if output.is_dir():
+        raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    return output
+
+
+def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:
+    """Reads the records of a split in order, unparsed, some thousands at a time.
+
+    Yields:
+        `serialized` `(window,)` bytes and `length` `(window,)` int64.
+
+    Raises:
+        ValueError: at the end, if there were not as many as the dataset counts.
+        tf.errors.OpError: if the records are damaged; `padless.pipeline.batching.damage.explained`
+            names the file.
+    """
+    seen = 0
+
+    def with_lengths(serialized):
+        return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
+
+    records = tf.data.TFRecordDataset([str(file) for file in split.files])
+    for window in records.batch(_WINDOW).map(with_lengths).prefetch(1).as_numpy_iterator():
+        yield window
+        seen += len(window["length"])
+    if seen != split.num_sequences:
+        raise ValueError(
+            f"{split.files[0].parent}: split {split.name!r} must hold the {split.num_sequences} "
+            f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
+        )
+
+
+def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the rows of each batch: of one length, and of bounded size."""
+    order = np.argsort(lengths, kind="stable")
+    for length, rows in itertools.groupby(order.tolist(), key=lambda row: lengths[row]):
+        rows = np.array(list(rows))
+        batches = math.ceil(len(rows) * int(length) / _MAX_BATCH_TIMESTEPS)
+        yield from np.array_split(rows, min(max(batches, 1), len(rows)))
+
+
+def _in_order(batches: Iterator) -> dict[str, np.ndarray]:
+    """Puts the batches of a window into the order of its records."""
+    all_rows, parts = zip(*batches, strict=True)
+    order = np.argsort(np.concatenate(all_rows))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+
+def _schema(
+    inference: Inference, dataset: SequenceDataset, *, name_splits: bool, with_p_value: bool
+) -> pa.Schema:
+    num_features = inference.model.num_features
+    latent_size = inference.model.architecture.latent_size
+    types = {
+        "key": pa.string(),
+        "split": pa.string() if name_splits else None,
+        "label": dataset.record_format.label and pa.string(),
+        "length": pa.int64(),
+        "embedding": pa.list_(pa.float32(), latent_size),
+        "score": pa.float32(),
+        "p_value": pa.float32() if with_p_value else None,
+        "error": pa.float32(),
+        "feature_error": pa.list_(pa.float32(), num_features),
+    }
+    left_out = set(EVERYTHING) - set(inference.outputs)
+    return pa.schema(
+        [(name, kind) for name, kind in types.items() if kind and name not in left_out]
+    )
+
+
+def _as_table(window: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
+    return pa.table([_as_array(window[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as_array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), kind.list_size)
+    if pa.types.is_string(kind):
+        try:
+            return pa.array(values.tolist(), pa.binary()).cast(kind)
+        except pa.ArrowInvalid as error:
+            bad = next(value for value in values if value.decode(errors="ignore").encode() != value)
+            raise ValueError(f"Keys and labels must be UTF-8, got {bad!r}.") from error
+    return pa.array(values, kind)

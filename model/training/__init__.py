@@ -1,0 +1,1 @@
+"""Training on one or many replicas: the step, the loop, the state."""

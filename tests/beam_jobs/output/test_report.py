@@ -1,0 +1,65 @@
+"""The closing summary adds up, and shows as aligned lines."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from padless.beam_jobs import PreprocessReport
+from padless.beam_jobs.output.report import SplitReport
+from padless.beam_jobs.output.writer import RejectSummary
+from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.moments import Moments
+
+MOMENTS = Moments.of(np.ones((1, 1)))
+SHARDS = [
+    ShardSummary("train", 0, 100, {3: 2, 9: 1}, MOMENTS, 0),
+    ShardSummary("train", 1, 50, {2: 1}, MOMENTS, 0),
+    ShardSummary("test", 0, 25, {4: 1}, MOMENTS, 0),
+]
+REJECTS = RejectSummary({"bad_time": 1, "ragged_row": 1}, ("x.csv, line 2: a rule.",))
+
+
+def make(shards=SHARDS, *, splits=("train", "extra", "test"), **tally):
+    tally = collections.Counter({"read": 7} | tally)
+    return PreprocessReport.of(shards, REJECTS, tally=tally, splits=splits)
+
+
+def test_report_adds_up_the_shards():
+    report = make()
+    assert (report.read, report.accepted, report.num_bytes) == (7, 5, 175)
+    assert report.splits == {"train": SplitReport(4, 2, 9), "test": SplitReport(1, 4, 4)}
+    assert report.empty_splits == ("extra",)
+
+
+def test_report_refuses_a_loss():
+    with pytest.raises(RuntimeError, match=r"with 0 more by splitting, got 5 \+ 2 and 8"):
+        make(read=8)
+
+
+def test_report_counts_the_pieces_of_what_was_split():
+    report = make(read=5, split_sequences=1, pieces=3)
+    assert report.mended == {"split_sequences": 1, "pieces": 3}
+    with pytest.raises(RuntimeError, match=r"with 1 more by splitting, got 5 \+ 2 and 5"):
+        make(read=5, split_sequences=1, pieces=2)
+
+
+def test_report_names_no_empty_split_where_there_is_no_dataset():
+    assert make([], read=2).empty_splits == ()
+
+
+def test_report_survives_json():
+    assert PreprocessReport.from_json(make().to_json()) == make()
+
+
+def test_report_shows_aligned_lines():
+    assert str(make(filled_values=12)).splitlines() == [
+        "read       7  sequences",
+        "accepted   5  175 bytes",
+        "rejected   2  bad_time 1, ragged_row 1",
+        "filled    12  missing values, by the last one of their feature",
+        "  train    4  2 to 9 timesteps",
+        "  test     1  4 to 4 timesteps",
+        "  extra    0  no sequence was drawn for it: left out",
+        "  x.csv, line 2: a rule.",
+    ]

@@ -1,0 +1,159 @@
+"""Comparisons: their words on made-up numbers, and real runs in processes of their own."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from padless.model import (
+    ALIGNMENTS,
+    Architecture,
+    Comparison,
+    TrainingOptions,
+    compare_alignments,
+    draw_comparison,
+    load_model,
+    summarise,
+)
+from padless.model.comparison.compared_run import ComparedRun
+from padless.model.comparison.label_accuracy import label_accuracy
+from padless.pipeline import open_dataset
+
+FIRST = ComparedRun(
+    alignment="dynamic_repeat",
+    seconds_per_epoch=1.0,
+    computed_timesteps=100,
+    valid_timesteps=100,
+    peak_bytes=3 * 2**20,
+    loss=0.5,
+    losses_by_length=[(3, 5, 0.4), (6, 6, 0.6)],
+    accuracy=0.9,
+)
+
+
+def other(alignment, **values):
+    padded = {"alignment": alignment, "computed_timesteps": 230, "seconds_per_epoch": 4.0}
+    return dataclasses.replace(FIRST, **padded | values)
+
+
+def test_conclusion_says_time_padding_and_losses():
+    runs = (
+        FIRST,
+        other("masked_repeat", loss=0.6),
+        other("cropped_output", loss=0.505, seconds_per_epoch=2.0),
+        other("propagated_mask", loss=0.495),
+        other("padded", loss=0.4),
+    )
+    assert Comparison("digits", "test", 3, runs).conclusion() == (
+        "On digits equal-length batches take 0.50 of the time of the fastest other answer "
+        "(cropped_output), as padding to the longest computes 2.30 times the timesteps; their loss "
+        "of 0.5000 is matched by cropped_output (0.5050) and propagated_mask (0.4950), missed by "
+        "masked_repeat (0.6000), beaten by padded (0.4000)."
+    )
+
+
+def test_conclusion_on_equal_lengths_and_on_one_answer():
+    equal = (FIRST, other("padded", computed_timesteps=100))
+    assert "all sequences have one length" in Comparison("ecg", "test", 3, equal).conclusion()
+    alone = Comparison("ecg", "test", 3, (other("padded"),)).conclusion()
+    assert alone == "On ecg nothing was compared with 'dynamic_repeat'."
+
+
+def test_table_shows_accuracy_where_there_are_labels():
+    lines = str(Comparison("d", "test", 3, (FIRST, other("padded")))).splitlines()
+    assert lines[0] == (
+        "3 epochs each from the same weights; loss at valid timesteps and accuracy on test"
+    )
+    assert lines[2].split() == ["dynamic_repeat", "1.00", "1.00", "3", "0.5000", "0.9000"]
+    assert lines[3].split() == ["padded", "4.00", "2.30", "3", "0.5000", "0.9000"]
+    without = (dataclasses.replace(FIRST, accuracy=None),)
+    assert "accuracy" not in str(Comparison("d", "test", 3, without))
+
+
+@pytest.mark.parametrize("accuracy", [0.9, None])
+def test_comparison_is_drawn(tmp_path, accuracy):
+    runs = tuple(other(name, accuracy=accuracy) for name in ALIGNMENTS)
+    draw_comparison(Comparison("d", "test", 3, runs), tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_label_accuracy_is_that_of_labels_that_can_be_told():
+    rng = np.random.default_rng(0)
+    labels = np.array([b"a", b"b"] * 40)
+    told = rng.normal(size=(80, 3)) + 9 * (labels == b"a")[:, None]
+    assert label_accuracy(told[:40], labels[:40], told[40:], labels[40:]) == 1
+    hidden = rng.normal(size=(80, 3))
+    assert 0.2 < label_accuracy(hidden[:40], labels[:40], hidden[40:], labels[40:]) < 0.8
+
+
+@pytest.fixture(scope="module")
+def labelled(make_dataset):
+    lengths = {"train": [3, 4, 4, 6, 9] * 6, "test": [3, 4, 8] * 4}
+    return make_dataset(lengths, labels=["even", "odd"] * 15)
+
+
+def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, capfd):
+    folder = labelled.split("train").files[0].parent
+    options = TrainingOptions(epochs=2, batch_size=8, verbose=2)
+    comparison = compare_alignments(
+        folder,
+        architecture=small,
+        options=options,
+        alignments=("dynamic_repeat", "padded"),
+        runs=tmp_path / "runs",
+    )
+    assert (comparison.split, comparison.epochs) == ("test", 2)
+    first, control = comparison.runs
+    assert (first.computed_timesteps, first.valid_timesteps) == (156, 156)
+    assert (control.computed_timesteps, control.valid_timesteps) == (270, 156)
+    for run in comparison.runs:
+        kept = tmp_path / "runs" / run.alignment
+        assert load_model(kept).architecture.alignment == run.alignment
+        expected = summarise(load_model(kept), open_dataset(folder), "test").losses.model
+        assert run.loss == pytest.approx(expected, rel=1e-5)
+        assert run.losses_by_length[0][0] == 3
+        assert 0 <= run.accuracy <= 1
+        assert run.peak_bytes > 100 * 2**20
+        assert run.seconds_per_epoch > 0
+        assert json.loads(kept.with_suffix(".json").read_text())["alignment"] == run.alignment
+    printed = capfd.readouterr()
+    assert printed.out.count("epoch 2/2") == 2
+    assert "oneDNN" not in printed.err
+    assert "Warning" not in printed.err
+
+
+def test_compare_names_the_run_that_failed(labelled, small, tmp_path, capfd):
+    folder = labelled.split("train").files[0].parent
+    options = TrainingOptions(epochs=3, learning_rate=1e30, verbose=0)
+    with pytest.raises(RuntimeError, match="the alignment 'padded' must end with exit code 0"):
+        compare_alignments(folder, architecture=small, options=options, alignments=["padded"])
+    printed = capfd.readouterr().err
+    assert "The loss and its gradient must be finite" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "message"),
+    [
+        ({"alignments": ["mask"]}, {}, "`alignment` must be one of"),
+        ({"split": "later"}, {}, "later"),
+        ({}, {"max_padding": 0.1}, "`max_padding` must be 0 with the alignment 'masked_repeat'"),
+        ({}, {"batch_timesteps": 5}, "`batch_timesteps` must be at least the length"),
+    ],
+)
+def test_compare_checks_before_it_trains(labelled, tmp_path, asked, options, message):
+    folder, runs = labelled.split("train").files[0].parent, tmp_path / "runs"
+    with pytest.raises(ValueError, match=message):
+        compare_alignments(folder, options=TrainingOptions(**options), runs=runs, **asked)
+    assert not runs.exists()
+
+
+def test_compare_refuses_a_directory_that_exists(labelled, tmp_path):
+    with pytest.raises(FileExistsError, match=str(tmp_path)):
+        compare_alignments(
+            labelled.split("train").files[0].parent,
+            architecture=Architecture(),
+            alignments=["padded"],
+            runs=tmp_path,
+        )

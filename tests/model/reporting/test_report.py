@@ -1,0 +1,104 @@
+"""The report's numbers against NumPy, and its picture as a file."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from padless.model.reporting.length_bias import measure_length_bias, read_scores
+from padless.model.reporting.picture import draw_report
+from padless.model.reporting.report import _pick_examples, count_epoch, report_run
+from padless.model.scoring.calibration import Calibration
+from padless.model.scoring.inference import Inference
+from padless.pipeline import Shuffle, plan_batches
+
+
+@pytest.fixture(scope="module")
+def report(finished):
+    return report_run(finished[0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_report_shows_each_example_once(make_model, make_dataset, count):
+    dataset = make_dataset([5] * count)
+    model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
+    inference = Inference(model)
+    scored = read_scores(inference, dataset, "train")
+    keys = [example.key for example in _pick_examples(inference, dataset, "train", scored)]
+    assert len(keys) == len(set(keys)) == min(count, 3)
+
+
+def test_count_epoch_counts_what_comes(make_dataset):
+    lengths = [3] * 5 + [7] * 2 + [9]
+    dataset = make_dataset(lengths)
+    plan = plan_batches(dataset.split("train").lengths, batch_size=2, replicas=2)
+    count = count_epoch(dataset, plan, Shuffle(0))
+    assert count.timesteps == sum(lengths)
+    assert count.padded_timesteps == 0
+    assert count.batches == plan.num_batches == 5
+    assert count.seen_once == len(lengths)
+
+
+def test_report_shows_examples_that_are_not_of_training(report):
+    assert report.example_split == "validation"
+    assert [e.error for e in report.examples] == sorted(e.error for e in report.examples)
+    for example in report.examples:
+        assert example.original.shape == example.reconstruction.shape
+
+
+def test_report_text_says_what_was_counted(report):
+    text = str(report)
+    assert "nothing padded  0 padded among" in text
+    assert "0 rejected" in text
+    assert "feature 0" in text or "feature 1" in text
+
+
+def test_report_shows_all_splits_and_sums_up_the_one_of_the_examples(report):
+    lines = str(report).splitlines()
+    for split in ("train", "validation"):
+        assert any(line.startswith(f"{split} ") for line in lines)
+    assert str(report).endswith(str(report.summaries["validation"]))
+
+
+def test_report_says_in_one_line_how_far_scores_go_with_the_length(report):
+    (line,) = (line for line in str(report).splitlines() if "rank correlation" in line)
+    bias = report.length_bias
+    assert line == (
+        f"score and length on validation: rank correlation {bias.score:.2f}; "
+        f"p-value and length: {bias.p_value:.2f} (compared with this split itself)"
+    )
+
+
+def test_measure_length_bias_compares_ranks():
+    calibration = Calibration("validation", np.array([1, 2, 3]), np.array([1.0, 2.0, 3.0]))
+    scored = {"length": np.array([1, 2, 3]), "score": np.array([0.5, 2.5, 9.0])}
+    bias = measure_length_bias(calibration, scored, "test")
+    assert (bias.score, bias.p_value, bias.is_calibration) == pytest.approx((1, -1, False))
+
+
+def test_measure_length_bias_answers_equal_lengths():
+    calibration = Calibration("validation", np.array([1, 2, 3]), np.array([1.0, 2.0, 3.0]))
+    scored = {"length": np.array([2, 2]), "score": np.array([0.5, 2.5])}
+    text = str(measure_length_bias(calibration, scored, "test"))
+    assert text == "score and length on test: all sequences have one length"
+
+
+@pytest.mark.parametrize("extension", ["png", "svg"])
+def test_draw_report_writes_a_picture(report, tmp_path, extension):
+    path = tmp_path / f"report.{extension}"
+    draw_report(report, path)
+    start = {"png": b"\x89PNG", "svg": b"<?xml"}[extension]
+    assert path.read_bytes().startswith(start)
+
+
+def test_draw_report_takes_a_key_that_looks_like_a_formula(report, tmp_path):
+    examples = [dataclasses.replace(report.examples[0], key="$\\frac{1}$" * 9)]
+    draw_report(dataclasses.replace(report, examples=examples), tmp_path / "report.png")
+    assert (tmp_path / "report.png").exists()
+
+
+def test_draw_report_takes_names_that_a_legend_would_not(report, tmp_path):
+    names = ("$\\frac{1}$ ünï 音", "_hidden")
+    dataset = dataclasses.replace(report.dataset, feature_names=names)
+    draw_report(dataclasses.replace(report, dataset=dataset), tmp_path / "report.svg")
+    assert "_hidden" in (tmp_path / "report.svg").read_text()

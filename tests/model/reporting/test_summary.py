@@ -1,0 +1,206 @@
+"""The summary's numbers against NumPy, its ranges of lengths, its words."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from padless.model import Inference, load_model
+from padless.model.reporting.summary import (
+    Errors,
+    FeatureErrors,
+    LengthRange,
+    Summary,
+    divide_lengths,
+    summarise,
+)
+from padless.model.run_directory import layout
+from padless.pipeline import open_dataset
+
+
+def fits(dataset):
+    return {"mean": dataset.moments.mean, "variance": dataset.moments.variance}
+
+
+def squared_errors(model, dataset, sequences):
+    """Squares of the errors of the model, the feature means and the own means, in raw units."""
+    for values in map(np.float64, sequences):
+        reconstruction = model(np.float32(values)[None])[0].numpy()
+        guesses = reconstruction, dataset.moments.mean, values.mean(axis=0)
+        yield [np.square(values - guess) for guess in guesses]
+
+
+def mean_errors(model, dataset, sequences, weighting):
+    """Means `(3, features)` of these squares, over timesteps, then over sequences or timesteps."""
+    columns = zip(*squared_errors(model, dataset, sequences), strict=True)
+    if weighting == "timestep":
+        return np.array([np.concatenate(column).mean(axis=0) for column in columns])
+    return np.array([np.mean([part.mean(axis=0) for part in column], axis=0) for column in columns])
+
+
+@pytest.fixture(scope="module")
+def skewed(make_dataset):
+    """Thirty lengths in a split that is not the one of the moments, more short than long."""
+    lengths = np.random.default_rng(3).geometric(0.1, 40) + 1
+    return make_dataset({"train": [4, 5, 6], "validation": lengths.tolist()}, num_features=3)
+
+
+@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
+def test_summarise_is_the_mean_that_numpy_takes(make_model, skewed, read_sequences, weighting):
+    model = make_model(3, **fits(skewed))
+    summary = summarise(model, skewed, "validation", weighting)
+    sequences = list(read_sequences(skewed, "validation").values())
+    expected = mean_errors(model, skewed, sequences, weighting)
+    losses = (expected / skewed.moments.variance).mean(axis=1)
+    np.testing.assert_allclose(dataclasses.astuple(summary.losses), losses, rtol=1e-5)
+    for i, feature in enumerate(summary.features):
+        rmse = np.sqrt(expected[:, i])
+        np.testing.assert_allclose(dataclasses.astuple(feature.rmse), rmse, rtol=1e-5)
+        assert feature.loss == pytest.approx(expected[0, i] / skewed.moments.variance[i], rel=1e-5)
+    assert len(summary.ranges) == 5
+    for part in summary.ranges:
+        chosen = [s for s in sequences if part.shortest <= len(s) <= part.longest]
+        expected = mean_errors(model, skewed, chosen, weighting) / skewed.moments.variance
+        assert part.num_sequences == len(chosen)
+        np.testing.assert_allclose(
+            dataclasses.astuple(part.losses), expected.mean(axis=1), rtol=1e-5
+        )
+    assert summary.num_sequences == len(sequences)
+
+
+def test_summarise_gives_the_loss_of_the_run(finished, validated_dataset):
+    run, report = finished
+    summary = summarise(load_model(run), validated_dataset, "validation")
+    assert summary.losses.model == pytest.approx(report.best["val_loss"], rel=1e-5)
+
+
+def test_summarise_takes_a_model_that_runs(make_model, skewed):
+    model = make_model(3, **fits(skewed))
+    expected = summarise(model, skewed, "train")
+    assert summarise(Inference(model), skewed, "train") == expected
+
+
+def test_summarise_a_constant_feature_is_finite(make_model, make_dataset):
+    dataset = make_dataset([4, 5, 5])
+    model = make_model(mean=dataset.moments.mean, variance=[0.0, dataset.moments.variance[1]])
+    summary = summarise(model, dataset, "train")
+    assert np.isfinite(dataclasses.astuple(summary.losses)).all()
+
+
+def test_summarise_names_the_file_that_is_damaged(make_model, make_dataset):
+    dataset = make_dataset([4, 5, 5])
+    (file,) = dataset.split("train").files
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=f"{file.name}: record 2 .*truncated"):
+        summarise(make_model(), dataset, "train")
+
+
+def test_summarise_refuses_an_unknown_weighting(make_model, skewed):
+    with pytest.raises(ValueError, match=r"`weighting` must be one of.*got 'feature'"):
+        summarise(make_model(3), skewed, "train", "feature")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "ranges"),
+    [
+        ({5: 3}, [(5, 5)]),
+        ({5: 50, 9: 50}, [(5, 5), (9, 9)]),
+        ({5: 95, 9: 5}, [(5, 9)]),
+        ({5: 5, 9: 95}, [(5, 9)]),
+        ({1: 1, 2: 1, 3: 1}, [(1, 1), (2, 2), (3, 3)]),
+        ({1: 0, 2: 1, 3: 1}, [(2, 2), (3, 3)]),
+        (dict.fromkeys(range(1, 101), 1), [(1, 20), (21, 40), (41, 60), (61, 80), (81, 100)]),
+        ({7: 40, 8: 1, 9: 59}, [(7, 7), (8, 9)]),
+    ],
+)
+def test_divide_lengths(lengths, ranges):
+    assert divide_lengths(lengths) == ranges
+
+
+def test_divide_lengths_into_ranges_of_about_the_same_size():
+    rng = np.random.default_rng(0)
+    for median in (20, 100):
+        drawn = rng.lognormal(np.log(median), 0.6, 4000).round()
+        values, counts = np.unique(drawn, return_counts=True)
+        lengths = dict(zip(values.astype(int).tolist(), counts.tolist(), strict=True))
+        ranges = divide_lengths(lengths)
+        sizes = [sum(n for length, n in lengths.items() if a <= length <= b) for a, b in ranges]
+        assert sum(sizes) == 4000
+        assert len(ranges) == 5
+        assert max(sizes) < 1.3 * min(sizes)
+
+
+def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2):
+    """A summary of made-up numbers; the range of the i-th is of length i + 1."""
+    return Summary(
+        split="validation",
+        weighting="sequence",
+        losses=Errors(*losses),
+        ranges=tuple(LengthRange(i + 1, i + 1, 10, Errors(*r)) for i, r in enumerate(ranges)),
+        features=tuple(
+            FeatureErrors(f"f{i}", i / 100, Errors(i / 10, 1000.0, 500.0))
+            for i in range(num_features)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "warning"),
+    [
+        ((0.4, 1.0, 0.5), None),
+        ((0.5, 1.0, 0.5), "on validation the model does not beat the mean of each sequence: "),
+        ((1.0, 1.0, 0.5), "on validation the model does not beat the mean of each feature: "),
+        ((float("nan"), 1.0, 0.5), "the model does not beat the mean of each feature"),
+        ((0.1, 1.0, 0.0), None),
+    ],
+)
+def test_summary_warns_of_a_model_that_only_learned_a_mean(losses, warning):
+    warnings = made_summary(losses).warnings()
+    assert len(warnings) == (warning is not None)
+    assert all(warning in text for text in warnings)
+
+
+def test_summary_names_the_ranges_that_only_learned_a_mean():
+    good, level, nothing = (0.4, 1.0, 0.5), (0.6, 1.0, 0.5), (1.1, 1.0, 0.5)
+    summary = made_summary(good, [nothing, good, level, nothing, nothing])
+    assert [text.partition(" at ")[2].partition(":")[0] for text in summary.warnings()] == [
+        "1, 4 and 5 timesteps", "3 timesteps"
+    ]  # fmt: skip
+    assert str(summary).endswith("\n".join(summary.warnings()))
+
+
+def test_summary_shows_the_worst_features_and_counts_the_others():
+    lines = str(made_summary((0.4, 1.0, 0.5), num_features=40)).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("f")][1:] == [
+        f"f{i}" for i in range(39, 31, -1)
+    ]
+    assert lines[-1] == "and 32 more with a smaller loss"
+    assert lines[-9].split() == ["f39", "0.3900", "3.9", "1000", "500"]
+
+
+class Spoil(keras.callbacks.Callback):
+    """Leaves the model with weights far from the best ones."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.head.bias.assign(self.model.head.bias + 1e3)
+
+
+def test_train_sums_up_the_best_weights(train_small, validated_dataset):
+    run, report = train_small(validated_dataset, callbacks=[Spoil()])
+    dataset = open_dataset(layout.read_config(run)["dataset"])
+    assert report.summary == summarise(load_model(run), dataset, "validation")
+    assert str(report).startswith("best epoch 1 by val_loss: ")
+    assert str(report.summary) in str(report)
+
+
+def test_train_sums_up_the_training_split_where_there_is_no_other(train_small, make_dataset):
+    _, report = train_small(make_dataset([3, 4, 5]), epochs=1)
+    assert report.summary.split == "train"
+    assert report.summary.num_sequences == 3
+
+
+def test_train_sums_up_a_finished_run(finished, train_small, validated_dataset):
+    run, report = finished
+    _, again = train_small(validated_dataset, run=run, resume=True, epochs=6)
+    assert again.summary == report.summary

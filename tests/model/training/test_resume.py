@@ -1,0 +1,332 @@
+"""A run that was killed, stopped, damaged or moved ends as one that never was."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+import time
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from padless.model import TrainingOptions, TrainingStopped, load_model, read_options, train
+from padless.model.run_directory.checkpoints import Checkpoints
+from padless.model.run_directory.lock import locked
+
+sys.path.append(str(pathlib.Path(__file__).parent))
+import killed_training
+
+EPOCHS = 12
+
+
+@pytest.fixture(scope="module")
+def dataset(make_dataset):
+    """17 steps an epoch under the budget of `killed_training`."""
+    return make_dataset({"train": [3, 4, 5, 6, 7] * 20, "validation": [3, 5, 6]}, num_shards=2)
+
+
+@pytest.fixture(scope="module")
+def folder(dataset):
+    return dataset.split("train").files[0].parent
+
+
+def outcome(run):
+    """Everything that must be the same: state, metrics and the model that is used."""
+    _, arrays, state = Checkpoints(run / "checkpoints").restore()
+    state["progress"].pop("seconds")
+    files = {name: (run / name).read_bytes() for name in ("steps.csv", "history.csv")}
+    return arrays, state["progress"], files, load_model(run).get_weights()
+
+
+def assert_same(run, expected):
+    (arrays, *rest, weights), (arrays_before, *rest_before, weights_before) = (
+        outcome(run),
+        expected,
+    )
+    assert rest == rest_before
+    assert arrays.keys() == arrays_before.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, arrays_before[name], err_msg=name)
+    for received, before in zip(weights, weights_before, strict=True):
+        np.testing.assert_array_equal(received, before)
+
+
+def run_to_the_end(folder, run, **options):
+    process = killed_training.start(folder, run, **options)
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def kill_after_steps(process, run, steps):
+    """Kills a process with SIGKILL as soon as it has logged so many steps."""
+    deadline = time.monotonic() + 60
+    while killed_training.steps_done(run) < steps and process.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+    process.kill()
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.slow)])
+def test_a_run_killed_again_and_again_ends_as_one_that_never_was(folder, tmp_path, kills):
+    """Every third kill comes while a checkpoint is written, the others at random steps."""
+    options = {"epochs": EPOCHS, "checkpoint_steps": 4, "schedule": "one_cycle", "dropout": 0.2}
+    run_to_the_end(folder, tmp_path / "whole", **options)
+    rng = np.random.default_rng(kills)
+    run = tmp_path / "killed"
+    for kill in range(kills):
+        if kill % 3 == 1:
+            place = int(rng.integers(60))
+            process = killed_training.start(folder, run, killed_writing=place, **options)
+        else:
+            process = killed_training.start(folder, run, **options)
+            newest = max(Checkpoints(run / "checkpoints").steps(), default=0)
+            kill_after_steps(process, run, newest + int(rng.integers(1, 9)))
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert not (run / "model.keras").exists()
+    run_to_the_end(folder, run, **options)
+    assert_same(run, outcome(tmp_path / "whole"))
+    assert {path.suffix for path in (run / "checkpoints").iterdir()} == {".npz"}
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Sends a signal to this process in a given step, counted from 0 over all epochs."""
+
+    def __init__(self, step, signum=signal.SIGTERM):
+        super().__init__()
+        self._left, self._signum = step, signum
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._left == 0:
+            os.kill(os.getpid(), self._signum)
+        self._left -= 1
+
+
+SHORT = {"epochs": 3, "batch_size": 24, "patience": 2}
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def whole(train_small, dataset):
+    run, _ = train_small(dataset, **SHORT)
+    return outcome(run)
+
+
+@pytest.fixture(scope="module")
+def stop(train_small, dataset, tmp_path_factory):
+    """Stops a run by a signal after so many steps; the same one only once."""
+
+    @functools.cache
+    def stop_after(steps, signum, **options):
+        run = tmp_path_factory.mktemp("stopped") / "run"
+        callbacks = [Interrupt(steps - 2, signum)]
+        with pytest.raises(TrainingStopped) as stopped:
+            train_small(dataset, run=run, callbacks=callbacks, **SHORT | options)
+        assert stopped.value.signal == signum
+        return run
+
+    return stop_after
+
+
+@pytest.fixture
+def stopped(stop, tmp_path):
+    """Gives a copy of a run that was stopped after so many steps."""
+
+    def copy(steps, signum=signal.SIGTERM, **options):
+        return pathlib.Path(shutil.copytree(stop(steps, signum, **options), tmp_path / "run"))
+
+    return copy
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_run_behind_a_checkpoint_of_the_last_step(
+    stopped, folder, whole, capsys, signum
+):
+    run = stopped(7, signum)
+    assert signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler)
+    assert Checkpoints(run / "checkpoints").steps() == [7] == [killed_training.steps_done(run)]
+    assert not (run / "model.keras").exists()
+    _, options = read_options(run)
+    train(folder, run, options=dataclasses.replace(options, verbose=2), resume=True)
+    assert "resumed after step 2 of epoch 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("steps", [2, STEPS, STEPS + 1, 2 * STEPS + 3])
+def test_a_run_stopped_anywhere_ends_as_one_that_never_was(stopped, folder, whole, steps):
+    run = stopped(steps)
+    train(folder, run, resume=True)
+    assert_same(run, whole)
+
+
+def test_a_run_stopped_in_its_validation_goes_on_there(dataset, train_small, folder, tmp_path):
+    run, whole = tmp_path / "run", outcome(train_small(dataset, **SHORT)[0])
+    with pytest.raises(TrainingStopped, match=f"after step {STEPS} of epoch 1"):
+        train_small(dataset, run=run, callbacks=[Interrupt(STEPS - 1)], **SHORT)
+    assert not (run / "history.csv").exists()
+    train(folder, run, resume=True)
+    assert_same(run, whole)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-100],
+        lambda data: data[:900] + bytes([data[900] ^ 1]) + data[901:],
+    ],
+    ids=["empty", "truncated", "flipped"],
+)
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(stopped, folder, whole, damage):
+    run = stopped(7, checkpoint_steps=3)
+    checkpoints = Checkpoints(run / "checkpoints")
+    assert checkpoints.steps() == [3, 6, 7]
+    path = checkpoints.path(7)
+    path.write_bytes(damage(path.read_bytes()))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(folder, run, resume=True)
+    message = f"{path}: the checkpoint is damaged .*; trying the one before it"
+    assert any(re.match(message, str(warning.message)) for warning in caught)
+    assert_same(run, whole)
+
+
+def test_a_run_without_a_whole_checkpoint_is_not_begun_again(stopped, folder):
+    run = stopped(7)
+    Checkpoints(run / "checkpoints").path(7).write_bytes(b"")
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(ValueError, match=r"checkpoints must hold a checkpoint that is not damaged"),
+    ):
+        train(folder, run, resume=True)
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_a_run_goes_on_with_other_replicas(stopped, folder, whole, replicas):
+    run = stopped(7)
+    options = dataclasses.replace(read_options(run)[1], replicas=replicas)
+    train(folder, run, options=options, resume=True)
+    arrays, _, files, _ = outcome(run)
+    assert len(files["history.csv"].splitlines()) == len(whole[2]["history.csv"].splitlines())
+    for name, expected in whole[0].items():
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(arrays[name], expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_resume_begins_a_run_that_is_not_there(train_small, dataset, whole, tmp_path):
+    run, _ = train_small(dataset, run=tmp_path / "run", resume=True, **SHORT)
+    assert_same(run, whole)
+
+
+def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, tmp_path, capsys):
+    run, _ = train_small(dataset, run=tmp_path / "run", epochs=1, batch_size=24)
+    before = (run / "model.keras").read_bytes()
+    options = dataclasses.replace(read_options(run)[1], verbose=2)
+    train(folder, run, options=options, resume=True)
+    assert "the run has finished with 1 epochs; ask for more" in capsys.readouterr().out
+    assert (run / "model.keras").read_bytes() == before
+    report = train(folder, run, options=dataclasses.replace(options, epochs=3), resume=True)
+    assert report.epochs == 3
+    assert read_options(run)[1].epochs == 3
+    assert_same(run, outcome(train_small(dataset, epochs=3, batch_size=24)[0]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 1}, "`seed` must be 0 as in the run that is resumed, got 1"),
+        ({"batch_size": 8}, "`batch_size` must be 24 as in the run that is resumed, got 8"),
+        ({"learning_rate": 0.1}, "`learning_rate` must be 0.02 as .*, got 0.1"),
+        ({"clip_norm": None}, "`clip_norm` must be 1.0 as .*, got None"),
+        ({"weighting": "timestep"}, "`weighting` must be 'sequence' as .*, got 'timestep'"),
+        ({"schedule": "cosine"}, "`schedule` must be 'constant' as .*, got 'cosine'"),
+    ],
+)
+def test_resume_refuses_what_would_change_the_result(stopped, folder, changes, message):
+    run = stopped(7)
+    options = dataclasses.replace(read_options(run)[1], **changes)
+    config = (run / "config.json").read_bytes()
+    with pytest.raises(ValueError, match=f"{run}: {message}"):
+        train(folder, run, options=options, resume=True)
+    assert (run / "config.json").read_bytes() == config
+    assert Checkpoints(run / "checkpoints").steps() == [7]
+
+
+def test_resume_refuses_other_epochs_where_the_schedule_runs_along_them(stopped, folder):
+    run = stopped(3, schedule="cosine")
+    options = dataclasses.replace(read_options(run)[1], epochs=9)
+    with pytest.raises(ValueError, match=r"`epochs` must be 3 .* 'cosine' runs along all epochs"):
+        train(folder, run, options=options, resume=True)
+
+
+def test_resume_refuses_another_model(stopped, folder):
+    run = stopped(7)
+    architecture = dataclasses.replace(read_options(run)[0], units=5)
+    with pytest.raises(ValueError, match="`units` must be 4 as in the run that is resumed, got 5"):
+        train(folder, run, architecture=architecture, resume=True)
+
+
+def test_resume_refuses_another_dataset(stopped, make_dataset):
+    run = stopped(7)
+    other = make_dataset({"train": [3, 4, 5, 6, 7] * 20, "validation": [3, 5, 6]}, seed=5)
+    other = other.split("train").files[0].parent
+    with pytest.raises(ValueError, match=f"was begun on .*; {other} holds other .*statistics.json"):
+        train(other, run, resume=True)
+
+
+def test_resume_refuses_a_dataset_that_has_changed(train_small, make_dataset, tmp_path):
+    dataset = make_dataset([4] * 9, num_shards=2)
+    run, _ = train_small(dataset, run=tmp_path / "run", epochs=1)
+    file = dataset.split("train").files[1]
+    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
+    message = f"{file.parent}: the dataset has changed since the run .*differs: shards of train"
+    with pytest.raises(ValueError, match=message):
+        train(file.parent, run, resume=True)
+
+
+def test_resume_takes_a_dataset_that_was_moved(stopped, folder, whole, tmp_path):
+    run = stopped(7)
+    shutil.copytree(folder, tmp_path / "moved")
+    train(tmp_path / "moved", run, resume=True)
+    assert_same(run, whole)
+
+
+def test_a_run_directory_in_use_is_refused(stopped, folder):
+    run = stopped(7)
+    message = f"{run}: the run directory is written by process {os.getpid()} on"
+    with locked(run), pytest.raises(RuntimeError, match=message):
+        train(folder, run, resume=True)
+
+
+def test_resume_refuses_a_directory_of_something_else(folder, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    message = r"config.json is missing: .* is not a run of `padless train`, and not empty"
+    with pytest.raises(FileNotFoundError, match=message):
+        train(folder, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_resume_refuses_metrics_that_have_lost_rows(stopped, folder):
+    run = stopped(7)
+    (run / "steps.csv").write_text("epoch,step,loss\n")
+    with pytest.raises(ValueError, match=r"steps.csv must have at least the \d+ bytes .* got 16"):
+        train(folder, run, resume=True)
+
+
+def test_resume_refuses_the_checkpoint_of_another_model(stopped, folder, train_small, make_dataset):
+    run = stopped(7)
+    other, _ = train_small(make_dataset([4] * 9, num_features=3), epochs=1)
+    (checkpoint,) = (other / "checkpoints").iterdir()
+    shutil.copy(checkpoint, Checkpoints(run / "checkpoints").path(9))
+    with pytest.raises(ValueError, match="must hold variables of the shapes"):
+        train(folder, run, resume=True)
+
+
+def test_options_of_a_run_are_read_back(stopped):
+    options = read_options(stopped(7))[1]
+    assert options == TrainingOptions(verbose=0, learning_rate=0.02, schedule="constant", **SHORT)

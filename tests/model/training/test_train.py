@@ -1,0 +1,387 @@
+"""Training runs, from real dataset directories to real run directories."""
+
+import csv
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import TrainingOptions, load_model, train
+from padless.model.run_directory import layout
+from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
+from padless.pipeline.planning.batch_time import DEFAULT_COST
+
+ORDER = (
+    "length_correlation",
+    "length_correlation_by_chance",
+    "length_drift",
+    "length_drift_by_chance",
+)
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def folder_of(dataset):
+    return dataset.split("train").files[0].parent
+
+
+def mean_error(run, sequences):
+    model = load_model(run)
+    return np.mean([float(model.analyze(s[None])["error"][0]) for s in sequences])
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes every epoch from the second on worse than the first, whatever was learned."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.head.bias.assign(self.model.head.bias + 1e3)
+
+
+@pytest.fixture(scope="module")
+def spoiled(train_small, validated_dataset):
+    """A run whose first epoch is its best, and which waits three epochs for a better one."""
+    return train_small(validated_dataset, callbacks=[Spoil()], epochs=9, patience=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(make_dataset):
+    return make_dataset([3, 3, 4, 6, 6, 6, 7, 8, 8, 9], num_shards=2)
+
+
+@pytest.fixture(scope="module")
+def without_validation(train_small, dataset):
+    return train_small(dataset)
+
+
+def test_train_writes_what_the_run_directory_promises(finished):
+    run, _ = finished
+    described = re.search("```\n(.*?)```", layout.__doc__, re.DOTALL)[1]
+    names = re.findall(r"^(?:[\w./]+, )*[\w./]+(?=  )", described, re.MULTILINE)
+    names = [name for group in names for name in group.split(", ")]
+    assert len(names) == 9
+    for name in names:
+        path = run / name
+        assert path.is_dir() if name.endswith("/") else path.stat().st_size > 0
+    assert {path.name for path in run.iterdir()} == {name.split("/")[0] for name in names}
+    assert list((run / "tensorboard").rglob("events.out.*"))
+
+
+def test_train_describes_itself(finished, validated_dataset, small):
+    run, _ = finished
+    config = layout.read_config(run)
+    assert config["dataset"] == str(folder_of(validated_dataset))
+    assert config["architecture"] == dataclasses.asdict(small)
+    assert config["training"]["epochs"] == 6
+    assert config["replicas"] == len(config["devices"]) == 1
+    assert config["steps_per_epoch"] == {"train": 4, "validation": 1}
+
+
+def test_train_logs_every_epoch_and_every_step(finished):
+    run, report = finished
+    history, steps = read_csv(run / "history.csv"), read_csv(run / "steps.csv")
+    assert (report.epochs, report.steps) == (6, 24)
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert [(row["epoch"], row["step"]) for row in steps] == [
+        (epoch, step) for epoch in range(1, 7) for step in range(1, 5)
+    ]
+    assert list(history[0]) == ["epoch", "loss", "val_loss", *ORDER]
+    best = min(history, key=lambda row: row["val_loss"])
+    assert (report.monitor, report.best_epoch) == ("val_loss", best["epoch"])
+    assert report.best == pytest.approx({name: best[name] for name in ("loss", "val_loss")})
+
+
+def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
+    dataset = make_dataset([3, 5, 8, 13] * 12)
+    run, _ = train_small(dataset, batch_size=4, epochs=2)
+    options = {
+        "plan": TrainingOptions(batch_size=4).plan(dataset.split("train").lengths, 1, DEFAULT_COST)
+    }
+    for epoch, row in enumerate(read_csv(run / "history.csv")):
+        means, step = [], []
+        batches = equal_length_batches(
+            dataset, shuffle=Shuffle(0), epochs=range(epoch, epoch + 1), **options
+        )
+        for batch in batches.as_numpy_iterator():
+            step.extend(batch["length"])
+            if batch["ends_step"]:
+                means.append(np.mean(step))
+                step = []
+        expected = np.corrcoef(means[:-1], means[1:])[0, 1]
+        assert row["length_correlation"] == pytest.approx(expected, abs=1e-6)
+        assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
+
+
+@pytest.mark.parametrize("options", [{"accumulate": False}, {"max_padding": 0.5}])
+def test_train_on_other_plans_ends_as_its_resumed_run(
+    train_small, make_dataset, weights_of, options
+):
+    dataset = make_dataset({"train": [3, 4, 5, 9] * 6 + [7], "validation": [3, 4]})
+    cost = BatchCost(1.0, 0.0, 0.0)
+    whole, report = train_small(dataset, epochs=2, cost=cost, **options)
+    config = layout.read_config(whole)
+    plan = TrainingOptions(batch_size=8, **options).plan(dataset.split("train").lengths, 1, cost)
+    assert config["steps_per_epoch"]["train"] == plan.steps_per_epoch
+    assert report.steps == 2 * plan.steps_per_epoch
+    run, _ = train_small(dataset, epochs=1, cost=cost, **options)
+    run, _ = train_small(dataset, epochs=2, run=run, resume=True, **options)
+    expected = weights_of(load_model(whole))
+    np.testing.assert_array_equal(weights_of(load_model(run)), expected)
+    with pytest.raises(ValueError, match="`cost` must be that of the run that is resumed"):
+        train_small(dataset, run=run, resume=True, epochs=2, cost=BatchCost(1, 1, 1), **options)
+
+
+def test_train_measures_what_batches_cost_where_it_may_pad(train_small, make_dataset, capsys):
+    dataset = make_dataset([3, 4, 5, 9] * 6)
+    run, _ = train_small(dataset, epochs=1, max_padding=0.2, verbose=2)
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("measured here: "))
+    cost = BatchCost(**layout.read_config(run)["batch_cost"])
+    assert line == f"measured here: {cost}"
+    assert cost != DEFAULT_COST
+
+
+def test_train_lowers_the_loss(finished):
+    history = read_csv(finished[0] / "history.csv")
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"]
+    assert history[-1]["val_loss"] < 0.9 * history[0]["val_loss"]
+
+
+def test_train_stops_when_no_epoch_is_better(spoiled):
+    run, report = spoiled
+    assert (report.best_epoch, report.epochs) == (1, 4)
+    assert len(read_csv(run / "history.csv")) == 4
+
+
+@pytest.mark.parametrize("kind", ["finished", "spoiled"])
+def test_train_saves_the_weights_of_the_best_epoch(
+    request, read_sequences, validated_dataset, kind
+):
+    run, report = request.getfixturevalue(kind)
+    sequences = read_sequences(validated_dataset, "validation").values()
+    assert mean_error(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
+
+
+def test_train_normalises_by_the_training_split(finished, read_sequences, validated_dataset):
+    values = np.concatenate(list(read_sequences(validated_dataset, "train").values()))
+    model = load_model(finished[0])
+    np.testing.assert_allclose(model.mean, values.mean(axis=0, dtype=np.float64))
+    np.testing.assert_allclose(model.variance, values.var(axis=0, dtype=np.float64))
+
+
+def test_train_goes_by_the_training_loss_where_nothing_validates(without_validation):
+    run, report = without_validation
+    history = read_csv(run / "history.csv")
+    assert report.monitor == "loss"
+    assert list(history[0]) == ["epoch", "loss", *ORDER]
+    assert report.best["loss"] == pytest.approx(min(row["loss"] for row in history))
+
+
+def test_train_ends_with_the_same_weights_for_the_same_seed(
+    train_small, dataset, without_validation, weights_of
+):
+    expected = weights_of(load_model(without_validation[0]))
+    # What the program drew before is no part of the seed.
+    keras.utils.set_random_seed(99)
+    same, other = train_small(dataset)[0], train_small(dataset, seed=1)[0]
+    np.testing.assert_array_equal(weights_of(load_model(same)), expected)
+    assert (weights_of(load_model(other)) != expected).any()
+
+
+def test_train_on_two_replicas_is_training_on_one(
+    train_small, dataset, without_validation, weights_of
+):
+    run, report = train_small(dataset, replicas=2)
+    assert report.best == pytest.approx(without_validation[1].best, rel=1e-5)
+    expected = weights_of(load_model(without_validation[0]))
+    np.testing.assert_allclose(
+        weights_of(load_model(run)), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
+    )
+
+
+def test_train_calls_the_callbacks_given(train_small, dataset):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((epoch, list(logs))),
+        on_train_batch_end=lambda batch, logs: seen.append((batch, list(logs))),
+    )
+    train_small(dataset, callbacks=[callback], epochs=1)
+    assert seen == [(0, ["loss"]), (1, ["loss"]), (0, [*ORDER, "loss"])]
+
+
+def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_dataset, tmp_path):
+    run, _ = finished
+    by_length = {len(s): s for s in read_sequences(validated_dataset, "validation").values()}
+    np.savez(tmp_path / "in.npz", **{str(length): s[None] for length, s in by_length.items()})
+    script = """
+        import sys
+        sys.modules["padless"] = None
+        import numpy as np, tensorflow as tf
+        model = tf.saved_model.load(sys.argv[1])
+        results = {
+            f"{length}/{name}": value
+            for length, sequence in np.load("in.npz").items()
+            for name, value in model.serve(sequence).items()
+        }
+        np.savez("out.npz", **results)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), run / "saved_model"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    results, model = np.load(tmp_path / "out.npz"), load_model(run)
+    assert len(results) == 4 * len(by_length) == 16
+    for length, sequence in by_length.items():
+        for name, expected in model.analyze(sequence[None]).items():
+            received = results[f"{length}/{name}"]
+            np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_train_refuses_an_existing_run_directory(train_small, dataset, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=f"{tmp_path}: the run directory must not exist"):
+        train_small(dataset, run=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_train_refuses_a_dataset_without_a_training_split(make_dataset, tmp_path):
+    folder = make_dataset({"validation": [3, 4]}).split("validation").files[0].parent
+    with pytest.raises(ValueError, match=r"a split 'train', it has \['validation'\]"):
+        train(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_a_run_directory_that_cannot_be_locked(train_small, dataset):
+    with pytest.raises(ValueError, match=r"gs://.*must be in a file system of this machine"):
+        train_small(dataset, run="gs://bucket/run")
+
+
+def test_train_refuses_a_dataset_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: the dataset directory does not exist"):
+        train(tmp_path / "nowhere", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
+        ({"batch_size": None, "batch_timesteps": 8}, "longest sequence, 9, got 8"),
+        ({"batch_timesteps": 100}, "Exactly one of"),
+        ({"replicas": 0}, "`replicas` must be at least 1, got 0"),
+        ({"weighting": "batch"}, "`weighting` must be one of.*got 'batch'"),
+        ({"clip_norm": 0.0}, "`clip_norm` must be above 0 and finite, got 0.0"),
+    ],
+)
+def test_train_leaves_nothing_where_an_option_does_not_fit(
+    train_small, dataset, tmp_path, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        train_small(dataset, run=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:-5], r"record 3 at byte \d+: its data.*truncated"),
+        (lambda data: data[:40] + b"\x00" + data[41:], "record 0 at byte 0: its data.*damaged"),
+    ],
+    ids=["truncated", "flipped"],
+)
+def test_train_names_the_damaged_shard(train_small, make_dataset, tmp_path, split, damage, message):
+    dataset = make_dataset({"train": [4] * 4, "validation": [4] * 4})
+    (file,) = dataset.split(split).files
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=f"{file.name}: {message}"):
+        train_small(dataset, run=tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match="the training of this run has not finished"):
+        load_model(tmp_path / "run")
+
+
+def test_train_answers_a_shard_that_lost_records(train_small, make_dataset):
+    dataset = make_dataset([4] * 9, num_shards=3)
+    dataset.split("train").files[2].write_bytes(b"")
+    with pytest.raises(ValueError, match=r"'train' must hold.*a shard has lost records"):
+        train_small(dataset)
+
+
+def test_train_stops_when_the_loss_is_not_finite(train_small, dataset):
+    message = r"must be finite, got .* in epoch 1, step 2 of split 'train': .* `learning_rate`"
+    with pytest.raises(FloatingPointError, match=message):
+        train_small(dataset, learning_rate=1e30, clip_norm=None)
+
+
+def test_train_stops_when_the_validation_loss_is_not_finite(train_small, make_dataset):
+    dataset = make_dataset({"train": [4] * 4, "validation": [4] * 4})
+    with pytest.raises(FloatingPointError, match=r"finite, got (inf|nan) .* of split 'validation'"):
+        train_small(dataset, learning_rate=1e30, clip_norm=None, epochs=1)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_loss_that_is_not_finite_names_step_length_and_keys(
+    train_small, make_dataset, tmp_path, split
+):
+    dataset = make_dataset({"train": [3] * 4 + [5] * 4, "validation": [3, 5]})
+    (file,) = dataset.split(split).files
+    examples = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(file))]
+    # Its square is more than a float32 holds.
+    examples[-1].features.feature["sequence"].float_list.value[0] = 1e30
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    key = examples[-1].features.feature["key"].bytes_list.value[0].decode()
+    message = (
+        r"finite, got (inf|nan) .* in epoch 1, step [12] of split "
+        rf"'{split}': the keys at fault are '{key}' \(length 5\)\. The weights are still those"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        train_small(dataset, run=tmp_path / "run", batch_size=4)
+
+
+def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset, tmp_path):
+    class Fill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                path = tmp_path / "run" / "checkpoints" / "step-00000002.incomplete"
+                path.symlink_to("/dev/full")
+
+    message = r"checkpoint after 2 steps could not be .*No space left .* the newest is of step 1"
+    with pytest.raises(OSError, match=message):
+        train_small(dataset, run=tmp_path / "run", callbacks=[Fill()], checkpoint_steps=1)
+    train_small(dataset, run=tmp_path / "run", resume=True)
+
+
+def test_train_reads_a_dataset_that_was_moved(train_small, dataset, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(folder_of(dataset), moved)
+    run, _ = train_small(open_dataset(moved), run=tmp_path / "run", epochs=1)
+    assert json.loads((run / "config.json").read_text())["dataset"] == str(moved)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"patience": 0}, "`patience` must be at least 1, got 0"),
+        ({"seed": -1}, r"`seed` must be at least 0 and below 2\*\*32, got -1"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0 and finite, got 0.0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0 and finite, got nan"),
+        ({"schedule": "linear"}, "`schedule` must be one of .*, got 'linear'"),
+        ({"precision": "float16"}, "`precision` must be one of .*, got 'float16'"),
+        ({"checkpoint_steps": 0}, "`checkpoint_steps` must be at least 1, got 0"),
+        ({"checkpoint_minutes": 0.0}, "`checkpoint_minutes` must be above 0 and finite, got 0.0"),
+        ({"verbose": 3}, "`verbose` must be 0, 1, 2 or None, got 3"),
+    ],
+)
+def test_training_options_refuse(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingOptions(**options)
