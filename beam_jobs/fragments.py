@@ -1,7 +1,7 @@
-"""What passes between the steps of the job: fragments, whole sequences and refusals.
+"""What passes between the steps of the job: fragments, whole sequences and rejections.
 
-A reader yields `(key, fragment)` pairs, where a fragment is `Rows`, `Whole` or `Fault`, and a
-`Reject` where no key could be read. `assemble` turns the fragments of a key into `Sequence`s and
+A reader yields `(key, fragment)` pairs, where a fragment is `Rows`, `Whole` or `RejectedPart`, and
+a `Reject` where no key could be read. `assemble` turns the fragments of a key into `Sequence`s and
 `Reject`s. A missing value is NaN until `assemble` has dealt with it.
 """
 
@@ -141,7 +141,7 @@ class Whole:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
+class RejectedPart:
     """Why a key cannot be accepted.
 
     Attributes:
@@ -180,7 +180,7 @@ class Sequence:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
-    """One refused input.
+    """One rejected input.
 
     Attributes:
         place: where the fault is.
@@ -217,10 +217,10 @@ class Reject:
         return json.dumps(fields)
 
 
-Item = tuple[bytes, Rows | Whole | Fault] | Reject
+Item = tuple[bytes, Rows | Whole | RejectedPart] | Reject
 
 
-class RefusalError(ValueError):
+class RejectionError(ValueError):
     """Raised where a value breaks a rule; the reader adds file, line and key.
 
     Attributes:
@@ -239,9 +239,9 @@ class RefusalError(ValueError):
         """Makes the reject of the sequence at that place, or of an input without readable key."""
         return Reject(self.place or place, key, self.reason, self.rule)
 
-    def fault(self, place: Place, *, whole: bool) -> Fault:
+    def reject_part(self, place: Place, *, whole: bool) -> RejectedPart:
         """Makes the fault that stands for the row or the whole sequence at that place."""
-        return Fault(place, self.reason, self.rule, whole)
+        return RejectedPart(place, self.reason, self.rule, whole)
 
 
 class UnreadableInputError(ValueError):

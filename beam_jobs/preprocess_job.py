@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
 from padless.beam_jobs.engine.local_runner import choose_runner, quiet, worker_deaths_raised
-from padless.beam_jobs.engine.progress import Progress, watched
+from padless.beam_jobs.engine.progress import JobProgress, watched
 from padless.beam_jobs.engine.runners import (
     check_job_server,
     prepare_options,
@@ -33,7 +33,7 @@ def preprocess(
     options: PreprocessOptions,
     beam_options: PipelineOptions | None = None,
     *,
-    show: Callable[[Progress], None] | None = None,
+    show: Callable[[JobProgress], None] | None = None,
 ) -> PreprocessReport:
     """Turns raw files into a dataset directory, which appears whole or not at all.
 

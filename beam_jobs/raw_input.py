@@ -34,13 +34,13 @@ def open_raw(
             trained on, is not looked at where no file has names.
         rules: what is accepted.
         input_format: see `PreprocessOptions`.
-        skip_rejects: whether to warn of refused sequences and go on without them.
+        skip_rejects: whether to warn of rejected sequences and go on without them.
 
     Yields:
         A dataset with the one split `RAW_SPLIT`, in the order of the input.
 
     Raises:
-        ValueError: if a sequence is refused and `skip_rejects` is not set.
+        ValueError: if a sequence is rejected and `skip_rejects` is not set.
         FileNotFoundError: if an input is missing.
     """
     columns = columns or Columns()

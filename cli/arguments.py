@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import importlib.metadata
 from collections.abc import Iterator
+
+import padless
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -23,7 +24,7 @@ class ShowVersion(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         """Prints and exits."""
-        print(f"padless {importlib.metadata.version('padless')}")
+        print(f"padless {padless.__version__}")
         parser.exit()
 
 
@@ -170,7 +171,7 @@ def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-rejects",
         action="store_true",
-        help="write the other sequences where raw input holds some that must be refused",
+        help="write the other sequences where raw input holds some that must be rejected",
     )
     add_raw_arguments(parser)
 

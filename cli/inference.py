@@ -96,7 +96,7 @@ def _opened(args: argparse.Namespace, is_raw: bool):
 
 @contextlib.contextmanager
 def _rejects_shown(raw) -> Iterator:
-    """Opens raw input and prints what it warns of, which is the report of what was refused."""
+    """Opens raw input and prints what it warns of, which is the report of what was rejected."""
     with contextlib.ExitStack() as stack:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)

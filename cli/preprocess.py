@@ -13,7 +13,7 @@ from padless.cli.arguments import (
     options_checked,
     shares,
 )
-from padless.cli.progress import JobProgress
+from padless.cli.progress import JobProgressLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
     with options_checked(args.parser):
         options = _make_options(args)
-    with JobProgress() as progress:
+    with JobProgressLine() as progress:
         report = preprocess(options, beam_options, show=progress.show)
     print(report)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from padless.beam_jobs import Progress
+    from padless.beam_jobs import JobProgress
 
 _QUIET_SECONDS = 3  # a short job shows no progress
 _SECONDS_BETWEEN_LINES = 60  # where no terminal overwrites the line
@@ -26,7 +26,7 @@ def progress_of(unit: str) -> Callable[[int, int], None]:
     return show
 
 
-class JobProgress:
+class JobProgressLine:
     """Shows how far a Beam job is: one line on a terminal, else a line a minute."""
 
     def __init__(self):
@@ -35,14 +35,14 @@ class JobProgress:
             _QUIET_SECONDS if self._is_terminal else _SECONDS_BETWEEN_LINES
         )
 
-    def __enter__(self) -> JobProgress:
+    def __enter__(self) -> JobProgressLine:
         return self
 
     def __exit__(self, *error) -> None:
         if self._is_terminal and self._shown:
             print(f"\r{' ' * len(self._shown)}\r", end="", file=sys.stderr, flush=True)
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         """Shows the line, if it is time to."""
         if time.monotonic() < self._due:
             return
@@ -55,7 +55,7 @@ class JobProgress:
         self._shown = line
 
 
-def _describe(progress: Progress) -> str:
+def _describe(progress: JobProgress) -> str:
     rate = progress.read / max(progress.seconds, 1e-9)
     return (
         f"{progress.seconds:.0f} s: read {progress.read:,} records ({rate:,.0f}/s), "

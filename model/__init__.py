@@ -10,7 +10,7 @@ from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standard
 from padless.model.network.recurrent import FusedLSTM, Recurrent
 from padless.model.reporting.picture import draw_report
 from padless.model.reporting.report import RunReport, report_run
-from padless.model.reporting.summary import Summary, summarise
+from padless.model.reporting.summary import Summary, summarize
 from padless.model.run_directory.layout import load_model, read_options
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
@@ -49,7 +49,7 @@ __all__ = [
     "mirrored_strategy",
     "read_options",
     "report_run",
-    "summarise",
+    "summarize",
     "train",
     "write_parquet",
 ]

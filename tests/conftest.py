@@ -4,16 +4,16 @@ import collections
 import importlib.util
 import pathlib
 import sys
-import types
 
 import google_crc32c
 import numpy as np
 import pytest
 
-if importlib.util.find_spec("padless") is None:
-    padless = types.ModuleType("padless")
-    padless.__path__ = [str(pathlib.Path(__file__).resolve().parent.parent)]
-    sys.modules["padless"] = padless
+if not all(map(importlib.util.find_spec, ("padless", "padless.pipeline"))):
+    root = str(pathlib.Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, root)
+    padless = importlib.import_module("padless")
+    padless.__path__.append(root)
 
 from padless.pipeline.dataset import directory, records
 from padless.pipeline.dataset.moments import Moments, merge_moments

@@ -113,9 +113,9 @@ def test_setup_cfg_lists_every_package():
     config.read(ROOT / "setup.cfg")
     options = config["options"]
     files = [file for folder in MAY_IMPORT for file in (ROOT / folder).rglob("__init__.py")]
-    assert options["packages"].split() == sorted(map(module_name, files))
+    assert options["packages"].split() == ["padless", *sorted(map(module_name, files))]
     folders = [f"padless.{folder} = {folder}" for folder in sorted(MAY_IMPORT)]
-    assert options["package_dir"].strip().splitlines() == folders
+    assert options["package_dir"].strip().splitlines() == ["padless = padless", *folders]
 
 
 def test_every_folder_with_code_is_a_package():
@@ -126,7 +126,7 @@ def test_every_folder_with_code_is_a_package():
 def test_wheel_holds_padless_and_nothing_else(wheel, source):
     files = {file for file in zipfile.ZipFile(wheel).namelist() if not file.endswith("/")}
     code = {file for file in files if ".dist-info/" not in file}
-    assert code == {
+    assert code == {"padless/__init__.py", "padless/py.typed"} | {
         f"padless/{file.relative_to(source)}"
         for folder in MAY_IMPORT
         for file in (source / folder).glob("**/*.py")

@@ -1,7 +1,7 @@
 """From the fragments of one key to sequences, or to the reasons why there are none.
 
 Stages, for each sequence that stood in the input: its parts are joined in the order of time;
-missing values are dealt with; what is too long is cut. The first rule that is broken refuses it.
+missing values are dealt with; what is too long is cut. The first rule that is broken rejects it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from padless.beam_jobs.assembly.time_order import find_disorder, join_times, sort_by_time
 from padless.beam_jobs.fragments import (
-    Fault,
     Place,
-    RefusalError,
     Reject,
+    RejectedPart,
+    RejectionError,
     Rows,
     Sequence,
     Whole,
@@ -45,33 +45,33 @@ class Assembler:
     splits: Seq[tuple[str, float]]
     feature_names: Seq[str] | None = None
 
-    def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | Fault]) -> Assembled:
+    def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | RejectedPart]) -> Assembled:
         """Assembles what one key has brought, in whatever order its fragments arrived.
 
         All rows of a key, from all files, are one sequence; each `Whole` is one. There must be only
-        one of them: otherwise each is refused, as none is more right than the others.
+        one of them: otherwise each is rejected, as none is more right than the others.
         """
         units = _list_units(fragments)
         tally = collections.Counter(read=len(units))
         if len(units) > 1:
-            return Assembled(list(_refuse_duplicates(key, units)), tally)
+            return Assembled(list(_reject_duplicates(key, units)), tally)
         mended = collections.Counter()
         results = self._assemble_unit(key, units[0], mended)
         if any(isinstance(result, Sequence) for result in results):
-            tally += mended  # what was done to a sequence that is refused shows nowhere
+            tally += mended  # what was done to a sequence that is rejected shows nowhere
         return Assembled(results, tally)
 
     def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
-        if refused := _first_fault(key, unit):
-            return [refused]
+        if rejected := _first_fault(key, unit):
+            return [rejected]
         try:
             self._check_key(key)
             values = self._join(unit)
             values = self._deal_with_missing(values, tally)
             self._check_label(unit[0].label)
             pieces = list(self._cut(key, values, tally))
-        except RefusalError as refusal:
-            return [refusal.reject(unit[0].place, key)]
+        except RejectionError as rejection:
+            return [rejection.reject(unit[0].place, key)]
         given = unit[0].split
         split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
         return [self._accept(*piece, unit[0], split) for piece in pieces]
@@ -84,7 +84,7 @@ class Assembler:
 
     def _check_key(self, key: bytes) -> None:
         if self.rules.too_long == "split" and is_piece_key(key):
-            raise RefusalError(
+            raise RejectionError(
                 "bad_key",
                 "the key must not end as those of pieces do, in [from:to], where long sequences "
                 f"are split, got {shorten(key.decode())}.",
@@ -95,26 +95,26 @@ class Assembler:
         for what in ("label", "split"):
             _check_same(unit, what)
         if len({part.values.shape[1] for part in unit}) > 1:
-            raise RefusalError(
+            raise RejectionError(
                 "wrong_num_features",
                 "all timesteps must hold as many values as the first, "
                 f"{unit[0].values.shape[1]}, got {unit[-1].values.shape[1]} at {unit[-1].place}.",
             )
         values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
         if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
-            self._refuse_missing(unit, *found)
+            self._reject_missing(unit, *found)
         if unit[0].times is None:
             return values
         order = _order(unit, join_times([part.times for part in unit]), self.rules)
         return values if order is None else values[order]
 
-    def _refuse_missing(self, unit: list, row: int, feature: int) -> NoReturn:
+    def _reject_missing(self, unit: list, row: int, feature: int) -> NoReturn:
         name = f"feature {feature}"
         if self.feature_names and len(self.feature_names) == unit[0].values.shape[1]:
             name = f"column {self.feature_names[feature]!r}"
         where = f"{_where(unit, row)}, " if isinstance(unit[0], Whole) else ""
         rule = f"{where}{name} must hold a number, it is missing."
-        raise RefusalError("missing_value", rule, _place_of(unit, row))
+        raise RejectionError("missing_value", rule, _place_of(unit, row))
 
     def _deal_with_missing(self, values: np.ndarray, tally) -> np.ndarray:
         missing = np.isnan(values)
@@ -124,10 +124,10 @@ class Assembler:
             kept = ~missing.any(axis=1)
             tally["dropped_timesteps"] += int((~kept).sum())
             if not kept.any():
-                raise RefusalError("zero_timesteps", "every timestep has a missing value.")
+                raise RejectionError("zero_timesteps", "every timestep has a missing value.")
             return values[kept]
         if missing[0].any():
-            raise RefusalError(
+            raise RejectionError(
                 "missing_value",
                 f"feature {int(np.argmax(missing[0]))} must hold a number in the first timestep, "
                 "to fill the later ones from; it is missing.",
@@ -138,7 +138,7 @@ class Assembler:
     def _check_label(self, label: bytes | None) -> None:
         labels = self.rules.labels
         if labels is not None and label.decode() not in labels:
-            raise RefusalError(
+            raise RejectionError(
                 "unknown_label",
                 f"the label must be one of {shorten(list(labels))}, got {shorten(label.decode())}.",
             )
@@ -159,7 +159,7 @@ class Assembler:
                 stop = min(start + longest, length)
                 yield piece_key(key, start, stop), values[start:stop]
         else:
-            raise RefusalError(
+            raise RejectionError(
                 "too_long", f"a sequence must have at most {longest} timesteps, got {length}."
             )
 
@@ -177,7 +177,7 @@ class Assembled(NamedTuple):
     tally: collections.Counter
 
 
-def _list_units(fragments: Iterable[Rows | Whole | Fault]) -> list[list]:
+def _list_units(fragments: Iterable[Rows | Whole | RejectedPart]) -> list[list]:
     """Lists the sequences that stood in the input: each whole, and all rows together as one."""
     fragments = sorted(fragments, key=lambda fragment: fragment.place)
     rows = [fragment for fragment in fragments if not fragment.whole]
@@ -187,12 +187,12 @@ def _list_units(fragments: Iterable[Rows | Whole | Fault]) -> list[list]:
 
 def _first_fault(key: bytes, unit: list) -> Reject | None:
     for part in unit:
-        if isinstance(part, Fault):
+        if isinstance(part, RejectedPart):
             return Reject(part.place, key, part.reason, part.rule)
     return None
 
 
-def _refuse_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
+def _reject_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
     first, second = units[0][0].place, units[1][0].place
     for index, unit in enumerate(units):
         other = first if index else second
@@ -208,7 +208,7 @@ def _check_same(unit: list, what: str) -> None:
     first = getattr(unit[0], what)
     for part in unit:
         if (value := getattr(part, what)) != first:
-            raise RefusalError(
+            raise RejectionError(
                 f"conflicting_{what}",
                 f"the {what} must be the same in all rows, got {first.decode()!r} and, "
                 f"at {part.place}, {value.decode()!r}.",
@@ -219,7 +219,7 @@ def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
     """Gives the order of the timesteps by time, or None where they stand in it.
 
     Raises:
-        RefusalError: if a time occurs twice or, where the rules forbid it, comes too late.
+        RejectionError: if a time occurs twice or, where the rules forbid it, comes too late.
     """
     late = find_disorder(times)
     if late is None:
@@ -227,12 +227,12 @@ def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
     order, same = sort_by_time(times)
     if same is not None:
         places = " and ".join(_where(unit, row) for row in sorted(same))
-        raise RefusalError(
+        raise RejectionError(
             "duplicate_time",
             f"a time must stand in one timestep of a key, got {times[same[0]]} at {places}.",
         )
     if rules.time_order == "reject":
-        raise RefusalError(
+        raise RejectionError(
             "time_not_increasing",
             f"the times of a key must increase, got {times[late]} after {times[late - 1]}.",
             _place_of(unit, late),

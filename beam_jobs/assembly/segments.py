@@ -1,7 +1,7 @@
-"""Runs: what one partition holds for one split, encoded and in order, ready to be written.
+"""Segments: what one partition holds for one split, encoded and in order, ready to be written.
 
-A run's records stand behind one another in a block, so that writing a shard copies bytes. Its index
-tells where each record stood in the input: for the order of the input, and for the rejects.
+A segment's records follow one another in a block, so that writing a shard copies bytes. Its index
+holds where each record was in the input: for the order of the input, and for the rejects.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOMENTS_CHUNK = 256  # sequences whose moments are taken at once
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Run:
+class Segment:
     """Sequences of one partition, one split and one number of features.
 
     Attributes:
@@ -47,7 +47,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class RejectRun:
+class RejectSegment:
     """Rejects, in the order of the input.
 
     Attributes:
@@ -63,7 +63,7 @@ class RejectRun:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Index:
-    """Where the records of a run stood in the input.
+    """Where the records of a segment stood in the input.
 
     Attributes:
         places: index of the file and position in it, int64 `(records, 2)`.
@@ -94,10 +94,10 @@ class Index:
             yield Place(file_index, position, *self.files[file_index]), key
 
 
-def build_runs(
+def build_segments(
     partition: int, sequences: Iterable[Sequence], directory: str, *, seed: int, order: str
-) -> list[Run]:
-    """Encodes the sequences of a partition, one run per split and number of features.
+) -> list[Segment]:
+    """Encodes the sequences of a partition, one segment per split and number of features.
 
     Args:
         partition: its number.
@@ -115,51 +115,51 @@ def build_runs(
     groups = collections.defaultdict(list)
     for sequence in sequences:
         groups[sequence.split, sequence.values.shape[1]].append(sequence)
-    runs, chunks = [], []
+    segments, chunks = [], []
     for (split, num_features), group in sorted(groups.items()):
         group.sort(key=rank)
         chunks += _encode(group)
         lengths = collections.Counter(len(sequence.values) for sequence in group)
-        runs.append((partition, split, num_features, dict(lengths), _take_moments(group)))
+        segments.append((partition, split, num_features, dict(lengths), _take_moments(group)))
     blocks = iter(write_blocks(directory, chunks))
-    return [Run(*run, records=next(blocks), index=next(blocks)) for run in runs]
+    return [Segment(*segment, records=next(blocks), index=next(blocks)) for segment in segments]
 
 
-def build_reject_run(rejects: Iterable[Reject], directory: str) -> RejectRun:
-    """Makes a run of rejects, which come in any order."""
+def build_reject_segment(rejects: Iterable[Reject], directory: str) -> RejectSegment:
+    """Makes a segment of rejects, which come in any order."""
     ordered = sorted(rejects, key=lambda reject: reject.order)
     records = [f"{reject.to_json()}\n".encode() for reject in ordered]
     index = Index.of(ordered, records)
     counts = collections.Counter(reject.reason for reject in ordered)
-    return RejectRun(dict(counts), *write_blocks(directory, [b"".join(records), _dump(index)]))
+    return RejectSegment(dict(counts), *write_blocks(directory, [b"".join(records), _dump(index)]))
 
 
-def reject_run(run: Run, num_features: int, directory: str) -> RejectRun:
-    """Turns a run into rejects, as most sequences have another number of features."""
+def reject_segment(segment: Segment, num_features: int, directory: str) -> RejectSegment:
+    """Turns a segment into rejects, as most sequences have another number of features."""
     rule = f"a timestep must hold {num_features} values as in most sequences, "
-    rule += f"got {run.num_features}."
+    rule += f"got {segment.num_features}."
     with BlockReader() as reader:
-        index = read_index(run, reader)
+        index = read_index(segment, reader)
     rejects = [Reject(place, key, "wrong_num_features", rule) for place, key in index.list_places()]
-    return build_reject_run(rejects, directory)
+    return build_reject_segment(rejects, directory)
 
 
-def read_index(run: Run | RejectRun, reader: BlockReader) -> Index:
-    """Reads the index of a run."""
-    return pickle.loads(reader.read(run.index))
+def read_index(segment: Segment | RejectSegment, reader: BlockReader) -> Index:
+    """Reads the index of a segment."""
+    return pickle.loads(reader.read(segment.index))
 
 
-def read_in_input_order(runs: Seq[Run] | Seq[RejectRun]) -> Iterator[bytes]:
-    """Reads the records of all runs in the order of the input; holds no more than their indices."""
+def read_in_input_order(segments: Seq[Segment] | Seq[RejectSegment]) -> Iterator[bytes]:
+    """Reads the records of all segments in input order; holds no more than their indices."""
     with BlockReader() as reader:
-        indices = [read_index(run, reader) for run in runs]
+        indices = [read_index(segment, reader) for segment in segments]
         places = np.concatenate([index.places for index in indices])
         starts = np.concatenate([np.cumsum(index.sizes) - index.sizes for index in indices])
         sizes = np.concatenate([index.sizes for index in indices])
-        owners = np.repeat(np.arange(len(runs)), [len(index.sizes) for index in indices])
+        owners = np.repeat(np.arange(len(segments)), [len(index.sizes) for index in indices])
         # Stable: what has one place, such as the pieces of a sequence, stays in its order.
         for i in np.lexsort((places[:, 1], places[:, 0])):
-            yield reader.read(runs[owners[i]].records, int(starts[i]), int(sizes[i]))
+            yield reader.read(segments[owners[i]].records, int(starts[i]), int(sizes[i]))
 
 
 def _encode(sequences: list[Sequence]) -> tuple[bytes, bytes]:

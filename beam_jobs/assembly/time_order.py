@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RefusalError, Times
+from padless.beam_jobs.fragments import Instant, RejectionError, Times
 
 
 def join_times(parts: Sequence[Times]) -> np.ndarray:
@@ -20,7 +20,7 @@ def join_times(parts: Sequence[Times]) -> np.ndarray:
         One time per timestep, `(timesteps,)`.
 
     Raises:
-        RefusalError: if numbers and dates are mixed.
+        RejectionError: if numbers and dates are mixed.
     """
     types = {part.dtype if isinstance(part, np.ndarray) else None for part in parts}
     if len(types) == 1 and not types & {None, np.dtype(object)}:
@@ -53,7 +53,7 @@ def _as_list(times: Times) -> list:
 def _align(times: list) -> list:
     types = set(map(type, times))
     if Instant in types and len(types) > 1:
-        raise RefusalError(
+        raise RejectionError(
             "bad_time", "the times of one key must be all numbers or all dates, got both."
         )
     if not {float, decimal.Decimal} <= types:

@@ -22,7 +22,7 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """What all workers have done.
 
     Attributes:
@@ -72,7 +72,7 @@ class WorkerCounts:
 
 
 @contextlib.contextmanager
-def watched(temporary: str, show: Callable[[Progress], None] | None) -> Iterator[None]:
+def watched(temporary: str, show: Callable[[JobProgress], None] | None) -> Iterator[None]:
     """Shows the sum of all workers' counts, again and again, while the job runs."""
     if show is None:
         yield
@@ -93,7 +93,7 @@ def watched(temporary: str, show: Callable[[Progress], None] | None) -> Iterator
         show(read_progress(temporary, time.monotonic() - started))
 
 
-def read_progress(temporary: str, seconds: float) -> Progress:
+def read_progress(temporary: str, seconds: float) -> JobProgress:
     """Adds up what the workers have written."""
     total = collections.Counter()
     directory = os.path.join(temporary, _DIRECTORY)
@@ -102,4 +102,4 @@ def read_progress(temporary: str, seconds: float) -> Progress:
             if not name.endswith(".new"):
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     total.update(json.load(file))
-    return Progress(**total, seconds=seconds)
+    return JobProgress(**total, seconds=seconds)

@@ -42,7 +42,7 @@ class PreprocessReport:
     Attributes:
         read: number of sequences that stood in the input, rows without a readable key included.
         accepted: number of sequences in the dataset.
-        rejected: reason -> number of refused sequences.
+        rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often; see `MENDINGS`.
         splits: name -> count, least and greatest length.
         num_bytes: size of all shards.

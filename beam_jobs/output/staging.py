@@ -74,7 +74,7 @@ class Staging:
                 place where a job was killed that had put it aside.
             OSError: if there is no room for it.
         """
-        check_output(output)  # before the sweep, as a job that is refused must remove nothing
+        check_output(output)  # before the sweep, as a job that is rejected must remove nothing
         place = output.directory.rstrip("/")
         if is_local(place):
             place = os.path.abspath(place)

@@ -22,7 +22,7 @@ import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.assembly.blocks import BlockReader, write_whole
-from padless.beam_jobs.assembly.segments import RejectRun, Run, read_in_input_order
+from padless.beam_jobs.assembly.segments import RejectSegment, Segment, read_in_input_order
 from padless.beam_jobs.output.layout import Layout
 from padless.pipeline.dataset.directory import ShardSummary, write_metadata
 from padless.pipeline.dataset.moments import merge_moments
@@ -77,11 +77,11 @@ class DatasetWriter:
         return FileSystems.join(self.directory, TEMPORARY_DIRECTORY)
 
     def write_shard(
-        self, split: str, shard: int, runs: Iterable[Run], layout: Layout
+        self, split: str, shard: int, segments: Iterable[Segment], layout: Layout
     ) -> ShardSummary:
-        """Writes one shard, in the order of the job whatever the order of the runs."""
-        runs = sorted(runs, key=lambda run: run.partition)
-        chunks = read_in_input_order(runs) if self.order == "input" else _read_whole(runs)
+        """Writes one shard, in the order of the job whatever the order of the segments."""
+        segments = sorted(segments, key=lambda segment: segment.partition)
+        chunks = read_in_input_order(segments) if self.order == "input" else _read_whole(segments)
         name = shard_name(self.name, split, shard, layout.num_shards[split])
         written = self.write_file(FileSystems.join(self.directory, name), chunks)
         return ShardSummary(
@@ -89,20 +89,22 @@ class DatasetWriter:
             shard=shard,
             num_bytes=written.num_bytes,
             lengths=dict(
-                sum((collections.Counter(r.lengths) for r in runs), collections.Counter())
+                sum((collections.Counter(r.lengths) for r in segments), collections.Counter())
             ),
-            moments=merge_moments(run.moments for run in runs),
+            moments=merge_moments(segment.moments for segment in segments),
             crc32c=written.crc32c,
         )
 
-    def write_rejects(self, runs: Iterable[RejectRun]) -> RejectSummary:
+    def write_rejects(self, segments: Iterable[RejectSegment]) -> RejectSummary:
         """Writes the rejects, in the order of the input, one JSON line each."""
-        runs = list(runs)
-        lines = read_in_input_order(runs) if runs else iter(())
+        segments = list(segments)
+        lines = read_in_input_order(segments) if segments else iter(())
         examples = list(itertools.islice(lines, MAX_EXAMPLES))
         path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
         self.write_file(path, itertools.chain(examples, lines))
-        counts = sum((collections.Counter(run.counts) for run in runs), collections.Counter())
+        counts = sum(
+            (collections.Counter(segment.counts) for segment in segments), collections.Counter()
+        )
         messages = tuple(json.loads(line)["message"] for line in examples)
         return RejectSummary(dict(sorted(counts.items())), messages)
 
@@ -150,7 +152,7 @@ class DatasetWriter:
         return Written(num_bytes, crc32c)
 
 
-def _read_whole(runs: Iterable[Run]) -> Iterator[bytes]:
+def _read_whole(segments: Iterable[Segment]) -> Iterator[bytes]:
     with BlockReader() as reader:
-        for run in runs:
-            yield from reader.read_chunks(run.records)
+        for segment in segments:
+            yield from reader.read_chunks(segment.records)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Instant, RefusalError, Times, shorten
+from padless.beam_jobs.fragments import Instant, RejectionError, Times, shorten
 from padless.beam_jobs.readers.values import pack_times, parse_time, to_float32
 
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -51,19 +51,19 @@ class Parsed(NamedTuple):
     """
 
     codes: np.ndarray
-    results: list[bytes | RefusalError | None]
+    results: list[bytes | RejectionError | None]
 
 
 class TimeColumn(NamedTuple):
     """A column of times.
 
     Attributes:
-        times: one per row; of no meaning where it was refused.
-        refused: row -> why there is no time, in the order of the rows.
+        times: one per row; of no meaning where it was rejected.
+        rejected: row -> why there is no time, in the order of the rows.
     """
 
     times: Times
-    refused: dict[int, RefusalError]
+    rejected: dict[int, RejectionError]
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -138,9 +138,9 @@ def parse_column(array: pa.Array, parse: Callable[[object], bytes]) -> Parsed:
     """Parses each distinct value of a column once; null and NaN as None."""
     array = _plain(array)
     if _types.is_null(array.type):
-        return Parsed(np.zeros(len(array), np.int32), [_result_or_refusal(parse, None)])
+        return Parsed(np.zeros(len(array), np.int32), [_result_or_rejection(parse, None)])
     encoded = array.dictionary_encode("encode")
-    results = [_result_or_refusal(parse, value) for value in _objects(encoded.dictionary)]
+    results = [_result_or_rejection(parse, value) for value in _objects(encoded.dictionary)]
     return Parsed(encoded.indices.to_numpy(zero_copy_only=False), results)
 
 
@@ -151,7 +151,7 @@ def read_times(array: pa.Array) -> TimeColumn:
         return _read_integers(array)
     if _types.is_floating(array.type):
         times = array.to_numpy(zero_copy_only=False).astype(np.float64)
-        return _refuse_where(~np.isfinite(times), times, array)
+        return _reject_where(~np.isfinite(times), times, array)
     if _types.is_timestamp(array.type):
         return _read_instants(array, _PER_SECOND[array.type.unit])
     if _types.is_date32(array.type):
@@ -160,7 +160,7 @@ def read_times(array: pa.Array) -> TimeColumn:
         return _read_instants(array, _PER_SECOND["ms"])
     objects = _objects(array)
     if _types.is_decimal(array.type):
-        return _refuse_where(_is_null(array), objects, array)
+        return _reject_where(_is_null(array), objects, array)
     return _parse_each(objects, _parse_text_time)
 
 
@@ -224,20 +224,20 @@ def _shortest(number: np.floating) -> float | None:
     return None if np.isnan(number) else float(str(number))
 
 
-def _result_or_refusal(parse: Callable, value: object):
+def _result_or_rejection(parse: Callable, value: object):
     try:
         return parse(value)
-    except RefusalError as refusal:
-        return refusal
+    except RejectionError as rejection:
+        return rejection
 
 
-def _refuse_where(bad: np.ndarray, times: Times, shown: pa.Array) -> TimeColumn:
-    refused = {row: _bad_time(shown[row].as_py()) for row in np.flatnonzero(bad).tolist()}
-    return TimeColumn(times, refused)
+def _reject_where(bad: np.ndarray, times: Times, shown: pa.Array) -> TimeColumn:
+    rejected = {row: _bad_time(shown[row].as_py()) for row in np.flatnonzero(bad).tolist()}
+    return TimeColumn(times, rejected)
 
 
-def _bad_time(time: object) -> RefusalError:
-    return RefusalError(
+def _bad_time(time: object) -> RejectionError:
+    return RejectionError(
         "bad_time",
         f"the time must be an integer, a finite number or a date, got {shorten(time)}.",
     )
@@ -246,8 +246,8 @@ def _bad_time(time: object) -> RefusalError:
 def _read_integers(array: pa.Array) -> TimeColumn:
     numbers = array.fill_null(0).to_numpy(zero_copy_only=False)
     if numbers.dtype == np.uint64 and len(numbers) and numbers.max() >= 2**63:
-        return _refuse_where(_is_null(array), pack_times(numbers.tolist()), array)
-    return _refuse_where(_is_null(array), numbers.astype(np.int64), array)
+        return _reject_where(_is_null(array), pack_times(numbers.tolist()), array)
+    return _reject_where(_is_null(array), numbers.astype(np.int64), array)
 
 
 def _read_instants(array: pa.Array, per_second: int, seconds: int = 1) -> TimeColumn:
@@ -256,14 +256,14 @@ def _read_instants(array: pa.Array, per_second: int, seconds: int = 1) -> TimeCo
     whole, rest = np.divmod(counts, per_second)
     whole *= seconds
     is_null = _is_null(array)
-    refused = {row: _bad_time(None) for row in np.flatnonzero(is_null).tolist()}
+    rejected = {row: _bad_time(None) for row in np.flatnonzero(is_null).tolist()}
     beyond = (whole < _FIRST_SECOND) | (whole > _LAST_SECOND)
     for row in np.flatnonzero(beyond).tolist():
         rule = f"the time must be a date of the years 1 to 9999, got {whole[row]} s since 1970."
-        refused[row] = RefusalError("bad_time", rule)
+        rejected[row] = RejectionError("bad_time", rule)
     dates = np.where(beyond, 0, whole).astype("datetime64[s]").tolist()
     nanoseconds = (rest * (10**9 // per_second)).tolist()
-    return TimeColumn(list(map(Instant, dates, nanoseconds)), refused)
+    return TimeColumn(list(map(Instant, dates, nanoseconds)), rejected)
 
 
 def _parse_text_time(text: str | None):
@@ -273,6 +273,6 @@ def _parse_text_time(text: str | None):
 
 
 def _parse_each(objects: list, parse: Callable) -> TimeColumn:
-    results = [_result_or_refusal(parse, value) for value in objects]
-    refused = {row: r for row, r in enumerate(results) if isinstance(r, RefusalError)}
-    return TimeColumn(results, refused)
+    results = [_result_or_rejection(parse, value) for value in objects]
+    rejected = {row: r for row, r in enumerate(results) if isinstance(r, RejectionError)}
+    return TimeColumn(results, rejected)

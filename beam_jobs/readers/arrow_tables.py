@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Item, RefusalError, Rows, Source, Whole, shorten
+from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, Whole, shorten
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow_columns import (
     Lists,
@@ -35,7 +35,7 @@ from padless.beam_jobs.readers.values import parse_key, parse_label, parse_split
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes it for an index without a name
 _NUMBERS = "numbers"
-Faults = dict[int, RefusalError]
+Faults = dict[int, RejectionError]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ def _read_nested(table: Table, batch: pa.RecordBatch, first: int, source: Source
     values = read_numbers(timesteps.values)
     faults: Faults = {}
     lengths = np.diff(rows.offsets)
-    _refuse_nulls_and_empty(rows.valid, lengths, faults)
-    _refuse_timesteps(rows, timesteps, table, faults)
+    _reject_nulls_and_empty(rows.valid, lengths, faults)
+    _reject_timesteps(rows, timesteps, table, faults)
     infinite = np.flatnonzero(np.isinf(values))
     for row, position in _first_of_each(rows.find_list(timesteps.find_list(infinite)), infinite):
         timestep = timesteps.find_list(position)
@@ -189,21 +189,21 @@ def _read_nested(table: Table, batch: pa.RecordBatch, first: int, source: Source
     return _give_wholes(table, batch, first, source, sequences, faults)
 
 
-def _refuse_nulls_and_empty(valid: np.ndarray, lengths: np.ndarray, faults: Faults) -> None:
+def _reject_nulls_and_empty(valid: np.ndarray, lengths: np.ndarray, faults: Faults) -> None:
     for row in np.flatnonzero(~valid).tolist():
         rule = "a sequence must be a list of timesteps, got None."
-        faults.setdefault(row, RefusalError("bad_shape", rule))
+        faults.setdefault(row, RejectionError("bad_shape", rule))
     for row in np.flatnonzero(lengths == 0).tolist():
         rule = "a sequence must have a timestep, got 0."
-        faults.setdefault(row, RefusalError("zero_timesteps", rule))
+        faults.setdefault(row, RejectionError("zero_timesteps", rule))
 
 
-def _refuse_timesteps(rows: Lists, timesteps: Lists, table: Table, faults: Faults) -> None:
-    """Refuses rows of which a timestep is null, or has another number of values than it must."""
+def _reject_timesteps(rows: Lists, timesteps: Lists, table: Table, faults: Faults) -> None:
+    """Rejects rows of which a timestep is null, or has another number of values than it must."""
     widths, lengths = np.diff(timesteps.offsets), np.diff(rows.offsets)
     for row, timestep in _first_in_rows(rows, ~timesteps.valid):
         rule = f"timestep {timestep - rows.offsets[row]} must be a list of numbers, got None."
-        faults.setdefault(row, RefusalError("bad_shape", rule))
+        faults.setdefault(row, RejectionError("bad_shape", rule))
     some = lengths > 0
     widths_of_first = np.repeat(widths[rows.offsets[:-1][some]], lengths[some])
     for row, timestep in _first_in_rows(rows, widths != widths_of_first):
@@ -212,13 +212,13 @@ def _refuse_timesteps(rows: Lists, timesteps: Lists, table: Table, faults: Fault
             f"timestep {timestep - start} must hold {widths[start]} values "
             f"as timestep 0 does, got {widths[timestep]}."
         )
-        faults.setdefault(row, RefusalError("ragged_row", rule))
+        faults.setdefault(row, RejectionError("ragged_row", rule))
     given = table.features and len(table.features)
     wrong = widths == 0 if given is None else widths != given
     for row, timestep in _first_in_rows(rows, wrong):
         what = "a value" if given is None else f"the {given} values that `features` names"
         rule = f"a timestep must hold {what}, got {widths[timestep]}."
-        faults.setdefault(row, RefusalError("wrong_num_features", rule))
+        faults.setdefault(row, RejectionError("wrong_num_features", rule))
 
 
 def _first_in_rows(rows: Lists, is_bad: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -243,9 +243,9 @@ def _read_list_columns(
 ) -> Iterator[Item]:
     columns = [read_lists(batch.column(name)) for name in table.features]
     faults: Faults = {}
-    _refuse_unequal(columns, table.features, faults)
+    _reject_unequal(columns, table.features, faults)
     lengths = np.diff(columns[0].offsets)
-    _refuse_nulls_and_empty(columns[0].valid, lengths, faults)
+    _reject_nulls_and_empty(columns[0].valid, lengths, faults)
     lengths[list(faults)] = 0
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     values = np.stack([_read_kept(column, faults) for column in columns], axis=1)
@@ -265,13 +265,13 @@ def _read_list_columns(
     return _give_wholes(table, batch, first, source, sequences, faults)
 
 
-def _refuse_unequal(columns: list[Lists], names: Iterable[str], faults: Faults) -> None:
-    """Refuses rows whose lists are null, or not of one length."""
+def _reject_unequal(columns: list[Lists], names: Iterable[str], faults: Faults) -> None:
+    """Rejects rows whose lists are null, or not of one length."""
     lengths = np.diff(columns[0].offsets)
     for column, name in zip(columns, names, strict=True):
         for row in np.flatnonzero(~column.valid).tolist():
             rule = f"column {name!r} must hold a list with one value per timestep, got None."
-            faults.setdefault(row, RefusalError("bad_shape", rule))
+            faults.setdefault(row, RejectionError("bad_shape", rule))
     for column, name in zip(columns, names, strict=True):
         own = np.diff(column.offsets)
         for row in np.flatnonzero(own != lengths).tolist():
@@ -279,7 +279,7 @@ def _refuse_unequal(columns: list[Lists], names: Iterable[str], faults: Faults) 
                 f"column {name!r} must hold {lengths[row]} values as the first feature does, "
                 f"got {own[row]}."
             )
-            faults.setdefault(row, RefusalError("ragged_row", rule))
+            faults.setdefault(row, RejectionError("ragged_row", rule))
 
 
 def _read_kept(column: Lists, faults: Faults) -> np.ndarray:
@@ -306,10 +306,10 @@ def _give_wholes(
     columns = (sequences, times, _expand(keys), _expand(labels), _expand(splits))
     for row, (values, own_times, key, label, split) in enumerate(zip(*columns, strict=True)):
         place = source.place(first + row)
-        if isinstance(key, RefusalError):
+        if isinstance(key, RejectionError):
             yield key.reject(place)
-        elif (refusal := faults.get(row) or _first_refusal(label, split)) is not None:
-            yield key, refusal.fault(place, whole=True)
+        elif (rejection := faults.get(row) or _first_rejection(label, split)) is not None:
+            yield key, rejection.reject_part(place, whole=True)
         else:
             yield key, Whole(place, values, label, own_times, split)
 
@@ -320,17 +320,17 @@ def _read_list_times(
     if not table.has_times:
         return [None] * len(sequences)
     column = read_lists(batch.column(table.columns.time))
-    times, refused = read_times(column.values)
+    times, rejected = read_times(column.values)
     for row in np.flatnonzero(~column.valid).tolist():
         rule = f"column {table.columns.time!r} must hold a list of times, got None."
-        faults.setdefault(row, RefusalError("bad_time", rule))
+        faults.setdefault(row, RejectionError("bad_time", rule))
     lengths = np.diff(column.offsets).tolist()
     for row, values in enumerate(sequences):
         if values is not None and len(values) != lengths[row]:
             rule = f"there must be one time per timestep, {len(values)}, got {lengths[row]}."
-            faults.setdefault(row, RefusalError("bad_time", rule))
-    for position, refusal in refused.items():
-        faults.setdefault(int(column.find_list(position)), refusal)
+            faults.setdefault(row, RejectionError("bad_time", rule))
+    for position, rejection in rejected.items():
+        faults.setdefault(int(column.find_list(position)), rejection)
     bounds = column.offsets.tolist()
     return [times[bounds[row] : bounds[row + 1]] for row in range(len(sequences))]
 
@@ -341,24 +341,24 @@ def _read_long(table: Table, batch: pa.RecordBatch, first: int, source: Source) 
     times, faults = read_times(batch.column(table.columns.time))
     values = _read_features(table, batch, faults)
     for parsed in (labels, splits):
-        for row, refusal in _list_refused(parsed):
-            faults.setdefault(row, refusal)
+        for row, rejection in _list_rejected(parsed):
+            faults.setdefault(row, rejection)
     lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-    for start, stop in _list_runs(constants, faults, batch.num_rows):
+    for start, stop in _list_stretches(constants, faults, batch.num_rows):
         key, label, split = (p.results[p.codes[start]] for p in constants)
         place = source.place(first + start)
-        if isinstance(key, RefusalError):
+        if isinstance(key, RejectionError):
             for row in range(start, stop):
                 yield key.reject(source.place(first + row))
-        elif (refusal := faults.get(start)) is not None:
-            yield key, refusal.fault(place, whole=False)
+        elif (rejection := faults.get(start)) is not None:
+            yield key, rejection.reject_part(place, whole=False)
         else:
-            run = slice(start, stop)
-            yield key, Rows(place, values[run], label, lines[run], times[run], split)
+            rows = slice(start, stop)
+            yield key, Rows(place, values[rows], label, lines[rows], times[rows], split)
 
 
 def _read_features(table: Table, batch: pa.RecordBatch, faults: Faults) -> np.ndarray:
-    """Reads one value per row and feature; refuses rows with an infinite one."""
+    """Reads one value per row and feature; rejects rows with an infinite one."""
     values = np.stack([read_numbers(batch.column(name)) for name in table.features], axis=1)
     infinite = np.argwhere(np.isinf(values))
     for row, feature in _first_of_each(infinite[:, 0], infinite[:, 1]):
@@ -367,8 +367,8 @@ def _read_features(table: Table, batch: pa.RecordBatch, faults: Faults) -> np.nd
     return values
 
 
-def _list_runs(constants: Iterable[Parsed], faults: Faults, num_rows: int):
-    """Lists the runs of rows with one key, label and split; a faulty row is one of its own."""
+def _list_stretches(constants: Iterable[Parsed], faults: Faults, num_rows: int):
+    """Lists the stretches of rows with one key, label and split; a faulty row is one of its own."""
     begins = np.zeros(num_rows + 1, bool)
     begins[[0, -1]] = True
     for parsed in constants:
@@ -396,18 +396,18 @@ def _expand(parsed: Parsed) -> list:
     return [parsed.results[code] for code in parsed.codes.tolist()]
 
 
-def _list_refused(parsed: Parsed) -> Iterator[tuple[int, RefusalError]]:
+def _list_rejected(parsed: Parsed) -> Iterator[tuple[int, RejectionError]]:
     for code, result in enumerate(parsed.results):
-        if isinstance(result, RefusalError):
+        if isinstance(result, RejectionError):
             for row in np.flatnonzero(parsed.codes == code).tolist():
                 yield row, result
 
 
-def _first_refusal(*results) -> RefusalError | None:
-    return next((result for result in results if isinstance(result, RefusalError)), None)
+def _first_rejection(*results) -> RejectionError | None:
+    return next((result for result in results if isinstance(result, RejectionError)), None)
 
 
-def _infinite(where: str, value: pa.Scalar) -> RefusalError:
-    return RefusalError(
+def _infinite(where: str, value: pa.Scalar) -> RejectionError:
+    return RejectionError(
         "infinite", f"{where} must be finite as float32, got {shorten(value.as_py())}."
     )

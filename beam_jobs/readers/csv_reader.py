@@ -15,9 +15,9 @@ import numpy as np
 
 from padless.beam_jobs.files import open_text
 from padless.beam_jobs.fragments import (
-    Fault,
     Item,
-    RefusalError,
+    RejectedPart,
+    RejectionError,
     Rows,
     Source,
     Time,
@@ -110,8 +110,8 @@ class CsvColumns:
             ),
         )
 
-    def _ragged(self, row: list[str]) -> RefusalError:
-        return RefusalError(
+    def _ragged(self, row: list[str]) -> RejectionError:
+        return RejectionError(
             "ragged_row",
             f"a row must hold {self.num_columns} cells as the header does, got {len(row)}.",
         )
@@ -124,7 +124,7 @@ class _Constants(NamedTuple):
     split: bytes | None
 
 
-class _Run:
+class _Stretch:
     """Consecutive rows of one key, label and split."""
 
     def __init__(self, key: bytes, constants: _Constants):
@@ -139,7 +139,7 @@ class _Run:
         self.times.append(time)
         self.values.append(values)
 
-    def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | Fault:
+    def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = to_float32(np.array(self.values, np.float64))
         if (bad := find_infinite(values)) is None:
             label, split = self.constants
@@ -152,7 +152,7 @@ class _Run:
             f"column {columns.feature_names[feature]!r} must be finite as float32, "
             f"got {self.values[row][feature]}."
         )
-        return Fault(source.place(self.lines[row]), "infinite", rule, whole=False)
+        return RejectedPart(source.place(self.lines[row]), "infinite", rule, whole=False)
 
 
 def read_header(path: str, lines: Iterable[str]) -> list[str]:
@@ -167,10 +167,10 @@ def read_header(path: str, lines: Iterable[str]) -> list[str]:
 
 
 def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
-    """Reads the text of a CSV file, one fragment per run of rows with one key.
+    """Reads the text of a CSV file, one fragment per stretch of rows with one key.
 
     Rows without any cell are skipped. A row whose key cannot be read is a `Reject` of its own; any
-    other fault of a row is a `Fault` of its key.
+    other fault of a row is a `RejectedPart` of its key.
 
     Args:
         lines: the text, line ends untouched; undecodable bytes as surrogate escapes.
@@ -185,25 +185,25 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
     """
     rows = _numbered_rows(source.path, csv.reader(lines, strict=True))
     located = CsvColumns.locate(source.path, next(rows)[1], columns)
-    run = None
+    stretch = None
     for line, row in rows:
         try:
             key = located.parse_key(row)
-        except RefusalError as refusal:
-            yield refusal.reject(source.place(line))
+        except RejectionError as rejection:
+            yield rejection.reject(source.place(line))
             continue
         try:
             time, values, constants = located.parse_timestep(row)
-        except RefusalError as refusal:
-            yield key, refusal.fault(source.place(line), whole=False)
+        except RejectionError as rejection:
+            yield key, rejection.reject_part(source.place(line), whole=False)
             continue
-        if run is None or not run.takes(key, constants):
-            if run is not None:
-                yield run.key, run.as_fragment(source, located)
-            run = _Run(key, constants)
-        run.append(line, time, values)
-    if run is not None:
-        yield run.key, run.as_fragment(source, located)
+        if stretch is None or not stretch.takes(key, constants):
+            if stretch is not None:
+                yield stretch.key, stretch.as_fragment(source, located)
+            stretch = _Stretch(key, constants)
+        stretch.append(line, time, values)
+    if stretch is not None:
+        yield stretch.key, stretch.as_fragment(source, located)
 
 
 def _numbered_rows(path: str, reader) -> Iterator[tuple[int, list[str]]]:

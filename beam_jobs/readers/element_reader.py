@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Item, Place, RefusalError, Whole, shorten
+from padless.beam_jobs.fragments import Item, Place, RejectionError, Whole, shorten
 from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label
 
 # A PCollection has no order, so an element has no position.
@@ -27,17 +27,17 @@ def element_item(element: object, *, has_label: bool) -> Item:
     parts = 3 if has_label else 2
     try:
         if not isinstance(element, tuple) or len(element) != parts:
-            raise RefusalError(
+            raise RejectionError(
                 "bad_element", f"an element must be a tuple of {parts}, got {shorten(element)}."
             )
         key = parse_key(_decode(element[0]))
-    except RefusalError as refusal:
-        return refusal.reject(PLACE)
+    except RejectionError as rejection:
+        return rejection.reject(PLACE)
     try:
         label = parse_label(_decode(element[2])) if has_label else None
         return key, Whole(PLACE, check_sequence(_as_array(element[1])), label)
-    except RefusalError as refusal:
-        return key, refusal.fault(PLACE, whole=True)
+    except RejectionError as rejection:
+        return key, rejection.reject_part(PLACE, whole=True)
 
 
 def _decode(value: object) -> object:
@@ -49,4 +49,4 @@ def _as_array(sequence: object) -> np.ndarray:
     try:
         return np.asarray(sequence)
     except (ValueError, TypeError, OverflowError) as error:
-        raise RefusalError("bad_shape", f"a sequence must be an array: {error}.") from error
+        raise RejectionError("bad_shape", f"a sequence must be an array: {error}.") from error

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from padless.beam_jobs.files import check_no_directory, check_readable, expand_glob, file_bytes
-from padless.beam_jobs.fragments import Item, RefusalError, Source
+from padless.beam_jobs.fragments import Item, RejectionError, Source
 from padless.beam_jobs.options import Columns, PreprocessOptions
 from padless.beam_jobs.readers import (
     csv_reader,
@@ -149,8 +149,8 @@ def _kept_split(path: str, name: str | None) -> bytes:
         name = os.path.basename(os.path.dirname(os.path.abspath(path)))
     try:
         return parse_split(name)
-    except RefusalError as refusal:
-        raise ValueError(f"{path}: its split, {name!r}, is none: {refusal.rule}") from None
+    except RejectionError as rejection:
+        raise ValueError(f"{path}: its split, {name!r}, is none: {rejection.rule}") from None
 
 
 def _expand(pattern: str, options: PreprocessOptions) -> list[str]:

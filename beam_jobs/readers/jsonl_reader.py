@@ -6,7 +6,15 @@ import json
 from collections.abc import Iterable, Iterator
 
 from padless.beam_jobs.files import open_text
-from padless.beam_jobs.fragments import Fault, Item, Place, RefusalError, Source, Whole, shorten
+from padless.beam_jobs.fragments import (
+    Item,
+    Place,
+    RejectedPart,
+    RejectionError,
+    Source,
+    Whole,
+    shorten,
+)
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputForm
 from padless.beam_jobs.readers.values import (
@@ -42,8 +50,8 @@ def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterat
         try:
             record = _parse_object(line)
             key = parse_key(record.get(columns.key))
-        except RefusalError as refusal:
-            yield refusal.reject(place)
+        except RejectionError as rejection:
+            yield rejection.reject(place)
         else:
             yield key, _parse_whole(record, place, columns)
 
@@ -52,16 +60,16 @@ def _parse_object(line: str) -> dict:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RefusalError("bad_json", f"the line must be JSON: {error}.") from error
+        raise RejectionError("bad_json", f"the line must be JSON: {error}.") from error
     if not isinstance(record, dict):
-        raise RefusalError("bad_json", f"the line must be a JSON object, got {shorten(record)}.")
+        raise RejectionError("bad_json", f"the line must be a JSON object, got {shorten(record)}.")
     return record
 
 
-def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Fault:
+def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | RejectedPart:
     try:
         if columns.sequence not in record:
-            raise RefusalError(
+            raise RejectionError(
                 "bad_json",
                 f"the object must have the field {columns.sequence!r}, "
                 f"it has {shorten(sorted(record))}.",
@@ -74,8 +82,8 @@ def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Fault:
             parse_times(record.get(columns.time), len(values)),
             None if columns.split is None else parse_split(record.get(columns.split)),
         )
-    except RefusalError as refusal:
-        return refusal.fault(place, whole=True)
+    except RejectionError as rejection:
+        return rejection.reject_part(place, whole=True)
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:

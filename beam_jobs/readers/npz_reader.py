@@ -20,7 +20,7 @@ import numpy as np
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.fragments import (
     Item,
-    RefusalError,
+    RejectionError,
     Source,
     UnreadableInputError,
     Whole,
@@ -72,14 +72,14 @@ def read_npz(stream: BinaryIO, source: Source) -> Iterator[Item]:
             data = _read_member(archive, member, f"{place} ({shorten(member.filename)})")
             try:
                 key = parse_key(member.filename.removesuffix(_SUFFIX))
-            except RefusalError as refusal:
-                yield refusal.reject(place)
+            except RejectionError as rejection:
+                yield rejection.reject(place)
                 continue
             try:
                 values = check_sequence(_parse_array(member.filename, data))
                 yield key, Whole(place, values, None)
-            except RefusalError as refusal:
-                yield key, refusal.fault(place, whole=True)
+            except RejectionError as rejection:
+                yield key, rejection.reject_part(place, whole=True)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> bytes:
@@ -93,13 +93,13 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) 
 
 def _parse_array(name: str, data: bytes) -> np.ndarray:
     if not name.endswith(_SUFFIX):
-        raise RefusalError(
+        raise RejectionError(
             "bad_array", f"a member must be an array {_SUFFIX!r}, got {shorten(name)}."
         )
     try:
         return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
     except Exception as error:  # NumPy passes on what Python's own parser says of a header
-        raise RefusalError(
+        raise RejectionError(
             "bad_array",
             f"a member must be an array of numbers that needs no unpickling: "
             f"{textwrap.shorten(str(error), 200)}",

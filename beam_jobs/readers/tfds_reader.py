@@ -19,7 +19,7 @@ from padless.beam_jobs.engine.log_filters import records_dropped
 from padless.beam_jobs.fragments import (
     Item,
     Place,
-    RefusalError,
+    RejectionError,
     Source,
     UnreadableInputError,
     Whole,
@@ -101,8 +101,8 @@ def parse_example(
     """
     try:
         key = parse_key(_read_constant(example, features, _key_of(features, columns)))
-    except RefusalError as refusal:
-        return refusal.reject(place)
+    except RejectionError as rejection:
+        return rejection.reject(place)
     try:
         label, split = columns.label, columns.split
         return key, Whole(
@@ -111,8 +111,8 @@ def parse_example(
             None if label is None else parse_label(_read_constant(example, features, label)),
             split=None if split is None else parse_split(_read_constant(example, features, split)),
         )
-    except RefusalError as refusal:
-        return key, refusal.fault(place, whole=True)
+    except RejectionError as rejection:
+        return key, rejection.reject_part(place, whole=True)
 
 
 def parse_values(value: Any) -> np.ndarray:

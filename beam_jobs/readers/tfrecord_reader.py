@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError
 
 from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
 from padless.beam_jobs.fragments import (
-    Fault,
     Item,
     Place,
-    RefusalError,
+    RejectedPart,
+    RejectionError,
     Source,
     UnreadableInputError,
     Whole,
@@ -64,8 +64,8 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
         try:
             record = _parse_record(data)
             key = parse_key(_read_constant(record.context.feature, columns.key))
-        except RefusalError as refusal:
-            yield refusal.reject(place)
+        except RejectionError as rejection:
+            yield rejection.reject(place)
         else:
             yield key, _parse_whole(record, place, columns)
 
@@ -97,7 +97,7 @@ def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:
         `(timesteps, features)`, of any numeric type.
 
     Raises:
-        RefusalError: if they are not there or not of that shape.
+        RejectionError: if they are not there or not of that shape.
     """
     if names := _find_own(features, columns):
         return _stack({name: _read_list(features, name) for name in names})
@@ -117,14 +117,14 @@ def read_sequence_example(feature_lists: Mapping[str, Any], columns: Columns) ->
         `(timesteps, features)`, of any numeric type.
 
     Raises:
-        RefusalError: if they are not there or not of that shape.
+        RejectionError: if they are not there or not of that shape.
     """
     if not (names := _find_own(feature_lists, columns)):
         return _read_rows(feature_lists, columns.sequence)
     lists = {name: _read_rows(feature_lists, name) for name in names}
     for name, rows in lists.items():
         if len(rows) and rows.shape[1] != 1:
-            raise RefusalError(
+            raise RejectionError(
                 "bad_shape",
                 f"the feature list {name!r} must hold one value per timestep, got {rows.shape[1]}.",
             )
@@ -142,21 +142,21 @@ def _parse_record(data: bytes):
     try:
         return parse_record(data)
     except DecodeError as error:
-        raise RefusalError(
+        raise RejectionError(
             "bad_record",
             f"a record must be a tf.train.Example or SequenceExample, "
             f"its {len(data)} bytes are not: {error}.",
         ) from error
 
 
-def _parse_whole(record, place: Place, columns: Columns) -> Whole | Fault:
+def _parse_whole(record, place: Place, columns: Columns) -> Whole | RejectedPart:
     try:
         values = check_sequence(_read_values(record, columns))
         _check_width(values, columns)
         label, split = _parse_constants(record.context.feature, columns)
         return Whole(place, values, label, split=split)
-    except RefusalError as refusal:
-        return refusal.fault(place, whole=True)
+    except RejectionError as rejection:
+        return rejection.reject_part(place, whole=True)
 
 
 def _parse_constants(features: Mapping[str, Any], columns: Columns) -> tuple:
@@ -186,7 +186,7 @@ def _find_own(available: Mapping[str, Any], columns: Columns) -> tuple[str, ...]
 
 def _check_width(values: np.ndarray, columns: Columns) -> None:
     if columns.features is not None and values.shape[1] != len(columns.features):
-        raise RefusalError(
+        raise RejectionError(
             "wrong_num_features",
             f"a timestep must hold the {len(columns.features)} values that `features` names, "
             f"got {values.shape[1]}.",
@@ -196,7 +196,7 @@ def _check_width(values: np.ndarray, columns: Columns) -> None:
 def _find(available: Mapping[str, Any], name: str, what: str):
     # A message's map makes an entry where one is asked for that it does not have.
     if name not in available:
-        raise RefusalError(
+        raise RejectionError(
             "bad_record",
             f"the record must have the {what} {name!r}, it has {shorten(sorted(available))}.",
         )
@@ -206,7 +206,7 @@ def _find(available: Mapping[str, Any], name: str, what: str):
 def _read_list(features: Mapping[str, Any], name: str) -> np.ndarray:
     values = read_numbers(_find(features, name, "feature"))
     if values is None:
-        raise RefusalError(
+        raise RejectionError(
             "not_a_number", f"the feature {name!r} must be a list of float or int64, got bytes."
         )
     return values
@@ -225,12 +225,12 @@ def _read_rows(feature_lists: Mapping[str, Any], name: str) -> np.ndarray:
 
 def _check_row(timestep: int, values, first: np.ndarray, name: str) -> None:
     if values is None:
-        raise RefusalError(
+        raise RejectionError(
             "not_a_number",
             f"the feature list {name!r} must hold float or int64, timestep {timestep} holds bytes.",
         )
     if len(values) != len(first):
-        raise RefusalError(
+        raise RejectionError(
             "ragged_row",
             f"timestep {timestep} of {name!r} must hold {len(first)} values as timestep 0 does, "
             f"got {len(values)}.",
@@ -240,7 +240,7 @@ def _check_row(timestep: int, values, first: np.ndarray, name: str) -> None:
 def _stack(lists: dict[str, np.ndarray]) -> np.ndarray:
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape", f"the features must have one value per timestep, got {shorten(lengths)}."
         )
     return np.stack(list(lists.values()), axis=1)
@@ -251,7 +251,7 @@ def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
     if columns.length not in features:
         if columns.features is not None:
             return None
-        raise RefusalError(
+        raise RejectionError(
             "bad_record",
             f"the record must have the int64 feature {columns.length!r} with the number of "
             f"timesteps, or `features` must name the values of one; "
@@ -259,7 +259,7 @@ def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
         )
     length = _read_constant(features, columns.length)
     if type(length) is not int or length < 0:
-        raise RefusalError(
+        raise RejectionError(
             "bad_record",
             f"the feature {columns.length!r} must be one int64, at least 0, got {shorten(length)}.",
         )
@@ -274,7 +274,7 @@ def _fold(values: np.ndarray, length: int | None, columns: Columns) -> np.ndarra
     else:
         width, known = len(values) // max(length, 1) or 1, f"{length} timesteps"
     if length * width != len(values):
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"the feature {columns.sequence!r} must hold timesteps * features values, "
             f"got {len(values)} with {known}.",

@@ -17,10 +17,10 @@ import numpy as np
 
 from padless.beam_jobs.files import open_text
 from padless.beam_jobs.fragments import (
-    Fault,
     Item,
     Place,
-    RefusalError,
+    RejectedPart,
+    RejectionError,
     Source,
     Time,
     UnreadableInputError,
@@ -94,13 +94,13 @@ class TsHeader:
         if self.has_label:
             line, colon, label = line.rpartition(":")
             if not colon:
-                raise RefusalError(
+                raise RejectionError(
                     "bad_shape",
                     f"a case must be its dimensions, ':' and its label, got {shorten(label)}.",
                 )
         dimensions = _split_timed(line) if self.has_times else line.split(":")
         if self.num_dimensions not in (None, len(dimensions)):
-            raise RefusalError(
+            raise RejectionError(
                 "wrong_num_features",
                 f"a case must have {self.num_dimensions} dimensions as the header says, "
                 f"got {len(dimensions)}.",
@@ -112,7 +112,7 @@ class TsHeader:
         label = (label or "").strip()
         encoded = parse_label("" if label == _MISSING else label)
         if self.classes is not None and label not in self.classes:
-            raise RefusalError(
+            raise RejectionError(
                 "unknown_label",
                 f"the label must be one of @classLabel's, {shorten(sorted(self.classes))}, "
                 f"got {shorten(label)}.",
@@ -130,7 +130,7 @@ class TsHeader:
             cells = [text.split(",") if text.strip() else [] for text in dimensions]
         values = _stack([_parse_cells(part, i) for i, part in enumerate(cells)])
         if self.series_length not in (None, len(values)):
-            raise RefusalError(
+            raise RejectionError(
                 "bad_shape",
                 f"a case must have {self.series_length} timesteps as @seriesLength says, "
                 f"got {len(values)}.",
@@ -198,7 +198,7 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
     """Reads the text of a `.ts` file, one whole sequence per case.
 
     The format has no keys: a case's is the file's name without its extension, and the case's number
-    from 0, as in `JapaneseVowels_TRAIN/0`; refused cases are counted as well, blank lines not.
+    from 0, as in `JapaneseVowels_TRAIN/0`; rejected cases are counted as well, blank lines not.
 
     Args:
         lines: the lines; undecodable bytes as surrogate escapes.
@@ -224,13 +224,15 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
         place = source.place(number)
         try:
             key = parse_key(f"{stem}/{case}")
-        except RefusalError as refusal:
-            yield refusal.reject(place)
+        except RejectionError as rejection:
+            yield rejection.reject(place)
         else:
             yield key, _parse_case(line, place, header, columns)
 
 
-def _parse_case(line: str, place: Place, header: TsHeader, columns: Columns) -> Whole | Fault:
+def _parse_case(
+    line: str, place: Place, header: TsHeader, columns: Columns
+) -> Whole | RejectedPart:
     try:
         dimensions, label = header.split_case(line)
         values, times = header.parse_dimensions(dimensions)
@@ -240,8 +242,8 @@ def _parse_case(line: str, place: Place, header: TsHeader, columns: Columns) -> 
             None if columns.label is None else header.parse_label(label),
             None if times is None else pack_times(times),
         )
-    except RefusalError as refusal:
-        return refusal.fault(place, whole=True)
+    except RejectionError as rejection:
+        return rejection.reject_part(place, whole=True)
 
 
 def _without_comments(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -270,7 +272,7 @@ def _split_pairs(text: str, dimension: int) -> tuple[list[str], list[str]]:
         return [], []
     pairs = [pair.split(",") for pair in _BETWEEN_PAIRS.split(text[1:-1])]
     if text[0] != "(" or text[-1] != ")" or set(map(len, pairs)) != {2}:
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"dimension {dimension} must be (time,value) pairs with ',' between them, as "
             f"@timeStamps says, got {shorten(text)}.",
@@ -284,7 +286,7 @@ def _parse_common_times(times: list[list[str]]) -> list[Time]:
     for dimension, texts in enumerate(times):
         # The texts are compared first: they nearly always agree, and parsing takes longer.
         if texts != times[0] and [parse_time(text) for text in texts] != first:
-            raise RefusalError(
+            raise RejectionError(
                 "bad_time",
                 f"the dimensions of a case must have the same times, dimension {dimension} has "
                 f"others than dimension 0.",
@@ -301,7 +303,7 @@ def _parse_cells(cells: list[str], dimension: int) -> list[float]:
 def _stack(dimensions: list[list[float]]) -> np.ndarray:
     lengths = list(map(len, dimensions))
     if len(set(lengths)) > 1:
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"the dimensions of a case must have one length, got {shorten(lengths)}.",
         )

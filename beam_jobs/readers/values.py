@@ -1,7 +1,7 @@
 """From the text and the objects of an input to keys, labels, times and float32 values.
 
-Each function returns the value or raises a `RefusalError`; the readers add file and line. A missing
-value becomes NaN, which is no fault here: the rule for it is in `padless.beam_jobs.assembly`.
+Each function returns the value or raises a `RejectionError`; the readers add file and line. A
+missing value becomes NaN, which is no fault here: the rule is in `padless.beam_jobs.assembly`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RefusalError, Time, Times, shorten
+from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, shorten
 from padless.beam_jobs.options import check_split_name
 
 # Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
@@ -34,31 +34,35 @@ _MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
 def parse_key(key: object) -> bytes:
     """Encodes a key: a text that is not empty, or an integer."""
     if key is None or key == "":
-        raise RefusalError("missing_key", f"the key must not be empty, got {key!r}.")
+        raise RejectionError("missing_key", f"the key must not be empty, got {key!r}.")
     if isinstance(key, bool) or not isinstance(key, str | int):
-        raise RefusalError("bad_key", f"the key must be a text or an integer, got {shorten(key)}.")
+        raise RejectionError(
+            "bad_key", f"the key must be a text or an integer, got {shorten(key)}."
+        )
     return _encode("bad_key", "key", str(key))
 
 
 def parse_label(label: object) -> bytes:
     """Encodes a label: a text that is not empty, a number or a truth value, the latter as JSON."""
     if label is None or label == "":
-        raise RefusalError("missing_label", f"the label must not be empty, got {label!r}.")
+        raise RejectionError("missing_label", f"the label must not be empty, got {label!r}.")
     if isinstance(label, str):
         return _encode("bad_label", "label", label)
     if isinstance(label, bool | int | float):
         return json.dumps(label).encode()
-    raise RefusalError("bad_label", f"the label must be a text or a number, got {shorten(label)}.")
+    raise RejectionError(
+        "bad_label", f"the label must be a text or a number, got {shorten(label)}."
+    )
 
 
 def parse_split(split: object) -> bytes:
     """Encodes the name of a split."""
     if split is None or split == "":
-        raise RefusalError("missing_split", f"the split must not be empty, got {split!r}.")
+        raise RejectionError("missing_split", f"the split must not be empty, got {split!r}.")
     try:
         check_split_name(str(split))
     except ValueError as error:
-        raise RefusalError("bad_split", str(error)) from None
+        raise RejectionError("bad_split", str(error)) from None
     return str(split).encode()
 
 
@@ -67,7 +71,7 @@ def parse_time(text: str) -> Time:
 
     Nanoseconds since 1970 do not fit into a float: integers never pass through one, nor do decimal
     numbers of more digits than it keeps. Dates are exact to the nanosecond; with more digits, or by
-    week or day of the year, they are refused.
+    week or day of the year, they are rejected.
 
     Example:
         >>> parse_time("1700000000000000001")
@@ -81,7 +85,7 @@ def parse_time(text: str) -> Time:
             return parse(text)
         except (ValueError, ArithmeticError):
             pass
-    raise RefusalError(
+    raise RejectionError(
         "bad_time",
         f"the time must be an integer, a finite number or an ISO 8601 date, got {shorten(text)}.",
     )
@@ -92,7 +96,7 @@ def parse_times(times: object, num_timesteps: int) -> Times | None:
     if not isinstance(times, list):
         return None
     if len(times) != num_timesteps:
-        raise RefusalError(
+        raise RejectionError(
             "bad_time",
             f"there must be one time per timestep, {num_timesteps}, got {len(times)}.",
         )
@@ -138,7 +142,7 @@ def parse_number(cell: str, column: str) -> float:
             return float(cell)
     except ValueError:
         pass
-    raise RefusalError(
+    raise RejectionError(
         "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}."
     )
 
@@ -150,7 +154,7 @@ def parse_nested(sequence: object) -> np.ndarray:
     None is a missing value.
     """
     if not isinstance(sequence, list):
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"a sequence must be a list of timesteps, each a list of numbers, "
             f"got {shorten(sequence)}.",
@@ -161,7 +165,7 @@ def parse_nested(sequence: object) -> np.ndarray:
     try:
         array = np.array(sequence, np.float64).reshape(len(sequence), width)
     except OverflowError:
-        raise RefusalError(
+        raise RejectionError(
             "infinite", "every value must be finite as float32, got an integer beyond float64."
         ) from None
     return check_sequence(array)
@@ -173,23 +177,25 @@ def check_sequence(array: np.ndarray) -> np.ndarray:
     It has at least one timestep and one feature, and no infinite value; NaN is a missing one.
     """
     if array.ndim != 2:
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"a sequence must have the shape (timesteps, features), got {array.shape}.",
         )
     if array.dtype.kind not in "iuf":
-        raise RefusalError(
+        raise RejectionError(
             "not_a_number", f"a sequence must hold real numbers, got the type {array.dtype}."
         )
     if not array.shape[0]:
-        raise RefusalError("zero_timesteps", f"a sequence must have a timestep, got {array.shape}.")
+        raise RejectionError(
+            "zero_timesteps", f"a sequence must have a timestep, got {array.shape}."
+        )
     if not array.shape[1]:
-        raise RefusalError(
+        raise RejectionError(
             "wrong_num_features", f"a timestep must have a value, got {array.shape}."
         )
     values = to_float32(array)
     if (bad := find_infinite(values)) is not None:
-        raise RefusalError(
+        raise RejectionError(
             "infinite",
             f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
         )
@@ -215,7 +221,7 @@ def _encode(reason: str, what: str, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise RefusalError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
+        raise RejectionError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
 
 
 def _parse_integer(text: str) -> int:
@@ -248,19 +254,19 @@ def _check_timestep(timestep: int, values: object, first: list) -> None:
     if not isinstance(values, list):
         plain = type(values) in (int, float)
         remedy = "; write a sequence of one feature as [[1], [2], [3]]" if plain else ""
-        raise RefusalError(
+        raise RejectionError(
             "bad_shape",
             f"timestep {timestep} must be a list of numbers, got {shorten(values)}{remedy}.",
         )
     if len(values) != len(first):
-        raise RefusalError(
+        raise RejectionError(
             "ragged_row",
             f"timestep {timestep} must hold {len(first)} values as timestep 0 does, "
             f"got {len(values)}.",
         )
     if not set(map(type, values)) <= _NUMBERS:
         feature = next(i for i, v in enumerate(values) if type(v) not in _NUMBERS)
-        raise RefusalError(
+        raise RejectionError(
             "not_a_number",
             f"timestep {timestep}, feature {feature} must be a number, "
             f"got {shorten(values[feature])}.",

@@ -3,10 +3,10 @@
 1. `ReadFragments` or `PartitionSequences`: the input as fragments, gathered by the hash of their
    key into blocks, which Beam passes on by where they stand.
 2. `AssemblePartitions`: the fragments of a key become a sequence or rejects; the sequences of a
-   partition are encoded as runs.
+   partition are encoded as segments.
 3. `PlanLayout`: the number of features of most sequences, and the shard of each partition.
-4. `WriteShards`: each shard from its runs; runs of another number of features become rejects.
-5. `WriteRejects`: every refused input, sorted, in one file.
+4. `WriteShards`: each shard from its segments; those of another number of features become rejects.
+5. `WriteRejects`: every rejected input, sorted, in one file.
 6. `Finish`: waits for all of them, checks that nothing was lost, and writes the metadata.
 
 Faults of the data are data: they travel to the last step as rejects, or as failures where a file
@@ -27,13 +27,13 @@ from apache_beam.transforms.window import GlobalWindows
 from padless.beam_jobs.assembly.blocks import Block
 from padless.beam_jobs.assembly.partitions import FragmentBuffer, read_fragments
 from padless.beam_jobs.assembly.segments import (
-    RejectRun,
-    Run,
-    build_reject_run,
-    build_runs,
-    reject_run,
+    RejectSegment,
+    Segment,
+    build_reject_segment,
+    build_segments,
+    reject_segment,
 )
-from padless.beam_jobs.fragments import Fault, Reject, Source, UnreadableInputError
+from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.layout import Layout, plan_layout
 from padless.beam_jobs.output.writer import DatasetWriter, RejectSummary
@@ -78,10 +78,10 @@ class BuildDataset(beam.PTransform):
         """Adds the stages 2 to 6."""
         blocks, failures = read["blocks"], read["failures"]
         assembled = blocks | "AssemblePartitions" >> AssemblePartitions(self.job)
-        layout = assembled["runs"] | "PlanLayout" >> beam.CombineGlobally(
+        layout = assembled["segments"] | "PlanLayout" >> beam.CombineGlobally(
             PlanLayout(self.job.output)
         )
-        written = assembled["runs"] | "WriteShards" >> WriteShards(self.job, layout)
+        written = assembled["segments"] | "WriteShards" >> WriteShards(self.job, layout)
         rejects = (
             (assembled["rejects"], written["rejects"])
             | "FlattenRejects" >> beam.Flatten()
@@ -113,7 +113,7 @@ class BuildDataset(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class AssemblePartitions(beam.PTransform):
-    """Groups blocks by partition; gives `runs`, `rejects`, `tallies` and `failures`."""
+    """Groups blocks by partition; gives `segments`, `rejects`, `tallies` and `failures`."""
 
     job: Job
 
@@ -123,21 +123,21 @@ class AssemblePartitions(beam.PTransform):
         return (
             blocks
             | beam.GroupByKey()
-            | assemble.with_outputs("rejects", "tallies", "failures", main="runs")
+            | assemble.with_outputs("rejects", "tallies", "failures", main="segments")
         )
 
 
 @dataclasses.dataclass(eq=False)
 class WriteShards(beam.PTransform):
-    """Writes runs into shards; gives `shards`, their summaries, `rejects` and failures."""
+    """Writes segments into shards; gives `shards`, their summaries, `rejects` and failures."""
 
     job: Job
     layout: beam.PCollection
 
-    def expand(self, runs):
+    def expand(self, segments):
         """Adds the stage."""
         layout = AsSingleton(self.layout)
-        drawn = runs | "DrawShards" >> beam.ParDo(_DrawShardFn(self.job), layout).with_outputs(
+        drawn = segments | "DrawShards" >> beam.ParDo(_DrawShardFn(self.job), layout).with_outputs(
             "rejects", "failures", main="drawn"
         )
         written = (
@@ -171,7 +171,7 @@ class WriteRejects(beam.PTransform):
 
 
 class PlanLayout(beam.CombineFn):
-    """Adds up the sizes of the runs; gives a `Layout`."""
+    """Adds up the sizes of the segments; gives a `Layout`."""
 
     def __init__(self, output: Output):
         self._output = output
@@ -180,14 +180,14 @@ class PlanLayout(beam.CombineFn):
         """Starts with nothing."""
         return {}
 
-    def add_input(self, accumulator, run: Run):
-        """Adds one run."""
-        group = run.split, run.num_features, run.partition
-        accumulator[group] = sum(run.lengths.values()), run.records.num_bytes
+    def add_input(self, accumulator, segment: Segment):
+        """Adds one segment."""
+        group = segment.split, segment.num_features, segment.partition
+        accumulator[group] = sum(segment.lengths.values()), segment.records.num_bytes
         return accumulator
 
     def merge_accumulators(self, accumulators):
-        """Joins parts; each run is in one of them."""
+        """Joins parts; each segment is in one of them."""
         return {group: size for part in accumulators for group, size in part.items()}
 
     def extract_output(self, accumulator) -> Layout:
@@ -231,7 +231,11 @@ class _ReadFragmentsFn(_BufferingFn):
 
     def _read(self, source: Source):
         for item in read_source(source, self._job.columns):
-            if source.split is None or isinstance(item, Reject) or isinstance(item[1], Fault):
+            if (
+                source.split is None
+                or isinstance(item, Reject)
+                or isinstance(item[1], RejectedPart)
+            ):
                 yield item
             else:
                 yield item[0], dataclasses.replace(item[1], split=source.split)
@@ -244,7 +248,7 @@ class _PartitionSequencesFn(_BufferingFn):
         yield from _tag_failures(self._gather([element_item(element, has_label=has_label)]))
 
 
-@beam.typehints.with_output_types(Run)
+@beam.typehints.with_output_types(Segment)
 class _AssembleFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
@@ -276,23 +280,25 @@ class _AssembleFn(beam.DoFn):
         yield TaggedOutput("tallies", tally)
         temporary, output = self._job.writer.temporary, self._job.output
         if rejects:
-            yield TaggedOutput("rejects", build_reject_run(rejects, temporary))
-        yield from build_runs(partition, sequences, temporary, seed=output.seed, order=output.order)
+            yield TaggedOutput("rejects", build_reject_segment(rejects, temporary))
+        yield from build_segments(
+            partition, sequences, temporary, seed=output.seed, order=output.order
+        )
 
 
-@beam.typehints.with_output_types(tuple[tuple[str, int], Run])
+@beam.typehints.with_output_types(tuple[tuple[str, int], Segment])
 class _DrawShardFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
-    def process(self, run: Run, layout: Layout):
-        yield from _tag_failures(self._process(run, layout))
+    def process(self, segment: Segment, layout: Layout):
+        yield from _tag_failures(self._process(segment, layout))
 
-    def _process(self, run: Run, layout: Layout):
-        if run.num_features == layout.num_features:
-            yield (run.split, layout.shards[run.split][run.partition]), run
+    def _process(self, segment: Segment, layout: Layout):
+        if segment.num_features == layout.num_features:
+            yield (segment.split, layout.shards[segment.split][segment.partition]), segment
         else:
-            rejected = reject_run(run, layout.num_features, self._job.writer.temporary)
+            rejected = reject_segment(segment, layout.num_features, self._job.writer.temporary)
             yield TaggedOutput("rejects", rejected)
 
 
@@ -304,8 +310,8 @@ class _WriteShardFn(beam.DoFn):
     def process(self, keyed, layout: Layout):
         yield from _tag_failures(self._process(*keyed[0], keyed[1], layout))
 
-    def _process(self, split: str, shard: int, runs: Iterable[Run], layout: Layout):
-        summary = self._job.writer.write_shard(split, shard, runs, layout)
+    def _process(self, split: str, shard: int, segments: Iterable[Segment], layout: Layout):
+        summary = self._job.writer.write_shard(split, shard, segments, layout)
         counts = self._job.worker_counts()
         counts.add(written=summary.num_records)
         yield summary
@@ -313,7 +319,7 @@ class _WriteShardFn(beam.DoFn):
 
 @beam.typehints.with_output_types(RejectSummary)
 class _WriteRejectsFn(beam.DoFn):
-    def process(self, writer: DatasetWriter, rejects: Iterable[RejectRun]):
+    def process(self, writer: DatasetWriter, rejects: Iterable[RejectSegment]):
         yield from _tag_failures(map(writer.write_rejects, [rejects]))
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from padless.model.comparison.label_accuracy import label_accuracy
 from padless.model.network.architecture import Architecture
 from padless.model.reporting.report import report_plan
-from padless.model.reporting.summary import summarise
+from padless.model.reporting.summary import summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.inference import EMBEDDING, Inference
@@ -105,7 +105,7 @@ def _train_and_evaluate(spec: dict) -> ComparedRun:
     peak_bytes = _peak_bytes()
     dataset, model = open_dataset(spec["directory"]), layout.load_model(spec["run"])
     plan = report_plan(spec["run"], dataset)
-    summary = summarise(model, dataset, spec["split"], options.weighting)
+    summary = summarize(model, dataset, spec["split"], options.weighting)
     return ComparedRun(
         alignment=architecture.alignment,
         seconds_per_epoch=(report.times.computing + report.times.waiting) / report.epochs,

@@ -22,7 +22,7 @@ _STATES = {"lstm": 2, "gru": 1}
 class SequenceAutoencoder(keras.Model):
     """Reconstructs sequences of any length from one vector each.
 
-    It takes and gives raw units: normalisation by the training set's moments is a layer of the
+    It takes and gives raw units: standardization by the training set's moments is a layer of the
     model. All sequences of a batch have one length, or `length` says how long each really is; the
     result for a sequence and its gradient are the same either way.
 

@@ -10,7 +10,7 @@ NUM_EXAMPLES = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Example:
+class ExampleSequence:
     """A sequence and its reconstruction, both `(timesteps, features)` in raw units."""
 
     key: str

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 
-from padless.model.reporting.examples import Example
+from padless.model.reporting.examples import ExampleSequence
 from padless.model.reporting.report import RunReport
 from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -43,7 +43,9 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
     save_figure(figure, path)
 
 
-def draw_examples(examples: Sequence[Example], dataset: SequenceDataset, *, title: str) -> bytes:
+def draw_examples(
+    examples: Sequence[ExampleSequence], dataset: SequenceDataset, *, title: str
+) -> bytes:
     """Draws sequences with their reconstructions side by side.
 
     Args:
@@ -111,7 +113,9 @@ def _draw_losses(axes, report: RunReport) -> None:
     axes.legend(loc="upper right", ncols=2)
 
 
-def draw_example(axes, example: Example, dataset: SequenceDataset, *, with_unit: bool) -> None:
+def draw_example(
+    axes, example: ExampleSequence, dataset: SequenceDataset, *, with_unit: bool
+) -> None:
     """Draws the features that vary most in a sequence: lines, and the model's dashed.
 
     In units of the training standard deviation, so that features of any size share the axis.

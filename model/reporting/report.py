@@ -10,13 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 from etils import epath
 
-from padless.model.reporting.examples import Example, pick_rows
+from padless.model.reporting.examples import ExampleSequence, pick_rows
 from padless.model.reporting.length_bias import (
     LengthBias,
     measure_length_bias,
     read_scores,
 )
-from padless.model.reporting.summary import Summary, summarise
+from padless.model.reporting.summary import Summary, summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.metrics_files import HISTORY_FILE
 from padless.model.scoring.calibration import load_calibration
@@ -55,7 +55,7 @@ class RunReport:
     Attributes:
         run: the run directory.
         dataset: the dataset it was checked on.
-        rejected: number of inputs that were refused when the dataset was made.
+        rejected: number of inputs that were rejected when the dataset was made.
         plan: the plan of the training split.
         epoch: what one epoch of it was counted to hold.
         summaries: by split, see `padless.model.reporting.summary`.
@@ -73,7 +73,7 @@ class RunReport:
     summaries: Mapping[str, Summary]
     length_bias: LengthBias
     history: Mapping[str, list[float]]
-    examples: list[Example]
+    examples: list[ExampleSequence]
     example_split: str
 
     def __str__(self) -> str:
@@ -156,7 +156,7 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
         plan=plan,
         epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
         summaries={
-            name: summarise(inference, dataset, name, options.weighting) for name in dataset.splits
+            name: summarize(inference, dataset, name, options.weighting) for name in dataset.splits
         },
         length_bias=measure_length_bias(calibration, scored, example_split),
         history=_read_history(epath.Path(run)),
@@ -213,7 +213,7 @@ def _pick_examples(
     dataset: SequenceDataset,
     split: str,
     scored: Mapping[str, np.ndarray],
-) -> list[Example]:
+) -> list[ExampleSequence]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the error."""
     errors, keys = scored["error"], scored["key"]
     chosen = {keys[row]: float(errors[row]) for row in pick_rows(errors)}
@@ -224,7 +224,9 @@ def _pick_examples(
         if key in chosen
     }
     return [
-        Example(key.decode(), error, found[key], inference.model(found[key][None])[0].numpy())
+        ExampleSequence(
+            key.decode(), error, found[key], inference.model(found[key][None])[0].numpy()
+        )
         for key, error in chosen.items()
     ]
 

@@ -25,7 +25,7 @@ _LEARNED = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Errors:
+class BaselineComparison:
     """The error of the model beside those of the two baselines, all in one unit.
 
     Attributes:
@@ -65,7 +65,7 @@ class LengthRange:
     shortest: int
     longest: int
     num_sequences: int
-    losses: Errors
+    losses: BaselineComparison
 
     def __str__(self) -> str:
         """Names the range."""
@@ -86,7 +86,7 @@ class FeatureErrors:
 
     name: str
     loss: float
-    rmse: Errors
+    rmse: BaselineComparison
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Summary:
 
     split: str
     weighting: str
-    losses: Errors
+    losses: BaselineComparison
     ranges: tuple[LengthRange, ...]
     features: tuple[FeatureErrors, ...]
 
@@ -170,7 +170,7 @@ class Summary:
         return lines
 
 
-def summarise(
+def summarize(
     model: SequenceAutoencoder | Inference,
     dataset: SequenceDataset,
     split: str,
@@ -282,8 +282,8 @@ def _feature_errors(batch: Mapping[str, np.ndarray], model: SequenceAutoencoder)
     return np.stack([batch["feature_error"], of_feature_mean, standardized.var(axis=1)])
 
 
-def _errors(three: np.ndarray) -> Errors:
-    return Errors(*map(float, three))
+def _errors(three: np.ndarray) -> BaselineComparison:
+    return BaselineComparison(*map(float, three))
 
 
 def _enumerate(parts: list[LengthRange]) -> str:

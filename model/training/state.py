@@ -12,7 +12,7 @@ from padless.pipeline.batching.order import StepOrder
 
 
 @dataclasses.dataclass(slots=True)
-class Progress:
+class RunProgress:
     """How far a run has come.
 
     Attributes:
@@ -67,7 +67,7 @@ class RunState:
     def __init__(self, model: SequenceAutoencoder):
         self._model = model
         self._best: list[np.ndarray] = []
-        self.progress = Progress()
+        self.progress = RunProgress()
 
     def remember_best(self, logs: Mapping[str, float]) -> None:
         """Takes the weights as those of the best epoch, the one under way."""
@@ -105,7 +105,7 @@ class RunState:
         _assign(self._model.variables, groups["model"])
         _assign(self._model.optimizer.variables, groups["optimizer"])
         self._best = groups["best"]
-        self.progress = Progress(**progress)
+        self.progress = RunProgress(**progress)
 
 
 def _values(variables) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from padless.model.reporting.examples import Example, pick_rows
+from padless.model.reporting.examples import ExampleSequence, pick_rows
 from padless.model.reporting.picture import draw_examples
 from padless.model.scoring.inference import read_windows
 from padless.pipeline.batching.damage import explained
@@ -121,11 +121,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         image = as_image(draw_examples(examples, self._dataset, title=title))
         self._write(self._split, epoch, Summary.Value(tag="reconstructions", image=image))
 
-    def _example(self, key: str, sequence: np.ndarray) -> Example:
+    def _example(self, key: str, sequence: np.ndarray) -> ExampleSequence:
         reconstruction = self._reconstruct(sequence[None])[0].numpy()
         scale = scale_of(self._dataset.moments.variance)
         error = float(np.square((reconstruction - sequence) / scale).mean())
-        return Example(key, error, sequence, reconstruction)
+        return ExampleSequence(key, error, sequence, reconstruction)
 
 
 def _learning_rate(model: keras.Model) -> float:

@@ -2,8 +2,8 @@
 
 1. The dataset is opened; the run directory is made, or taken where a run is resumed, and locked.
 2. The batches of both splits are planned, where padding is allowed by what batches cost here.
-3. The model is built under the strategy, normalised by the moments of the training split, and takes
-   the state of the newest checkpoint, if there is one.
+3. The model is built under the strategy, standardized by the moments of the training split, and
+   takes the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
 5. With the best weights, the anomaly score is fitted and a split is scored that p-values compare
    with, see `padless.model.scoring.anomaly_fit`; then they are saved as a model that takes raw
@@ -26,7 +26,7 @@ from etils import epath
 
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.reporting.summary import Summary, summarise
+from padless.model.reporting.summary import Summary, summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.config import check_same_run, describe_plans, describe_run
@@ -300,7 +300,7 @@ def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingRe
                 print("fitting the anomaly score")
             _save(inference, dataset, run)
         wait_for_all(strategy)
-    summary = summarise(inference, dataset, list(plans)[-1], request.options.weighting)
+    summary = summarize(inference, dataset, list(plans)[-1], request.options.weighting)
     return _report(loop, plan, summary, choose_split(dataset))
 
 

@@ -139,20 +139,20 @@ def _marked_batches(
 
 
 def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
-    """Ends a step where the cost that remains falls to or below a multiple of the budget.
+    """Ends a step where the work that remains falls to or below a multiple of the budget.
 
     Or with every batch, where the plan does not accumulate them.
 
     Counting up would tell as well where the budget is full, but could end an epoch one step early:
     a last batch that reaches past the last multiple leaves no batch for the step behind it.
     """
-    costs = tf.constant(plan.bucket_batch_sizes * plan.budget.cost(plan.bucket_lengths))
+    work = tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
     limit = plan.budget.limit
 
     def mark(state, batch):
         step, before = state
         buckets, serialized = batch
-        after = before - tf.gather(costs, buckets[0])
+        after = before - tf.gather(work, buckets[0])
         is_full = (before - 1) // limit > (after - 1) // limit
         ends_step = is_full if plan.accumulates else tf.constant(True)
         marked = {
@@ -160,10 +160,10 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
             "bucket": buckets[0],
             "ends_step": tf.cast(ends_step, tf.bool),
         }
-        remaining = tf.where(after > 0, after, plan.epoch_cost)
+        remaining = tf.where(after > 0, after, plan.epoch_work)
         return (step + tf.cast(ends_step, tf.int64), remaining), marked | {"step": step}
 
-    start = tf.constant(0, tf.int64), tf.constant(plan.epoch_cost, tf.int64)
+    start = tf.constant(0, tf.int64), tf.constant(plan.epoch_work, tf.int64)
     return batches.scan(start, mark)
 
 

@@ -171,7 +171,7 @@ def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
 def _assign_buckets(
     records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
 ) -> tf.data.Dataset:
-    """Pairs records with their bucket: the first of their run until that is full, then the next.
+    """Pairs records with their bucket: the first of their span until that is full, then the next.
 
     Elements are a thousand records each, `(records,)` twice.
 

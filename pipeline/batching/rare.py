@@ -115,7 +115,7 @@ def collect_rare(
         lengths = parse_lengths(serialized, record_format)
         known = tf.clip_by_value(lengths, 0, len(counts) - 1)
         in_plan = (lengths == known) & (tf.gather(counts, known) > 0)
-        # Of a length that is not in the plan: kept, and refused below, as no other reading follows.
+        # A length that is not in the plan is kept, and rejected below: no other reading follows.
         wanted = ~in_plan | (tf.gather(planned, known) > 0)
         lengths = tf.where(in_plan, known, -1)
         return tf.boolean_mask(lengths, wanted), tf.boolean_mask(serialized, wanted)

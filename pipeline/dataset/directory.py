@@ -6,7 +6,7 @@ dataset_info.json, features.json         TFDS's own: `tfds.builder_from_director
 lengths.json                             {split: {length: number of sequences}}
 statistics.json                          feature names; moments and range of each split's features
 provenance.json                             how it was made; records, bytes and CRC of each shard
-rejects/rejects-00000-of-00001.jsonl     every refused input with its reason
+rejects/rejects-00000-of-00001.jsonl     every rejected input with its reason
 ```
 """
 
@@ -221,7 +221,7 @@ def open_records(
     """Opens TFRecords that padless did not write, as a dataset of one split.
 
     Every record is read once to count the lengths; the CRCs are checked on the way. The dataset has
-    no moments, so that a model trained on it is not given a normalisation.
+    no moments, so that a model trained on it is not given a standardization.
 
     Args:
         files: TFRecord files of `tf.train.Example`, uncompressed.

@@ -52,6 +52,6 @@ class Budget:
         """Most sequences of `length` timesteps in one batch."""
         return self.batch_size or self.batch_timesteps // max(length, 1)
 
-    def cost(self, length):
+    def work(self, length):
         """What one sequence of `length` timesteps takes from the budget."""
         return length if self.batch_size is None else np.ones_like(length)

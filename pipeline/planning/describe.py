@@ -31,7 +31,7 @@ def describe_plan(plan: BatchPlan) -> str:
 
 
 def list_buckets(plan: BatchPlan) -> str:
-    """Lists the buckets of a plan, one line each; of a run, its shortest and longest length."""
+    """Lists the buckets of a plan, one line each; of a span, its shortest and longest length."""
     columns = (
         plan.bucket_shortest,
         plan.bucket_lengths,
@@ -48,13 +48,13 @@ def list_buckets(plan: BatchPlan) -> str:
 def _step_note(plan: BatchPlan, unit: str) -> str:
     if plan.accumulates:
         return f"{plan.budget.limit:,} {unit} on average"
-    return f"one per batch, {plan.epoch_cost / plan.num_batches:,.1f} {unit} on average"
+    return f"one per batch, {plan.epoch_work / plan.num_batches:,.1f} {unit} on average"
 
 
 def _merged_rows(plan: BatchPlan) -> list[tuple[str, int, str]]:
     if plan.is_exact:
         return []
-    return [("  merged into", plan.num_runs, "runs of neighbours, each padded to its longest")]
+    return [("  merged into", plan.num_spans, "spans of neighbours, each padded to its longest")]
 
 
 def _padding_note(plan: BatchPlan) -> str:

@@ -1,12 +1,12 @@
-"""Merges neighbouring lengths into runs, so that fewer and fuller batches hold them. NumPy only.
+"""Merges neighbouring lengths into spans, so that fewer and fuller batches hold them. NumPy only.
 
-A *run* is some neighbours among the distinct lengths; its sequences are padded to its longest. The
-choice is among all ways to cut the ascending lengths into runs, 2 to the power of their number less
-one. Dynamic programming over the prefixes of the lengths finds, for every amount of padding, the
-way that is predicted to take the least time:
+A *span* is some neighbours among the distinct lengths; its sequences are padded to its longest. The
+choice is among all ways to cut the ascending lengths into spans, 2 to the power of their number
+less one. Dynamic programming over the prefixes of the lengths finds, for every amount of padding,
+the way that is predicted to take the least time:
 
-1. `_Runs.worthwhile` leaves out a run that is no dearer in two parts, as these pad less as well;
-2. `_extend`          puts each remaining run behind every way to cut the lengths before it;
+1. `_Spans.worthwhile` leaves out a span that is no dearer in two parts, as these pad less as well;
+2. `_extend`          puts each remaining span behind every way to cut the lengths before it;
 3. `_cheapest`        keeps a way only if no other pads as little for as little time;
 4. `_thin`            on large histograms, keeps one way of those that pad nearly the same
 
@@ -48,14 +48,14 @@ class Frontier:
     is_exact: bool
     _prefixes: list[_Prefix]
 
-    def run_ends(self, max_padded_timesteps: float) -> np.ndarray:
-        """Gives the fastest way within a bound, as the runs of its lengths.
+    def span_ends(self, max_padded_timesteps: float) -> np.ndarray:
+        """Gives the fastest way within a bound, as the spans of its lengths.
 
         Args:
             max_padded_timesteps: most padded timesteps, at least 0.
 
         Returns:
-            For each run one past the position of its longest length, int64 `(runs,)`, ascending.
+            For each span one past the position of its longest length, int64 `(spans,)`, ascending.
         """
         way = int(np.searchsorted(self.padded_timesteps, max_padded_timesteps, "right")) - 1
         end, ends = len(self._prefixes) - 1, []
@@ -84,23 +84,24 @@ def merge_lengths(
         ... )
         >>> frontier.padded_timesteps.tolist(), frontier.seconds.tolist()
         ([0, 3, 113], [3.0, 2.0, 1.0])
-        >>> frontier.run_ends(max_padded_timesteps=10).tolist()
+        >>> frontier.span_ends(max_padded_timesteps=10).tolist()
         [2, 3]
     """
-    runs = _Runs.of(lengths, counts, limits, cost)
+    spans = _Spans.of(lengths, counts, limits, cost)
     none = np.zeros(1, np.int64)
     prefixes = [_Prefix(none, np.zeros(1), none, none, is_exact=True)]
     for end in range(1, len(lengths) + 1):
-        prefixes.append(_extend(prefixes, runs, end))
+        prefixes.append(_extend(prefixes, spans, end))
     last = prefixes[-1]
     return Frontier(last.padded, last.seconds, last.is_exact, prefixes)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Prefix:
-    """The ways to cut the first lengths into runs: what they cost, and their last run.
+    """The ways to cut the first lengths into spans: what they cost, and their last span.
 
-    `starts` is where the last run starts, `ways_before` which way of the lengths before it follows.
+    `starts` is where the last span starts, `ways_before` which way of the lengths before it
+    follows.
     """
 
     padded: np.ndarray
@@ -111,18 +112,18 @@ class _Prefix:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Runs:
-    """The run from position `start` up to, but not including, `end`: its padding and its time."""
+class _Spans:
+    """The span from position `start` up to, but not including, `end`: its padding and its time."""
 
     lengths: np.ndarray
     limits: np.ndarray
     cost: BatchCost
     sequences: np.ndarray  # of the lengths before each position
     timesteps: np.ndarray
-    first_batch_ends: np.ndarray  # how far the first batch of a run from each position reaches
+    first_batch_ends: np.ndarray  # how far the first batch of a span from each position reaches
 
     @classmethod
-    def of(cls, lengths, counts, limits, cost) -> _Runs:
+    def of(cls, lengths, counts, limits, cost) -> _Spans:
         sequences, timesteps = (
             np.concatenate([[0], np.cumsum(n)]) for n in (counts, counts * lengths)
         )
@@ -140,7 +141,7 @@ class _Runs:
         return self.cost.seconds(batches, batches * length, rows * length)
 
     def worthwhile(self, end: int) -> np.ndarray:
-        """Lists the starts of the runs up to `end`, but for those seen to be no dearer in two.
+        """Lists the starts of the spans up to `end`, but for those seen to be no dearer in two.
 
         Three cuts are tried: behind the first full batch, before the last one, and in the middle.
         """
@@ -155,21 +156,21 @@ class _Runs:
         return starts[worthwhile]
 
 
-def _extend(prefixes: list[_Prefix], runs: _Runs, end: int) -> _Prefix:
+def _extend(prefixes: list[_Prefix], spans: _Spans, end: int) -> _Prefix:
     """Finds the ways to cut the lengths before `end` from those of all shorter prefixes."""
-    starts = runs.worthwhile(end)
+    starts = spans.worthwhile(end)
     before = [prefixes[start] for start in starts.tolist()]
     ways = np.array([len(prefix.padded) for prefix in before])
     padded = np.concatenate([prefix.padded for prefix in before])
-    padded += np.repeat(runs.padded(starts, end), ways)
+    padded += np.repeat(spans.padded(starts, end), ways)
     seconds = np.concatenate([prefix.seconds for prefix in before])
-    seconds += np.repeat(runs.seconds(starts, end), ways)
+    seconds += np.repeat(spans.seconds(starts, end), ways)
     is_exact = prefixes[-1].is_exact and len(padded) <= _COMPARED_EXACTLY
     kept = np.arange(len(padded)) if is_exact else _thin(padded, seconds, prefixes[-1])
     kept = kept[_cheapest(padded[kept], seconds[kept])]
     firsts = np.cumsum(ways) - ways
-    run = np.searchsorted(firsts, kept, "right") - 1
-    return _Prefix(padded[kept], seconds[kept], starts[run], kept - firsts[run], is_exact)
+    span = np.searchsorted(firsts, kept, "right") - 1
+    return _Prefix(padded[kept], seconds[kept], starts[span], kept - firsts[span], is_exact)
 
 
 def _cheapest(padded: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class BatchPlan:
 
     A length has one bucket, or two whose batch sizes differ by one, so that every batch of a bucket
     is full: grouping leaves no remainder to drop or to flush at the end of the epoch. With
-    `max_padding` above 0 the same holds for a run of neighbouring lengths, which share the bucket
+    `max_padding` above 0 the same holds for a span of neighbouring lengths, which share the bucket
     or the two, padded to the longest of them.
 
     Attributes:
@@ -94,8 +94,8 @@ class BatchPlan:
         return f"batches of {'mixed' if is_mixed else 'neighbouring'} lengths"
 
     @property
-    def num_runs(self) -> int:
-        """Runs of neighbouring lengths that share batches; as many as lengths if it is exact."""
+    def num_spans(self) -> int:
+        """Spans of neighbouring lengths that share batches; as many as lengths if it is exact."""
         return len(np.unique(self.bucket_lengths))
 
     @property
@@ -133,16 +133,16 @@ class BatchPlan:
     def steps_per_epoch(self) -> int:
         """Steps in an epoch.
 
-        A step ends where the cost that remains falls to or below a multiple of the budget. As no
-        batch costs more than the budget, each multiple, 0 among them, ends a step of its own, in
+        A step ends where the work that remains falls to or below a multiple of the budget. As no
+        batch is more work than the budget, each multiple, 0 among them, ends a step of its own, in
         whatever order the batches come.
         """
         if not self.accumulates:
             return self.num_batches
-        return -(-self.epoch_cost // self.budget.limit)
+        return -(-self.epoch_work // self.budget.limit)
 
     @property
-    def epoch_cost(self) -> int:
+    def epoch_work(self) -> int:
         """Sequences or timesteps in an epoch, padded ones among them, in the budget's unit."""
         if self.budget.batch_size is None:
             return self.num_timesteps + self.padded_timesteps
@@ -273,7 +273,7 @@ def plan_mixed_batches(
     )
     histogram = np.array([*plan.lengths.items()], np.int64).T
     limits = np.full(len(plan.lengths), plan.budget.max_sequences(max(plan.lengths)))
-    buckets = _bucket_runs(*histogram, limits, np.array([len(plan.lengths)]))
+    buckets = _bucket_spans(*histogram, limits, np.array([len(plan.lengths)]))
     columns = ("bucket_shortest", "bucket_lengths", "bucket_batch_sizes", "bucket_num_batches")
     mixed = dict(zip(columns, buckets, strict=True))
     return dataclasses.replace(plan, max_padding=math.inf, **mixed)
@@ -302,8 +302,8 @@ def plan_frontier(
     frontier = merge_lengths(*histogram, limits, cost) if any(max_paddings) else None
     plans = []
     for bound in max_paddings:
-        ends = frontier.run_ends(bound * timesteps) if bound else apart
-        buckets = _bucket_runs(*histogram, limits, ends)
+        ends = frontier.span_ends(bound * timesteps) if bound else apart
+        buckets = _bucket_spans(*histogram, limits, ends)
         plans.append(BatchPlan(lengths, budget, replicas, bound, cost, *buckets))
     return plans
 
@@ -332,10 +332,10 @@ def _check(lengths, budget: Budget, *, replicas: int, max_paddings: Sequence[flo
         )
 
 
-def _bucket_runs(lengths, counts, limits, ends) -> np.ndarray:
-    """Lists the buckets of each run: shortest and longest length, batch size, batches."""
+def _bucket_spans(lengths, counts, limits, ends) -> np.ndarray:
+    """Lists the buckets of each span: shortest and longest length, batch size, batches."""
     starts = np.concatenate([[0], ends[:-1]])
-    runs = zip(
+    spans = zip(
         lengths[starts].tolist(),
         lengths[ends - 1].tolist(),
         np.add.reduceat(counts, starts).tolist(),
@@ -344,7 +344,7 @@ def _bucket_runs(lengths, counts, limits, ends) -> np.ndarray:
     )
     buckets = [
         (shortest, longest, size, batches)
-        for shortest, longest, count, limit in runs
+        for shortest, longest, count, limit in spans
         for size, batches in _balance(count, limit)
     ]
     return np.array(buckets, np.int64).T

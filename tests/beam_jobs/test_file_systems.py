@@ -230,7 +230,7 @@ def test_a_job_replaces_nothing_else(bucket):
     assert list_files(bucket) == ["in/x.csv", "out/thesis.txt"]
 
 
-def test_a_pipeline_of_ones_own_is_refused_there_before_it_runs(bucket):
+def test_a_pipeline_of_ones_own_is_rejected_there_before_it_runs(bucket):
     with FileSystems.create(f"{bucket}/out/thesis.txt") as file:
         file.write(b"mine")
     with pytest.raises(FileExistsError, match="out: the output must not exist"):

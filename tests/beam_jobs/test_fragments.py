@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from padless.beam_jobs.fragments import Fault, Instant, Reject, Rows, Source, Whole, shorten
+from padless.beam_jobs.fragments import Instant, Reject, RejectedPart, Rows, Source, Whole, shorten
 
 PLACE = Source(1, "x.csv").place(7)
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -31,9 +31,10 @@ def test_parts_survive_pickling(part):
 
 
 @pytest.mark.parametrize(
-    "part", [Fault(PLACE, "bad_time", "rule.", True), Reject(PLACE, None, "bad_time", "rule.")]
+    "part",
+    [RejectedPart(PLACE, "bad_time", "rule.", True), Reject(PLACE, None, "bad_time", "rule.")],
 )
-def test_refusals_survive_pickling(part):
+def test_rejections_survive_pickling(part):
     assert pickle.loads(pickle.dumps(part)) == part
 
 

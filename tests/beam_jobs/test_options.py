@@ -1,4 +1,4 @@
-"""Every option out of its range is refused with its name, the rule and the value."""
+"""Every option out of its range is rejected with its name, the rule and the value."""
 
 import pathlib
 
@@ -53,7 +53,7 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"order": "random"}, "`order` must be one of .*, got 'random'"),
     ],
 )
-def test_options_refuse(make_options, options, message):
+def test_options_reject(make_options, options, message):
     with pytest.raises(ValueError, match=message):
         make_options(**options)
 
@@ -65,6 +65,6 @@ def test_options_refuse(make_options, options, message):
         ((), "`inputs` must name at least one file, got none"),
     ],
 )
-def test_options_refuse_inputs(inputs, message):
+def test_options_reject_inputs(inputs, message):
     with pytest.raises(ValueError, match=message):
         PreprocessOptions(inputs, "out")

@@ -47,7 +47,7 @@ def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
         assert dataset.splits[RAW_SPLIT].num_sequences == 2
 
 
-def test_open_raw_refuses_rejects(write_csv, scratch):
+def test_open_raw_rejects_rejects(write_csv, scratch):
     path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
     with (
         pytest.raises(ValueError, match=r"(?s)or `skip_rejects` be set\.\nread.*line 4, key 'c'"),

@@ -76,7 +76,7 @@ def test_too_many_rejects_fail_the_pipeline_and_write_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_write_dataset_refuses_an_output_that_exists(tmp_path):
+def test_write_dataset_rejects_an_output_that_exists(tmp_path):
     with pytest.raises(FileExistsError, match="the output must not exist"):
         run([("a", [[1]])], str(tmp_path))
 

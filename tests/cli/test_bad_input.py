@@ -25,7 +25,7 @@ def rejected(lines):
         (f"{HEADER}a,0,one,2\n", "No sequence was accepted"),
         (HEADER, "No sequence was accepted"),
     ],
-    ids=["missing", "empty", "no column", "no feature", "open quote", "all refused", "no row"],
+    ids=["missing", "empty", "no column", "no feature", "open quote", "all rejected", "no row"],
 )
 def test_preprocess_fails_and_leaves_nothing(call, tmp_path, content, message):
     if content is not None:
@@ -50,7 +50,7 @@ def test_preprocess_fails_and_leaves_nothing(call, tmp_path, content, message):
         (",0,1,2\n", "line 4: the key must not be empty"),
     ],
 )
-def test_preprocess_counts_what_it_refuses(call, tmp_path, lines, message):
+def test_preprocess_counts_what_it_rejects(call, tmp_path, lines, message):
     (tmp_path / "raw.csv").write_text(rejected(lines))
     done = call("preprocess", tmp_path / "raw.csv", "--output", tmp_path / "data")
     assert done.code == 0
@@ -70,7 +70,7 @@ def test_preprocess_counts_what_it_refuses(call, tmp_path, lines, message):
         ('{"key": "b"', "line 2: the line must be JSON"),
     ],
 )
-def test_preprocess_counts_json_lines_that_it_refuses(call, tmp_path, lines, message):
+def test_preprocess_counts_json_lines_that_it_rejects(call, tmp_path, lines, message):
     good = [f'{{"key": "good{i}", "sequence": [[1, 2]]}}' for i in range(2)]
     (tmp_path / "raw.jsonl").write_text("\n".join([good[0], lines, good[1]]))
     done = call("preprocess", tmp_path / "raw.jsonl", "--output", tmp_path / "data")
@@ -78,7 +78,7 @@ def test_preprocess_counts_json_lines_that_it_refuses(call, tmp_path, lines, mes
     assert message in done.out
 
 
-def test_preprocess_refuses_both_of_a_duplicate_key(call, tmp_path):
+def test_preprocess_rejects_both_of_a_duplicate_key(call, tmp_path):
     lines = [f'{{"key": "{key}", "sequence": [[1, 2]]}}' for key in ("a", "b", "a")]
     (tmp_path / "raw.jsonl").write_text("\n".join(lines))
     done = call("preprocess", tmp_path / "raw.jsonl", "--output", tmp_path / "data")
@@ -86,7 +86,7 @@ def test_preprocess_refuses_both_of_a_duplicate_key(call, tmp_path):
     assert "duplicate_key 2" in done.out
 
 
-def test_preprocess_refuses_an_output_that_exists(call, trained):
+def test_preprocess_rejects_an_output_that_exists(call, trained):
     failed = call("preprocess", trained.raw, "--output", trained.data)
     assert failed.code == 1
     assert f"{trained.data}: the output must not exist" in failed.err
@@ -108,14 +108,14 @@ def test_train_names_the_split_that_a_budget_does_not_fit(call, trained, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_train_refuses_a_run_directory_that_exists(call, trained):
+def test_train_rejects_a_run_directory_that_exists(call, trained):
     failed = call("train", trained.data, "--run", trained.run)
     assert failed.code == 1
     assert f"{trained.run}: the run directory must not exist" in failed.err
 
 
 @pytest.mark.parametrize("command", ["embed", "score"])
-def test_inference_refuses_another_number_of_features(call, trained, tmp_path, command):
+def test_inference_rejects_another_number_of_features(call, trained, tmp_path, command):
     np.savez(tmp_path / "raw.npz", a=np.zeros((4, 3)))
     output = tmp_path / "o.parquet"
     failed = call(command, trained.run, tmp_path / "raw.npz", "--output", output)
@@ -132,7 +132,7 @@ def test_inference_checks_the_output_first(call, tmp_path, output):
     assert "not exist" in failed.err or "directory" in failed.err
 
 
-def test_inference_refuses_what_is_no_run(call, trained, tmp_path):
+def test_inference_rejects_what_is_no_run(call, trained, tmp_path):
     failed = call("embed", tmp_path, trained.data, "--output", tmp_path / "o.parquet")
     assert failed.code == 1
     assert "is not a run of `padless train`" in failed.err

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from padless.beam_jobs import Progress
+from padless.beam_jobs import JobProgress
 from padless.cli import progress
-from padless.cli.progress import JobProgress
+from padless.cli.progress import JobProgressLine
 
-PROGRESS = Progress(read=12_000, accepted=300, rejected=2, written=100, seconds=4.0)
+PROGRESS = JobProgress(read=12_000, accepted=300, rejected=2, written=100, seconds=4.0)
 LINE = "4 s: read 12,000 records (3,000/s), accepted 300 sequences, rejected 2, written 100"
 
 
@@ -23,7 +23,7 @@ def is_terminal(monkeypatch):
 def test_a_short_job_shows_nothing(is_terminal, capsys):
     for value in (True, False):
         is_terminal(value)
-        with JobProgress() as job:
+        with JobProgressLine() as job:
             job.show(PROGRESS)
     assert capsys.readouterr().err == ""
 
@@ -31,7 +31,7 @@ def test_a_short_job_shows_nothing(is_terminal, capsys):
 def test_a_terminal_shows_one_line_and_takes_it_away(is_terminal, capsys, monkeypatch):
     monkeypatch.setattr(progress, "_QUIET_SECONDS", 0)
     is_terminal(True)
-    with JobProgress() as job:
+    with JobProgressLine() as job:
         job.show(PROGRESS)
         job.show(PROGRESS)
     assert capsys.readouterr().err == f"\r{LINE}\r{LINE}\r{' ' * len(LINE)}\r"
@@ -40,7 +40,7 @@ def test_a_terminal_shows_one_line_and_takes_it_away(is_terminal, capsys, monkey
 def test_a_log_gets_a_line_now_and_then(is_terminal, capsys, monkeypatch):
     is_terminal(False)
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
-    job = JobProgress()
+    job = JobProgressLine()
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 60)
     for _ in range(3):
         job.show(PROGRESS)

@@ -58,7 +58,7 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
         (["--no-bidirectional"], "`bidirectional` must be True as in the run .*, got False"),
     ],
 )
-def test_resume_refuses_other_options(call, trained, options, message):
+def test_resume_rejects_other_options(call, trained, options, message):
     printed = call("train", trained.data, "--run", trained.run, "--resume", *options)
     assert printed.code == 1
     assert printed.err.startswith(f"padless train: error: {trained.run}: ")

@@ -1,4 +1,4 @@
-"""The fragments of one key: in any order one result, and duplicates refused."""
+"""The fragments of one key: in any order one result, and duplicates rejected."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from padless.beam_jobs import Rules
 from padless.beam_jobs.assembly.assemble import Assembler
-from padless.beam_jobs.fragments import Fault, Reject, Rows, Sequence, Source, Whole
+from padless.beam_jobs.fragments import Reject, RejectedPart, Rows, Sequence, Source, Whole
 from padless.beam_jobs.readers.values import pack_times, parse_time
 from padless.pipeline.dataset.keys import draw_split
 
@@ -36,7 +36,7 @@ def whole(line, values=((1,), (1,)), **fields):
 
 
 def fault(source, line, *, whole):
-    return Fault(source.place(line), "not_a_number", "rule.", whole)
+    return RejectedPart(source.place(line), "not_a_number", "rule.", whole)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_assemble_names_both_rows_of_a_duplicate_time():
 
 
 @pytest.mark.parametrize("number", ["1", "1.5", "1.00000000000000001"])
-def test_assemble_refuses_times_that_cannot_be_compared(number):
+def test_assemble_rejects_times_that_cannot_be_compared(number):
     parts = [rows(2, parse_time(number)), rows(3, parse_time("2024-01-01"))]
     assert assemble(b"a", parts)[0].reason == "bad_time"
 
 
-def test_assemble_refuses_every_sequence_of_a_duplicate_key():
+def test_assemble_rejects_every_sequence_of_a_duplicate_key():
     results = assemble(b"a", [whole(4), rows(2, 1), whole(3)])
     assert [(r.reason, str(r.place)) for r in results] == [
         ("duplicate_key", "x.csv, line 2"),
@@ -155,13 +155,13 @@ def test_missing_values_are_dealt_with_and_counted(policy, values, counts):
         ("drop_timestep", HOLES[1:], "zero_timesteps", "every timestep has a missing value"),
     ],
 )
-def test_missing_values_that_cannot_be_dealt_with_refuse(policy, values, reason, rule):
+def test_missing_values_that_cannot_be_dealt_with_reject(policy, values, reason, rule):
     (reject,) = assemble(b"a", [whole(1, values)], missing=policy)
     assert reject.reason == reason
     assert reject.rule.startswith(rule)
 
 
-def test_what_was_done_to_a_sequence_that_is_refused_is_not_counted():
+def test_what_was_done_to_a_sequence_that_is_rejected_is_not_counted():
     rules = {"missing": "forward_fill", "min_length": 9}
     assert tally(b"a", [whole(1, HOLES)], **rules) == {"read": 1}
 
@@ -177,7 +177,7 @@ def test_the_times_of_a_whole_sort_it():
     assert result.values.ravel().tolist() == [2, 3, 1]
 
 
-def test_times_that_do_not_increase_can_be_refused():
+def test_times_that_do_not_increase_can_be_rejected():
     (reject,) = assemble(b"a", [rows(2, 1, 5), rows(8, 3)], time_order="reject")
     assert (reject.reason, str(reject.place)) == ("time_not_increasing", "x.csv, line 8")
     assert reject.rule == "the times of a key must increase, got 3 after 5."
@@ -199,7 +199,7 @@ def test_a_repeated_time_is_named_as_such_whatever_the_order():
         (8, {"min_length": 8, "max_length": 8}, None),
     ],
 )
-def test_lengths_out_of_range_refuse(length, rules, reason):
+def test_lengths_out_of_range_reject(length, rules, reason):
     (result,) = assemble(b"a", [whole(1, np.ones((length, 1)))], **rules)
     assert getattr(result, "reason", None) == reason
 
@@ -224,14 +224,14 @@ def test_what_is_too_long_can_be_split_into_pieces_of_one_split():
     assert counts == {"read": 1, "split_sequences": 1, "pieces": 3}
 
 
-def test_a_key_that_looks_like_a_piece_is_refused_where_pieces_are_made():
+def test_a_key_that_looks_like_a_piece_is_rejected_where_pieces_are_made():
     rules = {"max_length": 3, "too_long": "split"}
     (reject,) = assemble(b"a[0:3]", [whole(1)], **rules)
     assert reject.reason == "bad_key"
     assert isinstance(assemble(b"a[0:3]", [whole(1)])[0], Sequence)
 
 
-def test_an_unknown_label_refuses():
+def test_an_unknown_label_rejects():
     (reject,) = assemble(b"a", [whole(1, label=b"left")], labels=["up", "down"])
     assert reject.reason == "unknown_label"
     assert reject.rule == "the label must be one of ['up', 'down'], got 'left'."

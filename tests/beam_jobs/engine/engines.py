@@ -1,6 +1,6 @@
 """Distributed engines: fetched by name, once, and the options by which Beam starts them.
 
-    python tests/beam_jobs/engines.py prism    # or flink: prints options for `padless preprocess`
+    python tests/beam_jobs/engine/engines.py prism    # or flink: prints options for Beam
 
 What is fetched goes into `build/engines`, or the folder that `PADLESS_ENGINES` names:
 
@@ -26,7 +26,7 @@ import grpc
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
 from apache_beam.utils.subprocess_server import pick_port
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 BEAM = importlib.metadata.version("apache-beam")
 FLINK = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS[-1]
 GO_MODULE = "github.com/apache/beam/sdks/v2"

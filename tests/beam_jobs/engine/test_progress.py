@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from padless.beam_jobs import Progress, preprocess
+from padless.beam_jobs import JobProgress, preprocess
 from padless.beam_jobs.engine.progress import WorkerCounts, read_progress, watched
 
 
@@ -13,7 +13,7 @@ def test_the_counts_of_all_workers_are_added_up(tmp_path):
         worker.add(read=5)
         worker.add(read=2, accepted=1)
         worker.write()
-    assert read_progress(str(tmp_path), 1.5) == Progress(read=21, accepted=3, seconds=1.5)
+    assert read_progress(str(tmp_path), 1.5) == JobProgress(read=21, accepted=3, seconds=1.5)
 
 
 def test_counts_are_not_written_for_each_record(tmp_path):
@@ -27,7 +27,7 @@ def test_workers_elsewhere_count_for_nobody(tmp_path):
     worker = WorkerCounts(None)
     worker.add(read=1)
     worker.write()
-    assert read_progress(str(tmp_path), 0) == Progress()
+    assert read_progress(str(tmp_path), 0) == JobProgress()
 
 
 def test_a_directory_that_is_gone_stops_nothing(tmp_path):

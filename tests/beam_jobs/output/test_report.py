@@ -32,7 +32,7 @@ def test_report_adds_up_the_shards():
     assert report.empty_splits == ("extra",)
 
 
-def test_report_refuses_a_loss():
+def test_report_rejects_a_loss():
     with pytest.raises(RuntimeError, match=r"with 0 more by splitting, got 5 \+ 2 and 8"):
         make(read=8)
 

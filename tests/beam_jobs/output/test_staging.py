@@ -110,7 +110,7 @@ def test_a_replacement_that_was_cut_short_is_undone_by_the_next_job(
     assert read_mean(tmp_path / "out") == "1.0"
 
 
-def test_an_output_that_is_refused_removes_nothing_beside_it(write_dataset, output, tmp_path):
+def test_an_output_that_is_rejected_removes_nothing_beside_it(write_dataset, output, tmp_path):
     write_dataset(1, splits={"train": 1})
     os.rename(tmp_path / "out", tmp_path / "out.replaced-01234567")
     (tmp_path / "out").mkdir()

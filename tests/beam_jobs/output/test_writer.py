@@ -1,4 +1,4 @@
-"""Shards and rejects: in order, counted, and the same bytes in whatever order their runs come."""
+"""Shards and rejects: in order, counted, and the same bytes in any order of their segments."""
 
 import json
 
@@ -6,7 +6,7 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from padless.beam_jobs.assembly.segments import build_reject_run, build_runs, reject_run
+from padless.beam_jobs.assembly.segments import build_reject_segment, build_segments, reject_segment
 from padless.beam_jobs.fragments import Reject, Sequence, Source
 from padless.beam_jobs.output.layout import Layout
 from padless.beam_jobs.output.writer import DatasetWriter
@@ -43,8 +43,8 @@ def writer(tmp_path):
 
 
 def build(writer, sequences, partition=0, order="hash"):
-    (run,) = build_runs(partition, sequences, writer.temporary, seed=0, order=order)
-    return run
+    (segment,) = build_segments(partition, sequences, writer.temporary, seed=0, order=order)
+    return segment
 
 
 @pytest.mark.parametrize("count", [1, 700])
@@ -65,8 +65,8 @@ def test_write_shard_does_not_depend_on_the_order_of_arrival(writer, tmp_path):
     parts = make_sequences(300), make_sequences(300, first=300)
     contents = []
     for turn in (1, -1):
-        runs = [build(writer, part[::turn], partition=i) for i, part in enumerate(parts)]
-        summary = writer.write_shard("train", 1, runs[::turn], make_layout(2))
+        segments = [build(writer, part[::turn], partition=i) for i, part in enumerate(parts)]
+        summary = writer.write_shard("train", 1, segments[::turn], make_layout(2))
         contents.append(((tmp_path / SHARD).read_bytes(), summary.moments.m2.tobytes()))
     assert contents[0] == contents[1]
 
@@ -82,21 +82,21 @@ def test_a_run_stands_in_the_order_of_the_hash(writer, tmp_path):
 def test_write_shard_keeps_the_order_of_the_input(writer, tmp_path):
     writer = DatasetWriter(writer.directory, "x", "input")
     sequences = make_sequences(40)
-    runs = [build(writer, sequences[part::3][::-1], part, "input") for part in range(3)]
-    writer.write_shard("train", 1, runs, make_layout(3))
+    segments = [build(writer, sequences[part::3][::-1], part, "input") for part in range(3)]
+    writer.write_shard("train", 1, segments, make_layout(3))
     expected = [encode_example(sequence.key, sequence.values) for sequence in sequences]
     assert list(read_records(tmp_path / SHARD)) == expected
 
 
 def test_write_rejects_sorts_and_counts(writer, tmp_path):
-    runs = [
-        build_reject_run([reject], writer.temporary)
+    segments = [
+        build_reject_segment([reject], writer.temporary)
         for reject in (
             Reject(SOURCE.place(9), 'é"\n'.encode(), "infinite", "a rule."),
             Reject(SOURCE.place(3), None, "missing_key", "another rule."),
         )
     ]
-    summary = writer.write_rejects(runs)
+    summary = writer.write_rejects(segments)
     assert summary.counts == {"missing_key": 1, "infinite": 1}
     assert [message.partition(":")[0] for message in summary.examples] == [
         "x.csv, line 3",
@@ -119,8 +119,8 @@ def test_write_rejects_writes_an_empty_file_where_there_is_none(writer, tmp_path
 
 
 def test_a_run_of_another_number_of_features_becomes_rejects(writer, tmp_path):
-    run = build(writer, make_sequences(3, num_features=5))
-    summary = writer.write_rejects([reject_run(run, 2, writer.temporary)])
+    segment = build(writer, make_sequences(3, num_features=5))
+    summary = writer.write_rejects([reject_segment(segment, 2, writer.temporary)])
     assert summary.counts == {"wrong_num_features": 3}
     assert summary.examples[0] == (
         "x.csv, line 1, key '0': a timestep must hold 2 values as in most sequences, got 5."

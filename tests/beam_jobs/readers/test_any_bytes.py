@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
 
 
 def read(path, data, columns):
-    """Reads a file of those bytes; gives its items, or None where it is refused."""
+    """Reads a file of those bytes; gives its items, or None where it is rejected."""
     path.write_bytes(data)
     message, items = str(path), None
     try:

@@ -108,7 +108,7 @@ def test_read_csv_keeps_labels():
         ("a,1.0,1,1", "duplicate_time", "got 1 at x.csv, line 2 and x.csv, line 3."),
     ],
 )
-def test_a_bad_row_refuses_its_key_whole_and_once(row, reason, rule):
+def test_a_bad_row_rejects_its_key_whole_and_once(row, reason, rule):
     items = read(f"key,time,x,y\na,1,0,0\n{row}\na,3,0,0\nb,1,0,0\n")
     assembled = assemble_all(items)
     (reject,) = assembled[b"a"]
@@ -118,13 +118,13 @@ def test_a_bad_row_refuses_its_key_whole_and_once(row, reason, rule):
     assert not isinstance(assembled[b"b"][0], Reject)
 
 
-def test_a_key_is_refused_with_its_first_fault():
+def test_a_key_is_rejected_with_its_first_fault():
     items = read("key,time,x\na,1,inf\na,x,1\na,3,foo\n")
     (reject,) = assemble_all(items)[b"a"]
     assert (reject.reason, reject.place.position) == ("infinite", 2)
 
 
-def test_a_missing_value_is_refused_at_its_row():
+def test_a_missing_value_is_rejected_at_its_row():
     items = read("key,time,x\na,2,1\na,1,\n")
     (reject,) = assemble_all(items, feature_names=["x"])[b"a"]
     assert (reject.reason, reject.place.position) == ("missing_value", 3)
@@ -144,14 +144,14 @@ def test_a_row_too_short_for_its_key_is_one_reject():
     assert (reject.reason, reject.key) == ("ragged_row", None)
 
 
-def test_conflicting_labels_refuse_the_key():
+def test_conflicting_labels_reject_the_key():
     items = read("key,time,x,c\na,1,1,up\na,2,2,down\n", label="c")
     (reject,) = assemble_all(items)[b"a"]
     assert reject.reason == "conflicting_label"
     assert reject.rule.endswith("got 'up' and, at x.csv, line 3, 'down'.")
 
 
-def test_a_missing_label_refuses_the_key():
+def test_a_missing_label_rejects_the_key():
     items = read("key,time,x,c\na,1,1,\n", label="c")
     assert assemble_all(items)[b"a"][0].reason == "missing_label"
 
@@ -173,7 +173,7 @@ def test_an_unclosed_quote_names_file_and_line():
         (",key,time,x", {}, "must have named feature columns .* choose them with"),
     ],
 )
-def test_locate_refuses_a_header(header, options, message):
+def test_locate_rejects_a_header(header, options, message):
     with pytest.raises(ValueError, match=message):
         read(header + "\n", **options)
 

@@ -1,4 +1,4 @@
-"""What is refused before the job starts, and what the columns of several files must share."""
+"""What is rejected before the job starts, and what the columns of several files must share."""
 
 import pytest
 
@@ -83,20 +83,20 @@ def test_a_missing_file_is_named(make_options):
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.npz"])
-def test_an_empty_file_is_refused(make_options, tmp_path, name):
+def test_an_empty_file_is_rejected(make_options, tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(ValueError, match=f"{name}: the input must not be empty, it has 0 bytes"):
         inputs.check_inputs(make_options(str(tmp_path / name)))
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x"])
-def test_a_directory_is_refused(make_options, tmp_path, name):
+def test_a_directory_is_rejected(make_options, tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=f"{name}: the input must be a file, it is a directory"):
         inputs.check_inputs(make_options(str(tmp_path / name)))
 
 
-def test_a_damaged_zip_is_refused(make_options, write_npz, tmp_path):
+def test_a_damaged_zip_is_rejected(make_options, write_npz, tmp_path):
     path = write_npz("x.npz", {"a": [[1.0]]})
     (tmp_path / "x.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:-40])
     with pytest.raises(ValueError, match=r"x\.npz: must be an npz file"):

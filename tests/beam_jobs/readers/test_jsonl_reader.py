@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from padless.beam_jobs import Columns
-from padless.beam_jobs.fragments import Fault, Reject, Source
+from padless.beam_jobs.fragments import Reject, RejectedPart, Source
 from padless.beam_jobs.readers.jsonl_reader import read_jsonl
 
 
@@ -63,7 +63,7 @@ def test_a_line_without_readable_key_is_one_reject(line, reason, rule):
 )
 def test_a_bad_line_is_a_fault_of_its_key(line, reason):
     ((key, fault),) = read(line, label="label")
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RejectedPart)
     assert (key, fault.reason, fault.whole) == (b"a", reason, True)
 
 

@@ -1,4 +1,4 @@
-"""npz files: names that are keys, arrays that are refused, archives that are damaged."""
+"""npz files: names that are keys, arrays that are rejected, archives that are damaged."""
 
 import io
 import zipfile
@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from padless.beam_jobs.fragments import Fault, Source, UnreadableInputError
+from padless.beam_jobs.fragments import RejectedPart, Source, UnreadableInputError
 from padless.beam_jobs.readers.npz_reader import read_npz
 
 SOURCE = Source(0, "x.npz", "array")
@@ -48,7 +48,7 @@ def test_read_npz_tells_names_apart_that_numpy_confuses():
 )
 def test_a_bad_array_is_a_fault_of_its_key(array, reason):
     ((key, fault),) = read(savez(a=array))
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RejectedPart)
     assert (key, fault.reason, fault.whole) == (b"a", reason, True)
 
 
@@ -88,6 +88,6 @@ def test_a_bad_checksum_names_file_and_array():
         read(bytes(data))
 
 
-def test_a_file_that_is_no_zip_is_refused():
+def test_a_file_that_is_no_zip_is_rejected():
     with pytest.raises(UnreadableInputError, match=r"x\.npz: must be an npz file"):
         read(savez(a=np.ones((1, 1)))[:-30])

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from padless.beam_jobs import Columns, Rules
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import (
-    Fault,
     Instant,
     Reject,
+    RejectedPart,
     Rows,
     Source,
     UnreadableInputError,
@@ -294,7 +294,7 @@ def test_labels_may_be_numbers(path, labels, expected):
     assert (key, whole.label, fault.reason) == (str(2**63).encode(), expected, "missing_label")
 
 
-def test_keys_and_times_that_are_not_utf8_are_refused(path):
+def test_keys_and_times_that_are_not_utf8_are_rejected(path):
     data = pa.array([b"a\xff", b"a"], pa.binary())
     texts = pa.Array.from_buffers(pa.string(), 2, data.buffers())
     write(path, {"key": texts, "time": pa.array(["1", "x"]), "x": [1, 2]})
@@ -367,7 +367,7 @@ def test_dates_are_exact(path, kind, count, expected):
     assert (str(rows.times[0]), fault.reason) == (expected, "bad_time")
 
 
-def test_times_that_are_none_are_refused(path):
+def test_times_that_are_none_are_rejected(path):
     write(path, {"key": ["a"] * 3, "time": [NAN, float("inf"), None], "x": [1, 2, 3]})
     assert [fault.reason for _, fault in read(path)] == ["bad_time"] * 3
     late = pa.array([2**60], pa.int64()).cast(pa.timestamp("ms"))
@@ -389,7 +389,7 @@ def test_times_that_are_none_are_refused(path):
     ],
     ids=lambda values: str(values.type),
 )
-def test_check_refuses_features_that_are_no_numbers(path, values):
+def test_check_rejects_features_that_are_no_numbers(path, values):
     write(path, {"key": ["a", "b"], "time": [1, 2], "x": values})
     with pytest.raises(ValueError, match=r"x\.parquet: column 'x' must hold .*numbers.* it holds"):
         FORM.check(path, Columns())
@@ -408,13 +408,13 @@ def test_check_refuses_features_that_are_no_numbers(path, values):
         ({"key": ["a"], "sequence": [[["1"]]]}, "column 'sequence' must hold lists of lists of"),
     ],
 )
-def test_check_refuses_tables_without_what_it_needs(path, columns, match):
+def test_check_rejects_tables_without_what_it_needs(path, columns, match):
     write(path, columns)
     with pytest.raises(ValueError, match=rf"x\.parquet: .*{match}"):
         FORM.check(path, Columns())
 
 
-def test_check_refuses_missing_and_repeated_columns(path):
+def test_check_rejects_missing_and_repeated_columns(path):
     write(path, {"key": ["a"], "time": [1], "x": [1], "day": [datetime.date(2024, 1, 1)]})
     with pytest.raises(ValueError, match="must have a column 'z', it has"):
         FORM.check(path, Columns(features=("x", "z")))
@@ -495,7 +495,7 @@ def test_read_names_a_file_that_is_damaged(path):
         list(read_part(path, None))
 
 
-def test_read_refuses_a_file_that_has_changed_since_it_was_checked(path):
+def test_read_rejects_a_file_that_has_changed_since_it_was_checked(path):
     write(path, {"key": ["a"], "x": [[1]]})
     with pytest.raises(UnreadableInputError, match="must have a column 'y'"):
         list(read_part(path, None, Columns(features=("y",))))
@@ -541,8 +541,8 @@ def serialize(table, row_group_size=4):
     return stream.getvalue()
 
 
-def read_or_refuse(path, data):
-    """Reads a file as the job does; returns None where `check` or `read` refuse it."""
+def read_or_reject(path, data):
+    """Reads a file as the job does; returns None where `check` or `read` reject it."""
     columns = Columns(label="label", split="split")
     with open(path, "wb") as file:
         file.write(data)
@@ -562,7 +562,7 @@ def read_or_refuse(path, data):
 @hypothesis.given(table=tables())
 @hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_any_table_is_accounted_for(path, table):
-    items = read_or_refuse(path, serialize(table))
+    items = read_or_reject(path, serialize(table))
     if items is None:
         return
     positions = []
@@ -574,7 +574,7 @@ def test_any_table_is_accounted_for(path, table):
         if isinstance(fragment, Rows):
             positions.extend(fragment.lines.tolist())
         else:
-            assert isinstance(fragment, Fault | Reject | Whole)
+            assert isinstance(fragment, RejectedPart | Reject | Whole)
             positions.append(fragment.place.position)
     assert positions == list(range(1, table.num_rows + 1))
 
@@ -589,7 +589,7 @@ def test_any_damage_is_named(path, table, damages, end):
     data = bytearray(serialize(table))
     for place, byte in damages:
         data[int(place * (len(data) - 1))] = byte
-    read_or_refuse(path, bytes(data[: int(end * len(data)) + 1]))
+    read_or_reject(path, bytes(data[: int(end * len(data)) + 1]))
 
 
 def recount_rows(path, file_rows, group_rows):
@@ -604,7 +604,7 @@ def recount_rows(path, file_rows, group_rows):
         file.write(data)
 
 
-def test_check_refuses_metadata_that_contradicts_itself(path):
+def test_check_rejects_metadata_that_contradicts_itself(path):
     write(path, {"key": range(40), "x": [[1]] * 40})
     recount_rows(path, 41, 42)
     with pytest.raises(UnreadableInputError, match=r"the 41 rows .*it is damaged: 42 can be read"):
@@ -640,7 +640,7 @@ def test_list_columns_and_rows_with_many_faults_are_named_by_the_first(path):
 
 
 @pytest.mark.parametrize("count", [-(10**12), 10**12])
-def test_dates_beyond_pythons_are_refused_beside_others(path, count):
+def test_dates_beyond_pythons_are_rejected_beside_others(path, count):
     times = pa.array([count, None, -1], pa.int64()).cast(pa.timestamp("s"))
     write(path, {"key": ["a"] * 3, "time": times, "x": [1, 2, 3]})
     assert reasons(read(path)) == [(1, "bad_time"), (2, "bad_time"), (3, [[3]])]

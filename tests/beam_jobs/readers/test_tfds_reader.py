@@ -1,4 +1,4 @@
-"""Prepared builders and directories of TensorFlow Datasets: what is read, and what is refused."""
+"""Prepared builders and directories of TensorFlow Datasets: what is read, and what is rejected."""
 
 import json
 import pathlib
@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from tensorflow_datasets.core.dataset_info import DatasetIdentity
 
 from padless.beam_jobs import Columns, PreprocessOptions
-from padless.beam_jobs.fragments import Fault, Place, Reject, Source, UnreadableInputError, Whole
+from padless.beam_jobs.fragments import (
+    Place,
+    Reject,
+    RejectedPart,
+    Source,
+    UnreadableInputError,
+    Whole,
+)
 from padless.beam_jobs.preprocess_job import preprocess
 from padless.beam_jobs.readers.tfds_reader import FORM, parse_example, parse_values
 
@@ -80,14 +87,14 @@ def prepared(data_dir):
 
 @pytest.fixture
 def without_network(monkeypatch):
-    def refuse(*_):
+    def reject(*_):
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(
-        "tensorflow_datasets.core.dataset_info.DatasetInfo.initialize_from_bucket", refuse
+        "tensorflow_datasets.core.dataset_info.DatasetInfo.initialize_from_bucket", reject
     )
-    monkeypatch.setattr("tensorflow_datasets.core.utils.gcs_utils.gcs_path", refuse)
-    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("tensorflow_datasets.core.utils.gcs_utils.gcs_path", reject)
+    monkeypatch.setattr("socket.socket.connect", reject)
 
 
 def directory_of(dataset):
@@ -165,7 +172,7 @@ def test_any_tensor_of_numbers_is_two_dimensional(prepared, sequence, shape, las
 def test_ragged_timesteps_are_a_fault(prepared):
     (key, whole), (_, fault), _ = read(prepared, Columns(key="number", sequence="ragged"))
     assert (key, whole.values.shape) == (b"0", (1, 1))
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RejectedPart)
     assert (fault.reason, fault.whole) == ("ragged_row", True)
 
 
@@ -214,7 +221,7 @@ def test_a_feature_may_hold_the_split(prepared):
         (Columns(sequence="both"), "'both' must hold numbers"),
     ],
 )
-def test_check_refuses_features(prepared, columns, message):
+def test_check_rejects_features(prepared, columns, message):
     with pytest.raises(ValueError, match=message) as caught:
         FORM.check(prepared, columns)
     assert str(caught.value).startswith(prepared)
@@ -258,7 +265,7 @@ def test_damaged_metadata_is_answered(make_dataset, file, content):
     assert str(caught.value).startswith(f"tfds:{path}")
 
 
-def test_a_builder_without_examples_is_refused(make_dataset):
+def test_a_builder_without_examples_is_rejected(make_dataset):
     path = directory_of(make_dataset([2]))
     info = json.loads((path / "dataset_info.json").read_text())
     info["splits"] = []
@@ -300,7 +307,7 @@ VALUES = (
 def test_any_example_is_answered(example, label):
     features = {"key": None, "sequence": None, "label": tfds.features.ClassLabel(names=["a", "b"])}
     item = parse_example(example, features, PLACE, Columns(label=label))
-    assert isinstance(item, Reject) or isinstance(item[1], Whole | Fault)
+    assert isinstance(item, Reject) or isinstance(item[1], Whole | RejectedPart)
 
 
 @hypothesis.given(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from padless.beam_jobs import Columns
-from padless.beam_jobs.fragments import Fault, Reject, Source, UnreadableInputError, Whole
+from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError, Whole
 from padless.beam_jobs.readers.tfrecord_reader import FORM, open_records, read_tfrecord
 from padless.pipeline.dataset.example_proto import Example, SequenceExample
 from padless.pipeline.dataset.records import encode_example, frame_record
@@ -138,7 +138,7 @@ def test_a_record_without_readable_key_is_one_reject(record, reason, rule):
 )
 def test_a_bad_record_is_a_fault_of_its_key(record, reason, rule):
     fault = read_one(record)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RejectedPart)
     assert (fault.reason, fault.whole) == (reason, True)
     for part in rule.split(".*"):
         assert part in fault.rule
@@ -235,7 +235,7 @@ def test_a_size_beyond_memory_is_damage(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"no records", gzip.compress(b"")])
-def test_check_refuses_what_holds_no_record(tmp_path, data):
+def test_check_rejects_what_holds_no_record(tmp_path, data):
     path = write(tmp_path, data)
     with pytest.raises(ValueError, match=r"x\.tfrecords: ") as caught:
         FORM.check(path, Columns())
@@ -245,7 +245,7 @@ def test_check_refuses_what_holds_no_record(tmp_path, data):
 @hypothesis.given(st.binary())
 def test_any_bytes_as_a_record_are_answered(data):
     (item,) = read(data, columns=NAMED)
-    assert isinstance(item, Reject) or isinstance(item[1], Whole | Fault)
+    assert isinstance(item, Reject) or isinstance(item[1], Whole | RejectedPart)
 
 
 FEATURES = st.dictionaries(
@@ -277,7 +277,7 @@ def test_any_record_is_answered(context, lists, columns):
         for values in [values for step in steps for values in step.values()]:
             fill_any(message.feature_lists.feature_list[name].feature.add(), values)
     (item,) = read(message.SerializeToString(), columns=columns)
-    assert isinstance(item, Reject) or isinstance(item[1], Whole | Fault)
+    assert isinstance(item, Reject) or isinstance(item[1], Whole | RejectedPart)
 
 
 FILE = b"".join(frame_record(encode_example(b"%d" % i, VALUES + i)) for i in range(3))

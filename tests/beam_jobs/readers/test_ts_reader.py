@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from padless.beam_jobs import Columns
-from padless.beam_jobs.fragments import Fault, Reject, Source, UnreadableInputError, Whole
+from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError, Whole
 from padless.beam_jobs.readers.ts_reader import FORM, read_ts
 
 HEADER = "@problemName x\n@timeStamps false\n@classLabel true up down\n@data\n"
@@ -117,7 +117,7 @@ def test_numbers_are_times_as_well():
 )
 def test_a_bad_case_is_a_fault_of_its_key(header, case, reason, rule):
     fault = read_one(f"{header}{case}\n")
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, RejectedPart)
     assert (fault.reason, fault.whole) == (reason, True)
     for part in rule.split(".*"):
         assert part in fault.rule
@@ -156,7 +156,7 @@ def test_a_bad_case_with_times_is_a_fault(case, reason):
         ("@classLabel false\n@data\n", "`label` must be None, .* got 'class'"),
     ],
 )
-def test_check_refuses_a_header(tmp_path, header, message):
+def test_check_rejects_a_header(tmp_path, header, message):
     path = tmp_path / "x.ts"
     path.write_text(header)
     with pytest.raises(ValueError, match=message) as caught:
@@ -192,7 +192,7 @@ def test_a_name_that_is_no_utf8_is_a_reject():
 def test_any_text_as_a_case_is_answered(case, timed):
     header = TIMED if timed else HEADER
     for _, fragment in read(f"{header}{case}", Columns() if timed else LABELS):
-        assert isinstance(fragment, Whole | Fault)
+        assert isinstance(fragment, Whole | RejectedPart)
 
 
 @hypothesis.given(

@@ -6,12 +6,12 @@ import decimal
 import numpy as np
 import pytest
 
-from padless.beam_jobs.fragments import Instant, RefusalError
+from padless.beam_jobs.fragments import Instant, RejectionError
 from padless.beam_jobs.readers import values
 
 
-def refusal(function, *arguments):
-    with pytest.raises(RefusalError) as caught:
+def rejection(function, *arguments):
+    with pytest.raises(RejectionError) as caught:
         function(*arguments)
     return caught.value.reason, caught.value.rule
 
@@ -35,8 +35,8 @@ def test_parse_key(key, encoded):
         ("a\udcff", "bad_key", "must be UTF-8, got 'a\\udcff'"),
     ],
 )
-def test_parse_key_refuses(key, reason, rule):
-    got, message = refusal(values.parse_key, key)
+def test_parse_key_rejects(key, reason, rule):
+    got, message = rejection(values.parse_key, key)
     assert got == reason
     assert rule in message
 
@@ -52,8 +52,8 @@ def test_parse_label(label, encoded):
     ("label", "reason"),
     [("", "missing_label"), (None, "missing_label"), ([], "bad_label"), ("\ud800", "bad_label")],
 )
-def test_parse_label_refuses(label, reason):
-    assert refusal(values.parse_label, label)[0] == reason
+def test_parse_label_rejects(label, reason):
+    assert rejection(values.parse_label, label)[0] == reason
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_parse_time(text, time):
         *("2024-W01-1", "2024-01-01Z", "2024-0101T00:00", "1e-99999999999999999999"),
     ],
 )
-def test_parse_time_refuses(text):
-    reason, rule = refusal(values.parse_time, text)
+def test_parse_time_rejects(text):
+    reason, rule = rejection(values.parse_time, text)
     assert reason == "bad_time"
     assert f"got {text!r}" in rule
 
@@ -117,7 +117,7 @@ def test_parse_numbers_reads_a_missing_value_as_nan(cell):
 
 @pytest.mark.parametrize("cell", ["foo", "-", "1_000", "1,5", "0x10", "\udcff"])
 def test_parse_numbers_names_the_column(cell):
-    reason, rule = refusal(values.parse_numbers, ["1", cell, "?"], "xyz")
+    reason, rule = rejection(values.parse_numbers, ["1", cell, "?"], "xyz")
     assert (reason, rule) == ("not_a_number", f"column 'y' must hold a number, got {cell!r}.")
 
 
@@ -148,8 +148,8 @@ def test_parse_nested():
         ([[10**400]], "infinite", "an integer beyond float64"),
     ],
 )
-def test_parse_nested_refuses(sequence, reason, rule):
-    got, message = refusal(values.parse_nested, sequence)
+def test_parse_nested_rejects(sequence, reason, rule):
+    got, message = rejection(values.parse_nested, sequence)
     assert got == reason
     assert rule in message
 
@@ -167,8 +167,8 @@ def test_parse_nested_refuses(sequence, reason, rule):
         (np.array([[np.inf]]), "infinite"),
     ],
 )
-def test_check_sequence_refuses(array, reason):
-    assert refusal(values.check_sequence, array)[0] == reason
+def test_check_sequence_rejects(array, reason):
+    assert rejection(values.check_sequence, array)[0] == reason
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float16, ">f8"])
@@ -192,5 +192,5 @@ def test_pack_times_keeps_every_digit(times, dtype):
     ("split", "reason"),
     [(None, "missing_split"), ("", "missing_split"), ("1st", "bad_split"), ("all", "bad_split")],
 )
-def test_parse_split_refuses(split, reason):
-    assert refusal(values.parse_split, split)[0] == reason
+def test_parse_split_rejects(split, reason):
+    assert rejection(values.parse_split, split)[0] == reason

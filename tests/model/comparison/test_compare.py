@@ -14,7 +14,7 @@ from padless.model import (
     compare_alignments,
     draw_comparison,
     load_model,
-    summarise,
+    summarize,
 )
 from padless.model.comparison.compared_run import ComparedRun
 from padless.model.comparison.label_accuracy import label_accuracy
@@ -110,7 +110,7 @@ def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, 
     for run in comparison.runs:
         kept = tmp_path / "runs" / run.alignment
         assert load_model(kept).architecture.alignment == run.alignment
-        expected = summarise(load_model(kept), open_dataset(folder), "test").losses.model
+        expected = summarize(load_model(kept), open_dataset(folder), "test").losses.model
         assert run.loss == pytest.approx(expected, rel=1e-5)
         assert run.losses_by_length[0][0] == 3
         assert 0 <= run.accuracy <= 1
@@ -149,7 +149,7 @@ def test_compare_checks_before_it_trains(labelled, tmp_path, asked, options, mes
     assert not runs.exists()
 
 
-def test_compare_refuses_a_directory_that_exists(labelled, tmp_path):
+def test_compare_rejects_a_directory_that_exists(labelled, tmp_path):
     with pytest.raises(FileExistsError, match=str(tmp_path)):
         compare_alignments(
             labelled.split("train").files[0].parent,

@@ -147,7 +147,7 @@ def test_the_control_reads_and_counts_padding(make_aligned, kind):
     assert (moved[~full] > 0.05 * np.linalg.norm(embedding[~full], axis=1)).all()
 
 
-def test_the_control_pads_what_is_short_and_refuses_what_is_long(make_aligned):
+def test_the_control_pads_what_is_short_and_rejects_what_is_long(make_aligned):
     model = make_aligned("padded")
     padded, length, _ = draw()
     for name, expected in model.analyze(padded, length).items():
@@ -247,12 +247,12 @@ def test_train_is_the_same_run_for_options_3_and_4(train_aligned):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_train_refuses_max_padding_with_mixed_batches(train_aligned):
+def test_train_rejects_max_padding_with_mixed_batches(train_aligned):
     with pytest.raises(ValueError, match="`max_padding` must be 0 with the alignment 'padded'"):
         train_aligned("padded", max_padding=0.1)
 
 
-def test_architecture_refuses_an_unknown_alignment():
+def test_architecture_rejects_an_unknown_alignment():
     with pytest.raises(
         ValueError, match=r"`alignment` must be one of \['cropped_output', .*'mask'"
     ):

@@ -216,7 +216,7 @@ def test_directions_that_are_rounding_alone_are_not_blown_up():
     ],
     ids=["no training", "none held out", "not finite", "held out not finite"],
 )
-def test_fit_anomaly_score_refuses(training, held_out, message):
+def test_fit_anomaly_score_rejects(training, held_out, message):
     with pytest.raises(ValueError, match=message):
         fit_anomaly_score(build_layer(), training, "dev", held_out)
 

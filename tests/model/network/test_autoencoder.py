@@ -85,11 +85,11 @@ def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
     np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
 
 
-def test_model_sees_the_normalised_values_alone(make_model):
+def test_model_sees_the_standardized_values_alone(make_model):
     raw = np.stack(draw([6, 6, 6]))
-    normalised = ((raw - MEAN) / np.sqrt(VARIANCE)).astype(np.float32)
+    standardized = ((raw - MEAN) / np.sqrt(VARIANCE)).astype(np.float32)
     results = make_model(mean=MEAN, variance=VARIANCE).analyze(raw)
-    for name, expected in make_model().analyze(normalised).items():
+    for name, expected in make_model().analyze(standardized).items():
         np.testing.assert_allclose(results[name], expected, rtol=2e-4, atol=2e-5)
 
 
@@ -261,6 +261,6 @@ def test_model_takes_its_architecture_as_a_dict(small):
         ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
     ],
 )
-def test_architecture_refuses(options, message):
+def test_architecture_rejects(options, message):
     with pytest.raises(ValueError, match=message):
         Architecture(**options)

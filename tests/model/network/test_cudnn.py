@@ -63,6 +63,6 @@ def test_saved_model_written_beside_a_gpu_runs_on_a_cpu(seen_gpu, tmp_path, cell
     save_model(model, tmp_path)
     loaded = tf.saved_model.load(str(tmp_path / "saved_model"))
     served = loaded.serve(sequence)
-    # Untraced, Keras falls back to its loop where it is refused cuDNN.
+    # Untraced, Keras falls back to its loop where it is rejected cuDNN.
     for name, expected in model.analyze(sequence).items():
         np.testing.assert_allclose(served[name], expected, rtol=1e-5, atol=1e-6)

@@ -106,7 +106,7 @@ def test_dynamic_repeat_computes_its_output_shape(inputs_shape, like_shape, expe
         ((2, 8), (2,), r"`like` must have the shape \(batch, timesteps, ...\), got \(2,\)"),
     ],
 )
-def test_dynamic_repeat_refuses_wrong_ranks(inputs_shape, like_shape, message):
+def test_dynamic_repeat_rejects_wrong_ranks(inputs_shape, like_shape, message):
     with pytest.raises(ValueError, match=message):
         DynamicRepeat()(np.zeros(inputs_shape), like=np.zeros(like_shape))
 

@@ -146,11 +146,11 @@ def test_model_follows_the_global_policy():
     assert model.analyze(np.ones((1, 2, 2), np.float32))["error"].dtype == tf.float32
 
 
-def test_for_moments_refuses_another_precision():
+def test_for_moments_rejects_another_precision():
     with pytest.raises(ValueError, match=r"`precision` must be one of .*got 'float16'"):
         SequenceAutoencoder.for_moments(Moments.of(np.eye(2)), precision="float16")
 
 
-def test_model_refuses_another_dtype():
+def test_model_rejects_another_dtype():
     with pytest.raises(ValueError, match=r"`dtype` must be one of .*got 'float64'"):
         SequenceAutoencoder(2, dtype="float64")

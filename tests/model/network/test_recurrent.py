@@ -275,11 +275,11 @@ def test_recurrent_begins_with_the_state_it_is_given(make_recurrent, cell):
     np.testing.assert_allclose(rest, layer(sequences), rtol=1e-5, atol=1e-6)
 
 
-def test_recurrent_refuses_an_unknown_pooling():
+def test_recurrent_rejects_an_unknown_pooling():
     with pytest.raises(ValueError, match=r"`pooling` must be one of \['last', .*got 'max'"):
         Recurrent("gru", 4, pooling="max")
 
 
-def test_recurrent_refuses_an_unknown_cell():
+def test_recurrent_rejects_an_unknown_cell():
     with pytest.raises(ValueError, match=r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"):
         Recurrent("rnn", 4)

@@ -8,12 +8,12 @@ import pytest
 
 from padless.model import Inference, load_model
 from padless.model.reporting.summary import (
-    Errors,
+    BaselineComparison,
     FeatureErrors,
     LengthRange,
     Summary,
     divide_lengths,
-    summarise,
+    summarize,
 )
 from padless.model.run_directory import layout
 from padless.pipeline import open_dataset
@@ -47,9 +47,9 @@ def skewed(make_dataset):
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])
-def test_summarise_is_the_mean_that_numpy_takes(make_model, skewed, read_sequences, weighting):
+def test_summarize_is_the_mean_that_numpy_takes(make_model, skewed, read_sequences, weighting):
     model = make_model(3, **fits(skewed))
-    summary = summarise(model, skewed, "validation", weighting)
+    summary = summarize(model, skewed, "validation", weighting)
     sequences = list(read_sequences(skewed, "validation").values())
     expected = mean_errors(model, skewed, sequences, weighting)
     losses = (expected / skewed.moments.variance).mean(axis=1)
@@ -69,36 +69,36 @@ def test_summarise_is_the_mean_that_numpy_takes(make_model, skewed, read_sequenc
     assert summary.num_sequences == len(sequences)
 
 
-def test_summarise_gives_the_loss_of_the_run(finished, validated_dataset):
+def test_summarize_gives_the_loss_of_the_run(finished, validated_dataset):
     run, report = finished
-    summary = summarise(load_model(run), validated_dataset, "validation")
+    summary = summarize(load_model(run), validated_dataset, "validation")
     assert summary.losses.model == pytest.approx(report.best["val_loss"], rel=1e-5)
 
 
-def test_summarise_takes_a_model_that_runs(make_model, skewed):
+def test_summarize_takes_a_model_that_runs(make_model, skewed):
     model = make_model(3, **fits(skewed))
-    expected = summarise(model, skewed, "train")
-    assert summarise(Inference(model), skewed, "train") == expected
+    expected = summarize(model, skewed, "train")
+    assert summarize(Inference(model), skewed, "train") == expected
 
 
-def test_summarise_a_constant_feature_is_finite(make_model, make_dataset):
+def test_summarize_a_constant_feature_is_finite(make_model, make_dataset):
     dataset = make_dataset([4, 5, 5])
     model = make_model(mean=dataset.moments.mean, variance=[0.0, dataset.moments.variance[1]])
-    summary = summarise(model, dataset, "train")
+    summary = summarize(model, dataset, "train")
     assert np.isfinite(dataclasses.astuple(summary.losses)).all()
 
 
-def test_summarise_names_the_file_that_is_damaged(make_model, make_dataset):
+def test_summarize_names_the_file_that_is_damaged(make_model, make_dataset):
     dataset = make_dataset([4, 5, 5])
     (file,) = dataset.split("train").files
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(ValueError, match=f"{file.name}: record 2 .*truncated"):
-        summarise(make_model(), dataset, "train")
+        summarize(make_model(), dataset, "train")
 
 
-def test_summarise_refuses_an_unknown_weighting(make_model, skewed):
+def test_summarize_rejects_an_unknown_weighting(make_model, skewed):
     with pytest.raises(ValueError, match=r"`weighting` must be one of.*got 'feature'"):
-        summarise(make_model(3), skewed, "train", "feature")
+        summarize(make_model(3), skewed, "train", "feature")
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,12 @@ def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2):
     return Summary(
         split="validation",
         weighting="sequence",
-        losses=Errors(*losses),
-        ranges=tuple(LengthRange(i + 1, i + 1, 10, Errors(*r)) for i, r in enumerate(ranges)),
+        losses=BaselineComparison(*losses),
+        ranges=tuple(
+            LengthRange(i + 1, i + 1, 10, BaselineComparison(*r)) for i, r in enumerate(ranges)
+        ),
         features=tuple(
-            FeatureErrors(f"f{i}", i / 100, Errors(i / 10, 1000.0, 500.0))
+            FeatureErrors(f"f{i}", i / 100, BaselineComparison(i / 10, 1000.0, 500.0))
             for i in range(num_features)
         ),
     )
@@ -189,7 +191,7 @@ class Spoil(keras.callbacks.Callback):
 def test_train_sums_up_the_best_weights(train_small, validated_dataset):
     run, report = train_small(validated_dataset, callbacks=[Spoil()])
     dataset = open_dataset(layout.read_config(run)["dataset"])
-    assert report.summary == summarise(load_model(run), dataset, "validation")
+    assert report.summary == summarize(load_model(run), dataset, "validation")
     assert str(report).startswith("best epoch 1 by val_loss: ")
     assert str(report.summary) in str(report)
 

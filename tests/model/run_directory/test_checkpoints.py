@@ -81,6 +81,6 @@ def test_pickled_objects_are_not_read(checkpoints):
 
 
 @pytest.mark.parametrize("keep", [0, -1])
-def test_checkpoints_refuse_to_keep_none(tmp_path, keep):
+def test_checkpoints_reject_to_keep_none(tmp_path, keep):
     with pytest.raises(ValueError, match=f"`keep` must be at least 1, got {keep}"):
         Checkpoints(tmp_path, keep=keep)

@@ -65,7 +65,7 @@ def test_make_run_makes_the_folders_above(tmp_path):
     assert read_config(run) == CONFIG
 
 
-def test_make_run_refuses_what_exists(tmp_path):
+def test_make_run_rejects_what_exists(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(FileExistsError, match=f"{path}: the run directory must not exist"):
@@ -73,7 +73,7 @@ def test_make_run_refuses_what_exists(tmp_path):
 
 
 @pytest.mark.parametrize("read", [load_model, read_config])
-def test_reading_refuses_what_is_no_run(tmp_path, read):
+def test_reading_rejects_what_is_no_run(tmp_path, read):
     with pytest.raises(FileNotFoundError, match=r"config.json is missing: .* is not a run of `pad"):
         read(tmp_path)
 
@@ -86,13 +86,13 @@ def test_read_config_names_what_is_missing(tmp_path, missing):
 
 
 @pytest.mark.parametrize("read", [load_model, read_config])
-def test_reading_refuses_a_damaged_configuration(tmp_path, read):
+def test_reading_rejects_a_damaged_configuration(tmp_path, read):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config.json must hold JSON"):
         read(tmp_path)
 
 
-def test_load_model_refuses_an_unfinished_run(tmp_path):
+def test_load_model_rejects_an_unfinished_run(tmp_path):
     create_run(tmp_path / "run", CONFIG)
     message = r"model.keras is missing: the training of this run has not finished"
     with pytest.raises(FileNotFoundError, match=message):
@@ -110,14 +110,14 @@ def test_load_model_refuses_an_unfinished_run(tmp_path):
     ],
     ids=["empty", "text", "truncated", "flipped configuration", "flipped weights"],
 )
-def test_load_model_refuses_a_damaged_model(run, damage):
+def test_load_model_rejects_a_damaged_model(run, damage):
     path = run / "model.keras"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=f"{path} must hold a model of `padless train`: "):
         load_model(run)
 
 
-def test_load_model_refuses_a_model_of_another_class(run):
+def test_load_model_rejects_a_model_of_another_class(run):
     os.remove(run / "model.keras")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(run / "model.keras")
     with pytest.raises(ValueError, match="must hold a SequenceAutoencoder, got Sequential"):
@@ -138,6 +138,6 @@ def test_check_features_takes_the_same_or_unnamed(run, named_dataset, names):
     ],
     ids=["number", "names", "order"],
 )
-def test_check_features_refuses(run, named_dataset, names, num_features, message):
+def test_check_features_rejects(run, named_dataset, names, num_features, message):
     with pytest.raises(ValueError, match=message):
         check_features(run, named_dataset(names, num_features))

@@ -107,7 +107,7 @@ def test_calibration_sorts_by_length_then_score():
     ],
     ids=["empty", "sizes", "matrix", "float lengths", "text", "nan", "negative"],
 )
-def test_calibration_refuses(length, score, message):
+def test_calibration_rejects(length, score, message):
     with pytest.raises(ValueError, match=message):
         Calibration("validation", length, score)
 
@@ -361,7 +361,7 @@ def test_save_calibration_leaves_the_one_before_where_it_fails(run, monkeypatch)
     assert load_calibration(run).score.tolist() == [1.0, np.inf]
 
 
-def test_load_calibration_refuses_what_is_no_run(tmp_path):
+def test_load_calibration_rejects_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config.json is missing"):
         load_calibration(tmp_path)
 
@@ -401,7 +401,7 @@ def write_archive(path, **arrays):
         *("pickled", "sizes", "nan", "none"),
     ],
 )
-def test_load_calibration_refuses_a_damaged_file(run, damage, message):
+def test_load_calibration_rejects_a_damaged_file(run, damage, message):
     path = run / "calibration.npz"
     damage(path)
     with pytest.raises(ValueError, match=f"{path} must hold a calibration .*({message})"):

@@ -165,7 +165,7 @@ def test_write_parquet_puts_the_p_values_behind_the_scores(table, everything, da
     np.testing.assert_array_equal(with_p["p_value"].to_numpy(), np.float32(expected))
 
 
-def test_write_parquet_refuses_a_calibration_without_scores(model, dataset, tmp_path):
+def test_write_parquet_rejects_a_calibration_without_scores(model, dataset, tmp_path):
     calibration = Calibration("test", np.array([3]), np.array([0.1]))
     embedding = Inference(model, inference.EMBEDDING)
     with pytest.raises(ValueError, match=r"needs the output 'score', got \('embedding',\)"):
@@ -197,14 +197,14 @@ def test_keys_come_back_as_they_were(everything, write_keys, tmp_path):
     assert pq.read_table(tmp_path / "out.parquet")["key"].to_pylist() == keys
 
 
-def test_write_parquet_refuses_a_key_that_is_not_utf8(everything, write_keys, tmp_path):
+def test_write_parquet_rejects_a_key_that_is_not_utf8(everything, write_keys, tmp_path):
     dataset = write_keys([b"good", b"bad \xff"])
     with pytest.raises(ValueError, match=r"Keys and labels must be UTF-8, got b'bad \\xff'"):
         write_parquet(everything, dataset, tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["in.tfrecord"]
 
 
-def test_write_parquet_refuses_records_without_keys(everything, write_keys, tmp_path):
+def test_write_parquet_rejects_records_without_keys(everything, write_keys, tmp_path):
     dataset = write_keys([b"a"])
     dataset = dataclasses.replace(dataset, record_format=RecordFormat(2, key=None))
     with pytest.raises(ValueError, match="must have a key in each record, it has none"):
@@ -219,13 +219,13 @@ def test_windows_read_records_without_keys(everything, write_keys):
     assert window["length"].tolist() == [1, 2]
 
 
-def test_write_parquet_refuses_a_missing_folder(everything, dataset, tmp_path):
+def test_write_parquet_rejects_a_missing_folder(everything, dataset, tmp_path):
     output = tmp_path / "nowhere" / "out.parquet"
     with pytest.raises(FileNotFoundError, match=r"out.parquet: the folder .*nowhere does not exis"):
         write_parquet(everything, dataset, output)
 
 
-def test_write_parquet_refuses_an_unknown_split(everything, dataset, tmp_path):
+def test_write_parquet_rejects_an_unknown_split(everything, dataset, tmp_path):
     with pytest.raises(ValueError, match=r"a split 'dev', it has \['test', 'train'\]"):
         write_parquet(everything, dataset, tmp_path / "out.parquet", splits=("dev",))
     assert list(tmp_path.iterdir()) == []

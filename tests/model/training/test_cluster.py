@@ -147,7 +147,7 @@ def test_cluster_size_counts_the_machines(monkeypatch, config, size):
         ),
     ],
 )
-def test_train_refuses_a_tf_config_that_is_no_cluster(
+def test_train_rejects_a_tf_config_that_is_no_cluster(
     monkeypatch, folder, tmp_path, config, message
 ):
     monkeypatch.setenv("TF_CONFIG", config)

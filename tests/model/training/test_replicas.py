@@ -31,12 +31,12 @@ def test_mirrored_strategies_of_one_process_do_not_meet():
 
 
 @pytest.mark.parametrize("replicas", [0, -1])
-def test_mirrored_strategy_refuses_less_than_one(replicas):
+def test_mirrored_strategy_rejects_less_than_one(replicas):
     with pytest.raises(ValueError, match=f"`replicas` must be at least 1, got {replicas}"):
         mirrored_strategy(replicas)
 
 
-def test_mirrored_strategy_refuses_more_cpus_once_tensorflow_runs():
+def test_mirrored_strategy_rejects_more_cpus_once_tensorflow_runs():
     tf.zeros(())
     message = "`replicas` = 9 needs as many logical CPU devices.*already runs with 8: make the str"
     with pytest.raises(RuntimeError, match=message):

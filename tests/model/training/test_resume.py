@@ -247,7 +247,7 @@ def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, t
         ({"schedule": "cosine"}, "`schedule` must be 'constant' as .*, got 'cosine'"),
     ],
 )
-def test_resume_refuses_what_would_change_the_result(stopped, folder, changes, message):
+def test_resume_rejects_what_would_change_the_result(stopped, folder, changes, message):
     run = stopped(7)
     options = dataclasses.replace(read_options(run)[1], **changes)
     config = (run / "config.json").read_bytes()
@@ -257,21 +257,21 @@ def test_resume_refuses_what_would_change_the_result(stopped, folder, changes, m
     assert Checkpoints(run / "checkpoints").steps() == [7]
 
 
-def test_resume_refuses_other_epochs_where_the_schedule_runs_along_them(stopped, folder):
+def test_resume_rejects_other_epochs_where_the_schedule_runs_along_them(stopped, folder):
     run = stopped(3, schedule="cosine")
     options = dataclasses.replace(read_options(run)[1], epochs=9)
     with pytest.raises(ValueError, match=r"`epochs` must be 3 .* 'cosine' runs along all epochs"):
         train(folder, run, options=options, resume=True)
 
 
-def test_resume_refuses_another_model(stopped, folder):
+def test_resume_rejects_another_model(stopped, folder):
     run = stopped(7)
     architecture = dataclasses.replace(read_options(run)[0], units=5)
     with pytest.raises(ValueError, match="`units` must be 4 as in the run that is resumed, got 5"):
         train(folder, run, architecture=architecture, resume=True)
 
 
-def test_resume_refuses_another_dataset(stopped, make_dataset):
+def test_resume_rejects_another_dataset(stopped, make_dataset):
     run = stopped(7)
     other = make_dataset({"train": [3, 4, 5, 6, 7] * 20, "validation": [3, 5, 6]}, seed=5)
     other = other.split("train").files[0].parent
@@ -279,7 +279,7 @@ def test_resume_refuses_another_dataset(stopped, make_dataset):
         train(other, run, resume=True)
 
 
-def test_resume_refuses_a_dataset_that_has_changed(train_small, make_dataset, tmp_path):
+def test_resume_rejects_a_dataset_that_has_changed(train_small, make_dataset, tmp_path):
     dataset = make_dataset([4] * 9, num_shards=2)
     run, _ = train_small(dataset, run=tmp_path / "run", epochs=1)
     file = dataset.split("train").files[1]
@@ -296,14 +296,14 @@ def test_resume_takes_a_dataset_that_was_moved(stopped, folder, whole, tmp_path)
     assert_same(run, whole)
 
 
-def test_a_run_directory_in_use_is_refused(stopped, folder):
+def test_a_run_directory_in_use_is_rejected(stopped, folder):
     run = stopped(7)
     message = f"{run}: the run directory is written by process {os.getpid()} on"
     with locked(run), pytest.raises(RuntimeError, match=message):
         train(folder, run, resume=True)
 
 
-def test_resume_refuses_a_directory_of_something_else(folder, tmp_path):
+def test_resume_rejects_a_directory_of_something_else(folder, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     message = r"config.json is missing: .* is not a run of `padless train`, and not empty"
     with pytest.raises(FileNotFoundError, match=message):
@@ -311,14 +311,14 @@ def test_resume_refuses_a_directory_of_something_else(folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_resume_refuses_metrics_that_have_lost_rows(stopped, folder):
+def test_resume_rejects_metrics_that_have_lost_rows(stopped, folder):
     run = stopped(7)
     (run / "steps.csv").write_text("epoch,step,loss\n")
     with pytest.raises(ValueError, match=r"steps.csv must have at least the \d+ bytes .* got 16"):
         train(folder, run, resume=True)
 
 
-def test_resume_refuses_the_checkpoint_of_another_model(stopped, folder, train_small, make_dataset):
+def test_resume_rejects_the_checkpoint_of_another_model(stopped, folder, train_small, make_dataset):
     run = stopped(7)
     other, _ = train_small(make_dataset([4] * 9, num_features=3), epochs=1)
     (checkpoint,) = (other / "checkpoints").iterdir()

@@ -271,6 +271,6 @@ def _sleep_with_batch(batch):
         ({"clip_norm": float("nan")}, r"`clip_norm` must be above 0, got nan"),
     ],
 )
-def test_trainer_refuses(make_model, options, message):
+def test_trainer_rejects(make_model, options, message):
     with pytest.raises(ValueError, match=message):
         Trainer(make_model(), mirrored_strategy(1), **options)

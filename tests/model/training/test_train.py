@@ -171,7 +171,7 @@ def test_train_saves_the_weights_of_the_best_epoch(
     assert mean_error(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
 
 
-def test_train_normalises_by_the_training_split(finished, read_sequences, validated_dataset):
+def test_train_standardizes_by_the_training_split(finished, read_sequences, validated_dataset):
     values = np.concatenate(list(read_sequences(validated_dataset, "train").values()))
     model = load_model(finished[0])
     np.testing.assert_allclose(model.mean, values.mean(axis=0, dtype=np.float64))
@@ -244,26 +244,26 @@ def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_da
             np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_train_refuses_an_existing_run_directory(train_small, dataset, tmp_path):
+def test_train_rejects_an_existing_run_directory(train_small, dataset, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=f"{tmp_path}: the run directory must not exist"):
         train_small(dataset, run=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
-def test_train_refuses_a_dataset_without_a_training_split(make_dataset, tmp_path):
+def test_train_rejects_a_dataset_without_a_training_split(make_dataset, tmp_path):
     folder = make_dataset({"validation": [3, 4]}).split("validation").files[0].parent
     with pytest.raises(ValueError, match=r"a split 'train', it has \['validation'\]"):
         train(folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_train_refuses_a_run_directory_that_cannot_be_locked(train_small, dataset):
+def test_train_rejects_a_run_directory_that_cannot_be_locked(train_small, dataset):
     with pytest.raises(ValueError, match=r"gs://.*must be in a file system of this machine"):
         train_small(dataset, run="gs://bucket/run")
 
 
-def test_train_refuses_a_dataset_that_is_not_there(tmp_path):
+def test_train_rejects_a_dataset_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: the dataset directory does not exist"):
         train(tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -382,6 +382,6 @@ def test_train_reads_a_dataset_that_was_moved(train_small, dataset, tmp_path):
         ({"verbose": 3}, "`verbose` must be 0, 1, 2 or None, got 3"),
     ],
 )
-def test_training_options_refuse(options, message):
+def test_training_options_reject(options, message):
     with pytest.raises(ValueError, match=message):
         TrainingOptions(**options)

@@ -135,10 +135,10 @@ def test_merged_batches_cut_for_replicas_are_the_batches(make_dataset):
             np.testing.assert_array_equal(own, batch[name])
 
 
-def test_merged_batches_refuse_a_length_in_place_of_its_neighbour(make_dataset):
+def test_merged_batches_reject_a_length_in_place_of_its_neighbour(make_dataset):
     dataset, other = make_dataset([3, 3, 4, 4]), make_dataset([3, 4, 4, 4])
     plan = plan_of(dataset, max_padding=0.5)
-    assert plan.num_runs == 1
+    assert plan.num_spans == 1
     (file,), (swapped,) = dataset.split("train").files, other.split("train").files
     file.write_bytes(swapped.read_bytes())
     with (
@@ -259,13 +259,13 @@ def test_group_is_bucket_by_sequence_length(make_dataset):
     assert ours == [record.tolist() for _, record in reference.as_numpy_iterator()]
 
 
-def test_batches_refuse_the_plan_of_another_split(make_dataset):
+def test_batches_reject_the_plan_of_another_split(make_dataset):
     dataset = make_dataset({"train": [3, 4], "validation": [3]})
     with pytest.raises(ValueError, match="'train': it counts 1 sequences, the split has 2"):
         equal_length_batches(dataset, plan_of(dataset, "validation"))
 
 
-def test_batches_refuse_an_unknown_split(make_dataset):
+def test_batches_reject_an_unknown_split(make_dataset):
     dataset = make_dataset([3])
     with pytest.raises(ValueError, match=r"a split 'test', it has \['train'\]"):
         equal_length_batches(dataset, plan_of(dataset), split="test")
@@ -317,7 +317,7 @@ def test_open_records_reads_what_padless_did_not_write(tmp_path):
 
 
 @pytest.mark.parametrize("length", [0, -3])
-def test_open_records_refuses_an_empty_sequence(tmp_path, length):
+def test_open_records_rejects_an_empty_sequence(tmp_path, length):
     steps = tf.train.Feature(int64_list=tf.train.Int64List(value=[length]))
     write_foreign(tmp_path / "a", frames=steps)
     with pytest.raises(ValueError, match=f"a: a length must be at least 1, got {length}"):
@@ -345,7 +345,7 @@ def test_open_dataset_names_what_is_missing(make_dataset, tmp_path):
         open_dataset(file.parent)
 
 
-def test_open_dataset_refuses_metadata_of_another_hand(make_dataset):
+def test_open_dataset_rejects_metadata_of_another_hand(make_dataset):
     folder = make_dataset([3]).split("train").files[0].parent
     (folder / "statistics.json").write_text("{}")
     with pytest.raises(
@@ -361,7 +361,7 @@ def test_open_dataset_refuses_metadata_of_another_hand(make_dataset):
     ("options", "message"),
     [({"seed": -1}, "`seed`.*got -1"), ({"seed": 0, "batch_buffer": 0}, "`batch_buffer`.*got 0")],
 )
-def test_shuffle_refuses(options, message):
+def test_shuffle_rejects(options, message):
     with pytest.raises(ValueError, match=message):
         Shuffle(**options)
 
@@ -403,7 +403,7 @@ def test_values_of_steps_left_out_are_not_parsed(make_dataset):
 
 
 @pytest.mark.parametrize("first_step", [-1, 2])
-def test_reading_refuses_a_step_that_no_epoch_has(make_dataset, first_step):
+def test_reading_rejects_a_step_that_no_epoch_has(make_dataset, first_step):
     dataset = make_dataset([3] * 8)
     plan = plan_of(dataset, batch_size=4)
     with pytest.raises(ValueError, match=f"`first_step` must be from 0 to 1, got {first_step}"):

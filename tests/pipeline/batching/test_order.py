@@ -76,7 +76,7 @@ def test_step_order_goes_on_from_json_exactly():
     assert order == order_of(lengths)
 
 
-def test_step_order_refuses():
+def test_step_order_rejects():
     with pytest.raises(ValueError, match="`steps_per_epoch` must be at least 1, got 0"):
         StepOrder(0)
     with pytest.raises(ValueError, match="must have 2 steps, got one more"):

@@ -60,12 +60,12 @@ def test_decode_example_reads_numbers_that_are_not_packed_in_any_order():
         assert decoded["sequence"].tolist() == expected["sequence"].float_list.value == [1.0]
 
 
-def test_decode_example_refuses_what_is_none():
+def test_decode_example_rejects_what_is_none():
     with pytest.raises(ValueError, match=r"its data must be a tf\.train\.Example"):
         records.decode_example(b"\n\x05abc")
 
 
-def test_encode_example_refuses_one_dimension():
+def test_encode_example_rejects_one_dimension():
     with pytest.raises(ValueError, match=r"shape \(timesteps, features\), got \(4,\)"):
         records.encode_example(b"k", np.zeros(4, np.float32))
 
@@ -113,12 +113,12 @@ def test_parse_examples_gives_the_values_back():
     np.testing.assert_array_equal(batch["sequence"][1], np.full((3, 2), 1.0))
 
 
-def test_parse_examples_refuses_unequal_lengths():
+def test_parse_examples_rejects_unequal_lengths():
     with pytest.raises(tf.errors.InvalidArgumentError, match="same `length`"):
         records.parse_examples(framed(3, 4), records.RecordFormat(2))
 
 
-def test_parse_examples_refuses_a_length_that_is_not_the_values():
+def test_parse_examples_rejects_a_length_that_is_not_the_values():
     with pytest.raises(tf.errors.InvalidArgumentError, match="`length` times 3 values"):
         records.parse_examples(framed(3, 3), records.RecordFormat(3))
 
@@ -149,12 +149,12 @@ def test_parse_padded_examples_of_one_length_pads_nothing():
 
 
 @pytest.mark.parametrize(("shortest", "longest"), [(3, 4), (1, 3), (3, 3)])
-def test_parse_padded_examples_refuses_a_length_of_another_bucket(shortest, longest):
+def test_parse_padded_examples_rejects_a_length_of_another_bucket(shortest, longest):
     with pytest.raises(tf.errors.InvalidArgumentError, match="one of the lengths that its bucket"):
         parse_padded(framed(3, 4, 2), shortest, longest)
 
 
-def test_parse_padded_examples_refuses_a_length_that_is_not_the_values():
+def test_parse_padded_examples_rejects_a_length_that_is_not_the_values():
     with pytest.raises(tf.errors.InvalidArgumentError, match="`length` times 3 values"):
         parse_padded(framed(3, 2), 2, 3, num_features=3)
 
@@ -171,6 +171,6 @@ def test_parse_lengths_reads_lengths_alone():
         ({"num_features": 1, "length": ""}, "`length` must name a feature, got ''"),
     ],
 )
-def test_record_format_refuses(options, message):
+def test_record_format_rejects(options, message):
     with pytest.raises(ValueError, match=message):
         records.RecordFormat(**options)

@@ -60,7 +60,7 @@ def test_merge_lengths_is_optimal_among_all_ways(histogram, cost, bound):
     lengths, counts, _ = histogram
     most = bound * (lengths @ counts)
     frontier = merge_lengths(*histogram, cost)
-    padded, seconds = cost_of(frontier.run_ends(most), *histogram, cost)
+    padded, seconds = cost_of(frontier.span_ends(most), *histogram, cost)
     every = [cost_of(ends, *histogram, cost) for ends in all_ways(len(lengths))]
     assert frontier.is_exact
     assert padded <= most
@@ -74,13 +74,13 @@ def test_merge_lengths_gives_ways_with_the_cost_it_says(histogram, cost):
     assert (np.diff(frontier.padded_timesteps) > 0).all()
     assert (np.diff(frontier.seconds) < 0).all()
     for padded, seconds in zip(frontier.padded_timesteps, frontier.seconds, strict=True):
-        found = cost_of(frontier.run_ends(padded), *histogram, cost)
+        found = cost_of(frontier.span_ends(padded), *histogram, cost)
         assert found == (padded, pytest.approx(seconds))
 
 
 @given(histograms(), costs)
 def test_merge_lengths_without_padding_leaves_every_length_alone(histogram, cost):
-    ends = merge_lengths(*histogram, cost).run_ends(0)
+    ends = merge_lengths(*histogram, cost).span_ends(0)
     assert ends.tolist() == list(range(1, len(histogram[0]) + 1))
 
 
@@ -105,8 +105,8 @@ def test_merge_lengths_thinned_keeps_to_the_bound_and_near_the_optimum(monkeypat
     assert not thinned.is_exact
     timesteps = histogram[0] @ histogram[1]
     for bound in (0.0, 0.002, 0.01, 0.05, 0.2, 1.0):
-        best = cost_of(exact.run_ends(bound * timesteps), *histogram, cost)
-        found = cost_of(thinned.run_ends(bound * timesteps), *histogram, cost)
+        best = cost_of(exact.span_ends(bound * timesteps), *histogram, cost)
+        found = cost_of(thinned.span_ends(bound * timesteps), *histogram, cost)
         assert found[0] <= bound * timesteps
         assert best[1] * (1 - 1e-9) <= found[1] <= best[1] * 1.02
 
@@ -115,7 +115,7 @@ def test_merge_lengths_of_many_lengths_is_thinned():
     histogram, cost = wide_histogram(600), BatchCost(4e-3, 6e-5, 4e-6)
     frontier = merge_lengths(*histogram, cost)
     assert not frontier.is_exact
-    ends = frontier.run_ends(0.01 * (histogram[0] @ histogram[1]))
+    ends = frontier.span_ends(0.01 * (histogram[0] @ histogram[1]))
     padded, seconds = cost_of(ends, *histogram, cost)
     assert 0 < padded <= 0.01 * (histogram[0] @ histogram[1])
     assert seconds < 0.5 * frontier.seconds[0]
@@ -130,7 +130,7 @@ def test_merge_lengths_of_many_lengths_is_thinned():
         ((0.0, 0.0, 0.0), "above 0, got 0 for all"),
     ],
 )
-def test_batch_cost_refuses(costs, message):
+def test_batch_cost_rejects(costs, message):
     with pytest.raises(ValueError, match=message):
         BatchCost(*costs)
 

@@ -48,7 +48,7 @@ def test_draw_frontier_writes_the_format_of_the_extension(tmp_path, lengths, nam
     assert (tmp_path / name).read_bytes().startswith(head)
 
 
-def test_draw_frontier_refuses_an_unknown_format(tmp_path):
+def test_draw_frontier_rejects_an_unknown_format(tmp_path):
     pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     with pytest.raises(ValueError, match="Format 'xyz' is not supported"):
         draw_frontier(plan_frontier(LENGTHS, PICTURE_BOUNDS), tmp_path / "a.xyz")

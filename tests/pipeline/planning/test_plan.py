@@ -94,12 +94,12 @@ def test_partial_batches_counts_batches_below_the_limit():
         ({5: 1}, {"max_padding": float("inf")}, "`max_padding` must be .* finite, got inf"),
     ],
 )
-def test_plan_batches_refuses(lengths, options, message):
+def test_plan_batches_rejects(lengths, options, message):
     with pytest.raises(ValueError, match=message):
         plan_batches(lengths, **options)
 
 
-def test_budget_refuses_nothing_given():
+def test_budget_rejects_nothing_given():
     with pytest.raises(ValueError, match="got neither"):
         Budget()
 
@@ -203,7 +203,7 @@ def test_merged_plan_does_not_depend_on_replicas_but_for_filler(lengths, batch_s
 def test_plan_without_padding_is_exact_whatever_the_cost(lengths, batch_size):
     plan = plan_batches(lengths, batch_size=batch_size, cost=BatchCost(99.0, 0.0, 0.0))
     assert plan.is_exact
-    assert plan.num_runs == len(lengths)
+    assert plan.num_spans == len(lengths)
     merged = plan_batches(lengths, batch_size=batch_size, max_padding=2.0)
     assert buckets(merged.without_padding()) == buckets(plan)
 
@@ -211,7 +211,7 @@ def test_plan_without_padding_is_exact_whatever_the_cost(lengths, batch_size):
 def test_merged_plan_counts_padded_timesteps_in_its_steps():
     plan = plan_batches({9: 5, 10: 3}, batch_timesteps=40, max_padding=0.1)
     assert buckets(plan) == [(10, 4, 2)]
-    assert (plan.padded_timesteps, plan.epoch_cost, plan.steps_per_epoch) == (5, 80, 2)
+    assert (plan.padded_timesteps, plan.epoch_work, plan.steps_per_epoch) == (5, 80, 2)
     assert plan.timesteps_in_a_row == 20
     assert plan.full_share == 1
 
@@ -219,7 +219,7 @@ def test_merged_plan_counts_padded_timesteps_in_its_steps():
 def test_summary_and_table_of_a_merged_plan_say_what_it_pads():
     plan = plan_batches({3: 2, 4: 9, 30: 1}, max_padding=0.05)
     shown = " ".join(describe_plan(plan).split())
-    assert "merged into 2 runs of neighbours" in shown
+    assert "merged into 2 spans of neighbours" in shown
     assert "padded timesteps 2 2.78 % of the sequences' own, at most 5 %" in shown
     assert "merged lengths (this plan) 74 x 1.03 34 equal lengths 72 x 1.00 37" in shown
     assert list_buckets(plan).split("\n")[1].split() == ["3", "to", "4", "11", "1"]

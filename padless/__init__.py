@@ -1,0 +1,9 @@
+"""Variable-length sequences to embeddings and anomaly scores, without a single padded timestep.
+
+`padless.beam_jobs` turns raw sequences into TFRecords, `padless.pipeline` plans and reads them as
+equal-length batches, `padless.model` trains and scores, `padless.cli` is the command line.
+"""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
