@@ -12,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import venv
 import zipfile
 
 import pytest
+import setuptools
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Who may import whom: cli -> beam_jobs, model -> pipeline.
@@ -57,6 +59,17 @@ def wheel(source, tmp_path_factory):
     run_pip("wheel", "--no-build-isolation", "-w", folder, source, cwd=folder)
     (file,) = folder.iterdir()
     return file
+
+
+@pytest.fixture(scope="module")
+def unpacked_sdist(source, tmp_path_factory):
+    """The folder that a source distribution unpacks to."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = "import sys, setuptools.build_meta as build; build.build_sdist(sys.argv[1])"
+    run(sys.executable, "-c", code, folder, cwd=source)
+    (file,) = folder.iterdir()
+    shutil.unpack_archive(file, folder, filter="data")
+    return folder / file.name.removesuffix(".tar.gz")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +145,34 @@ def test_wheel_holds_padless_and_nothing_else(wheel, source):
         for file in (source / folder).glob("**/*.py")
     }
     assert {file.split("/")[0].partition("-")[0] for file in files} == {"padless"}
+
+
+def test_sdist_builds_the_same_wheel(unpacked_sdist, wheel, tmp_path):
+    run_pip("wheel", "--no-build-isolation", "-w", tmp_path, unpacked_sdist, cwd=tmp_path)
+    (rebuilt,) = tmp_path.iterdir()
+    assert rebuilt.name == wheel.name
+    contents = [
+        {info.filename: info.CRC for info in zipfile.ZipFile(file).infolist()}
+        for file in (rebuilt, wheel)
+    ]
+    assert contents[0] == contents[1]
+
+
+def test_editable_install_is_the_checkout(source, users_folder, tmp_path):
+    venv.create(tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    options = ("--no-deps", "--no-build-isolation", "--editable")
+    # The build needs setuptools, which the new environment takes from this one.
+    packages = str(pathlib.Path(setuptools.__file__).parents[1])
+    pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-index", *options)
+    run(*pip, source, cwd=tmp_path, PYTHONPATH=packages)
+    code = """
+        import padless.pipeline.dataset.records, padless.cli, padless
+        print(padless.pipeline.dataset.records.__file__, padless.cli.__file__, padless.__file__)
+    """
+    printed = run(python, "-c", textwrap.dedent(code), cwd=users_folder, PYTHONPATH=packages)
+    names = ("pipeline/dataset/records.py", "cli/__init__.py", "padless/__init__.py")
+    assert printed.split() == [str(source / name) for name in names]
 
 
 def test_wheel_is_imported_beside_the_users_modules(imported, installed):
