@@ -25,11 +25,11 @@ from padless.pipeline.dataset.directory import open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
-_COMMAND = """
+_COMMAND = f"""
 import sys
 from padless.pipeline.tensorflow_start import start_tensorflow
 start_tensorflow()
-from padless.model.compared_run import train_and_evaluate
+from {__name__} import train_and_evaluate
 train_and_evaluate(*sys.argv[1:])
 """
 
