@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.docs-installed
 
-.PHONY: install test proofs engines lint demo clean
+.PHONY: install test proofs engines docs lint demo clean
 
 install: $(INSTALLED)
 
@@ -24,6 +25,17 @@ proofs: install
 
 engines: install
 	$(BIN)/python -m pytest -m engine
+
+# The site, in build/site. A warning is an error, and nothing is fetched. The variable silences an
+# announcement of the theme.
+docs: $(DOCS_INSTALLED)
+	mkdir -p build/typing
+	$(BIN)/python tests/link_packages.py build/typing
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
 
 demo: install
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/japanese_vowels/demo.sh build/demo

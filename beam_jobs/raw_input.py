@@ -15,6 +15,7 @@ from padless.beam_jobs.readers.inputs import has_feature_names
 from padless.pipeline import SequenceDataset, open_dataset
 
 RAW_SPLIT = "raw"
+"""The name of the one split of raw files that are open as a dataset."""
 
 
 @contextlib.contextmanager

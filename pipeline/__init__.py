@@ -5,6 +5,7 @@ without it.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
@@ -15,6 +16,10 @@ from padless.pipeline.planning.describe import describe_plan, list_buckets
 from padless.pipeline.planning.plan import BatchPlan, plan_batches, plan_frontier
 from padless.pipeline.verification.report import VerifyReport
 from padless.pipeline.verification.verify import verify_dataset
+
+if TYPE_CHECKING:
+    from padless.pipeline.batching.batches import equal_length_batches, replica_batches
+    from padless.pipeline.batching.grouping import Shuffle
 
 _NEED_TENSORFLOW = {
     "Shuffle": "padless.pipeline.batching.grouping",

@@ -50,3 +50,4 @@ ALIGNMENTS = {
     "propagated_mask": Alignment(masks_encoder=True, masks_decoder=True),
     "padded": Alignment(counts_padding=True),
 }
+"""The answers by name, each an `Alignment`."""

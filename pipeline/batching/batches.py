@@ -54,7 +54,7 @@ def equal_length_batches(
 
         - `sequence`: `(batch, timesteps, features)` float32, raw units;
         - `length`: `(batch,)` int64, each equal to `timesteps`; where the plan merges lengths, at
-          most that, and `sequence` holds zeros from there on;
+            most that, and `sequence` holds zeros from there on;
         - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
         - `ends_step`: `()` bool, whether the batch is the last one of its step;
         - `key` and `label`: `(batch,)` string, where the records have them.
