@@ -1,25 +1,72 @@
-"""The dynamic-repeat autoencoder, its trainer and its use on sequences."""
+"""The dynamic-repeat autoencoder, its training and its use on sequences.
 
-from padless.model.comparison.compare import Comparison, compare_alignments
-from padless.model.comparison.compare_picture import draw_comparison
-from padless.model.network.alignment import ALIGNMENTS
-from padless.model.network.anomaly_score import AnomalyScore
-from padless.model.network.architecture import Architecture
-from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
-from padless.model.network.recurrent import FusedLSTM, Recurrent
-from padless.model.reporting.picture import draw_report
-from padless.model.reporting.report import RunReport, report_run
-from padless.model.reporting.summary import Summary, summarize
-from padless.model.run_directory.layout import load_model, read_options
-from padless.model.run_directory.training_options import TrainingOptions
-from padless.model.scoring.anomaly_fit import fit_anomaly_score
-from padless.model.scoring.calibration import Calibration, load_calibration
-from padless.model.scoring.inference import Inference, write_parquet
-from padless.model.training.replicas import mirrored_strategy
-from padless.model.training.step import Trainer
-from padless.model.training.stopping import TrainingStopped
-from padless.model.training.train import TrainingReport, train
+Names are imported when first used, so that the options can be read without TensorFlow, which is
+started without its notes when a name first needs it.
+"""
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from padless.pipeline.tensorflow_start import start_tensorflow
+
+if TYPE_CHECKING:
+    from padless.model.comparison.compare import Comparison, compare_alignments
+    from padless.model.comparison.compare_picture import draw_comparison
+    from padless.model.network.alignment import ALIGNMENTS
+    from padless.model.network.anomaly_score import AnomalyScore
+    from padless.model.network.architecture import Architecture
+    from padless.model.network.autoencoder import SequenceAutoencoder
+    from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
+    from padless.model.network.recurrent import FusedLSTM, Recurrent
+    from padless.model.reporting.picture import draw_report
+    from padless.model.reporting.report import RunReport, report_run
+    from padless.model.reporting.summary import Summary, summarize
+    from padless.model.run_directory.layout import load_model, read_options
+    from padless.model.run_directory.training_options import TrainingOptions
+    from padless.model.scoring.anomaly_fit import fit_anomaly_score
+    from padless.model.scoring.calibration import Calibration, load_calibration
+    from padless.model.scoring.inference import Inference, write_parquet
+    from padless.model.training.replicas import mirrored_strategy
+    from padless.model.training.step import Trainer
+    from padless.model.training.stopping import TrainingStopped
+    from padless.model.training.train import TrainingReport, train
+
+# The same, as they are at run time.
+_WITHOUT_TENSORFLOW = {
+    "ALIGNMENTS": "padless.model.network.alignment",
+    "Architecture": "padless.model.network.architecture",
+    "TrainingOptions": "padless.model.run_directory.training_options",
+}
+_WITH_TENSORFLOW = {
+    "AnomalyScore": "padless.model.network.anomaly_score",
+    "Calibration": "padless.model.scoring.calibration",
+    "Comparison": "padless.model.comparison.compare",
+    "DynamicRepeat": "padless.model.network.layers",
+    "FusedLSTM": "padless.model.network.recurrent",
+    "Inference": "padless.model.scoring.inference",
+    "Recurrent": "padless.model.network.recurrent",
+    "ReplicaDropout": "padless.model.network.layers",
+    "RunReport": "padless.model.reporting.report",
+    "SequenceAutoencoder": "padless.model.network.autoencoder",
+    "Standardize": "padless.model.network.layers",
+    "Summary": "padless.model.reporting.summary",
+    "Trainer": "padless.model.training.step",
+    "TrainingReport": "padless.model.training.train",
+    "TrainingStopped": "padless.model.training.stopping",
+    "compare_alignments": "padless.model.comparison.compare",
+    "draw_comparison": "padless.model.comparison.compare_picture",
+    "draw_report": "padless.model.reporting.picture",
+    "fit_anomaly_score": "padless.model.scoring.anomaly_fit",
+    "load_calibration": "padless.model.scoring.calibration",
+    "load_model": "padless.model.run_directory.layout",
+    "mirrored_strategy": "padless.model.training.replicas",
+    "read_options": "padless.model.run_directory.layout",
+    "report_run": "padless.model.reporting.report",
+    "summarize": "padless.model.reporting.summary",
+    "train": "padless.model.training.train",
+    "write_parquet": "padless.model.scoring.inference",
+}
 
 __all__ = [
     "ALIGNMENTS",
@@ -53,3 +100,20 @@ __all__ = [
     "train",
     "write_parquet",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WITH_TENSORFLOW:
+        if "tensorflow" not in sys.modules:
+            start_tensorflow()
+        home = _WITH_TENSORFLOW[name]
+    elif name in _WITHOUT_TENSORFLOW:
+        home = _WITHOUT_TENSORFLOW[name]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -211,6 +211,7 @@ def test_wheel_brings_the_command(installed, users_folder):
     ("module", "heavy"),
     [
         ("padless.pipeline", ("tensorflow", "apache_beam")),
+        ("padless.model", ("tensorflow", "keras")),
         ("padless.beam_jobs", ("tensorflow",)),
         ("padless.beam_jobs.readers.inputs", ("tensorflow", "tensorflow_datasets")),
     ],

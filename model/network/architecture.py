@@ -1,12 +1,17 @@
-"""What the autoencoder is built of: the options, checked where they enter."""
+"""What the autoencoder is built of: the options, checked where they enter.
+
+This file imports neither TensorFlow nor Keras, as the command line reads defaults and choices here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
 from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignment
-from padless.model.network.recurrent import CELLS, POOLINGS
 
+CELLS = ("lstm", "gru")
+# What a sequence's outputs become where one vector is wanted.
+POOLINGS = ("last", "mean", "last_and_mean")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from padless.model.network.architecture import CELLS, POOLINGS
 from padless.model.network.layers import ReplicaDropout
 
 
@@ -84,9 +85,7 @@ def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
     return tf.concat((into, cell, forget, output), axis=-1)
 
 
-CELLS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
-# What a sequence's outputs become where one vector is wanted.
-POOLINGS = ("last", "mean", "last_and_mean")
+_LAYERS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -199,7 +198,7 @@ class Recurrent(keras.layers.Layer):
 
     def _direction(self, name):
         options = {"return_sequences": True, "return_state": True, "dtype": self.dtype_policy}
-        return CELLS[self.cell](self.units, name=name, **options)
+        return _LAYERS[self.cell](self.units, name=name, **options)
 
     def _run(self, layer, sequences, length, initial_state):
         is_masked = self.masked and length is not None

@@ -1,4 +1,7 @@
-"""How a model is trained: the options, checked where they enter."""
+"""How a model is trained: the options, checked where they enter.
+
+This file imports neither TensorFlow nor Keras, as the command line reads defaults and choices here.
+"""
 
 from __future__ import annotations
 

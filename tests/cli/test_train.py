@@ -12,7 +12,7 @@ import pytest
 
 from padless.cli import train as train_command
 from padless.model import ALIGNMENTS, Architecture, TrainingOptions, read_options
-from padless.model.network.recurrent import POOLINGS
+from padless.model.network.architecture import POOLINGS
 from padless.model.run_directory.training_options import PRECISIONS, SCHEDULES, WEIGHTINGS
 from padless.pipeline.tensorflow_start import LOG_LEVEL
 
