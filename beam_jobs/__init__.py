@@ -5,7 +5,7 @@ from padless.beam_jobs.engine.progress import JobProgress
 from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.preprocess_job import preprocess
-from padless.beam_jobs.raw_input import RAW_SPLIT, open_raw
+from padless.beam_jobs.raw_input import RAW_SPLIT, RawInput, open_raw
 from padless.beam_jobs.write_dataset import WriteDataset
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Output",
     "PreprocessOptions",
     "PreprocessReport",
+    "RawInput",
     "Rules",
     "WriteDataset",
     "open_raw",

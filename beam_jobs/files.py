@@ -43,21 +43,32 @@ def create_bytes(path: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
-    """Opens a UTF-8 text, with or without a byte order mark, plain or compressed by gzip.
+    """Opens a file of text; see `decode_text`."""
+    with open_bytes(path) as stream, decode_text(path, stream, newline=newline) as text:
+        yield text
 
-    Undecodable bytes become surrogate escapes, so that they fail the row they stand in and no more.
+
+@contextlib.contextmanager
+def decode_text(path: str, stream: BinaryIO, *, newline: str) -> Iterator[io.TextIOWrapper]:
+    """Decodes UTF-8, with or without a byte order mark, plain or compressed by gzip.
+
+    Undecodable bytes become surrogate escapes, so that they fail their own row and no more.
+
+    Args:
+        path: names the file in messages.
+        stream: the file, at its start, seekable; closed with the text.
+        newline: as of `open`.
 
     Raises:
         UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
     """
-    with open_bytes(path) as stream:
-        is_gzip = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        stream.seek(0)
-        with (
-            decompress(path, stream) if is_gzip else contextlib.nullcontext(stream) as plain,
-            io.TextIOWrapper(plain, "utf-8-sig", "surrogateescape", newline) as text,
-        ):
-            yield text
+    is_gzip = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    stream.seek(0)
+    with (
+        decompress(path, stream) if is_gzip else contextlib.nullcontext(stream) as plain,
+        io.TextIOWrapper(plain, "utf-8-sig", "surrogateescape", newline) as text,
+    ):
+        yield text
 
 
 @contextlib.contextmanager
@@ -111,23 +122,20 @@ def check_no_directory(path: str) -> None:
         )
 
 
-def check_readable(path: str) -> None:
-    """Checks that a path is a file with at least one byte.
+@contextlib.contextmanager
+def open_input(path: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Opens a file that must have at least one byte; yields it at its start, and its size in bytes.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if there is no such file.
         ValueError: if it is empty.
     """
     if not FileSystems.exists(path):
         raise FileNotFoundError(f"{path}: the input file does not exist.")
     with open_bytes(path) as stream:
-        if not stream.read(1):
+        stream.seek(0, os.SEEK_END)
+        num_bytes = stream.tell()
+        if not num_bytes:
             raise ValueError(f"{path}: the input must not be empty, it has 0 bytes.")
-
-
-def file_bytes(path: str) -> int:
-    """Returns the size of a file."""
-    if is_local(path):  # where a path may hold the characters of globs
-        return os.path.getsize(path)
-    (found,) = FileSystems.match([path])
-    return sum(metadata.size_in_bytes for metadata in found.metadata_list)
+        stream.seek(0)
+        yield stream, num_bytes

@@ -21,7 +21,7 @@ from padless.beam_jobs.engine.runners import (
 from padless.beam_jobs.options import PreprocessOptions
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, check_output
-from padless.beam_jobs.readers.inputs import check_inputs, list_sources, measure_inputs
+from padless.beam_jobs.readers.inputs import CheckedInputs, check_inputs
 from padless.beam_jobs.stages.finish import read_outcome, write_outcome
 from padless.beam_jobs.stages.job import Job
 from padless.beam_jobs.stages.transforms import BuildDataset, ReadFragments
@@ -60,27 +60,38 @@ def preprocess(
     """
     started = time.monotonic()
     check_output(options.output)
-    options = check_inputs(options)
+    inputs = check_inputs(options)
+    report = preprocess_checked(options, inputs, beam_options, show=show)
+    return dataclasses.replace(report, seconds=time.monotonic() - started)
+
+
+def preprocess_checked(
+    options: PreprocessOptions,
+    inputs: CheckedInputs,
+    beam_options: PipelineOptions | None = None,
+    *,
+    show: Callable[[JobProgress], None] | None = None,
+) -> PreprocessReport:
+    """Runs the job of `preprocess` on inputs that are checked; its report has no `seconds` yet."""
     staging = Staging.make(options.output)
     with staging.held():
         job = Job.in_staging(
             staging,
             rules=options.rules,
-            columns=options.columns,
+            columns=inputs.columns,
             splits_are_given=options.splits_are_given,
         )
         with watched(staging.temporary, show):
-            _run(options, job, prepare_options(beam_options))
+            _run(inputs, job, prepare_options(beam_options))
         report = read_outcome(staging.temporary).result()
         staging.commit()
-    return dataclasses.replace(report, seconds=time.monotonic() - started)
+    return report
 
 
-def _run(options: PreprocessOptions, job: Job, beam_options: PipelineOptions) -> None:
-    sources = list_sources(options)
+def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None:
     check_job_server(beam_options)
-    runner = choose_runner(beam_options, measure_inputs(options))
-    _LOGGER.info("Preprocessing %d files with %s.", len(options.inputs), runner)
+    runner = choose_runner(beam_options, inputs.num_bytes)
+    _LOGGER.info("Preprocessing %d files with %s.", len(inputs.paths), runner)
     with (
         worker_deaths_raised(),
         interrupts_unwrapped(),
@@ -90,7 +101,7 @@ def _run(options: PreprocessOptions, job: Job, beam_options: PipelineOptions) ->
     ):
         _ = (
             pipeline
-            | "ListSources" >> beam.Create(sources)
+            | "ListSources" >> beam.Create(inputs.sources)
             | "ReadFragments" >> ReadFragments(job)
             | "BuildDataset" >> BuildDataset(job)
             | "WriteOutcome" >> beam.Map(write_outcome, job.writer.temporary)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 
 from padless.cli.arguments import columns_of
@@ -96,11 +95,8 @@ def _opened(args: argparse.Namespace, is_raw: bool):
 
 @contextlib.contextmanager
 def _rejects_shown(raw) -> Iterator:
-    """Opens raw input and prints what it warns of, which is the report of what was rejected."""
-    with contextlib.ExitStack() as stack:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            dataset = stack.enter_context(raw)
-        for warning in caught:
-            print(warning.message, file=sys.stderr)
-        yield dataset
+    """Opens raw input as a dataset, and prints the report if anything was rejected."""
+    with raw as opened:
+        if opened.report.rejected:
+            print(opened.report, file=sys.stderr)
+        yield opened.dataset

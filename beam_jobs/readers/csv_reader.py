@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from padless.beam_jobs.files import open_text
+from padless.beam_jobs.files import decode_text, open_text
 from padless.beam_jobs.fragments import (
     Item,
     RejectedPart,
@@ -24,7 +24,7 @@ from padless.beam_jobs.fragments import (
     UnreadableInputError,
 )
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     find_infinite,
     pack_times,
@@ -226,9 +226,10 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_csv(lines, source, columns)
 
 
-def _check(path: str, columns: Columns) -> tuple[str, ...]:
-    with open_text(path, newline="") as lines:
-        return CsvColumns.locate(path, read_header(path, lines), columns).feature_names
+def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+    with decode_text(path, stream, newline="") as lines:
+        header = read_header(path, lines)
+    return InputFacts(features=CsvColumns.locate(path, header, columns).feature_names)
 
 
 FORM = InputForm(

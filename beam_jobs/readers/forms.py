@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
 from padless.beam_jobs.fragments import Item, Source
 from padless.beam_jobs.options import Columns
 
 
-def _no_features(path: str, columns: Columns) -> None:
-    """Has no names of features, and nothing to check before the job reads the file."""
+class InputFacts(NamedTuple):
+    """What the check of one input finds out, so that nothing looks at it again before the job.
+
+    Attributes:
+        features: names of the features, in order, or None if the form has none.
+        parts: the parts to read on their own, in the form's own terms; None for all of the input.
+        num_bytes: size of the file, 0 if the input is not one.
+    """
+
+    features: tuple[str, ...] | None = None
+    parts: tuple[tuple | None, ...] = (None,)
+    num_bytes: int = 0
 
 
-def _whole_file(path: str, columns: Columns) -> tuple[None]:
-    """Reads a file in one part."""
-    return (None,)
+def _check_nothing(path: str, stream: BinaryIO | None, columns: Columns) -> InputFacts:
+    """Returns the facts of a form that only its reader can check."""
+    return InputFacts()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +41,9 @@ class InputForm:
             read. It raises `UnreadableInputError` where the rest of the file cannot be read; no
             other input may make it raise.
         roles: the attributes of `Columns` that it looks at.
-        check: `(path, columns)` -> names of the features, in order, or None if the form has none.
-            Called once before the job starts; raises a `ValueError` that begins with the path where
-            the file cannot be what it should.
-        list_parts: `(path, columns)` -> the parts to read on their own, None for all of it.
+        check: `(path, stream, columns)` -> `InputFacts`. Called once before the job starts, with
+            the open file at its start, or None where the input is not a file; raises a `ValueError`
+            that begins with the path where the input cannot be what it should.
         split_of: `(path, part)` -> name of the split for `keep_splits`, or None for the name of
             the file's directory.
         is_file: whether the path is one of a file.
@@ -44,7 +54,6 @@ class InputForm:
     unit: str
     read: Callable[[Source, Columns], Iterator[Item]]
     roles: frozenset[str]
-    check: Callable[[str, Columns], tuple[str, ...] | None] = _no_features
-    list_parts: Callable[[str, Columns], Iterable[tuple | None]] = _whole_file
+    check: Callable[[str, BinaryIO | None, Columns], InputFacts] = _check_nothing
     split_of: Callable[[str, tuple | None], str | None] = lambda path, part: None
     is_file: bool = True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator
 
-from padless.beam_jobs.files import check_no_directory, check_readable, expand_glob, file_bytes
+from padless.beam_jobs.files import check_no_directory, expand_glob, open_input
 from padless.beam_jobs.fragments import Item, RejectionError, Source
 from padless.beam_jobs.options import Columns, PreprocessOptions
 from padless.beam_jobs.readers import (
@@ -20,7 +19,7 @@ from padless.beam_jobs.readers import (
     tfrecord_reader,
     ts_reader,
 )
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import parse_split
 
 FORMS = {
@@ -61,58 +60,70 @@ def input_form(path: str, options: PreprocessOptions) -> InputForm:
     )
 
 
-def has_feature_names(options: PreprocessOptions) -> bool:
-    """Tells whether an input is of a form whose features have names; `check_inputs` comes after."""
-    with contextlib.suppress(ValueError, KeyError):
-        return any("features" in input_form(path, options).roles for path in options.inputs)
-    return False
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckedInputs:
+    """What the check of all inputs has found out; a job goes by it and does not look again.
+
+    Attributes:
+        paths: the inputs, with globs expanded, in their order.
+        sources: the parts of the inputs, in their order.
+        columns: those of the options, with `features` as the first file with names has them.
+        num_bytes: size of all inputs that are files.
+    """
+
+    paths: tuple[str, ...]
+    sources: tuple[Source, ...]
+    columns: Columns
+    num_bytes: int
 
 
-def check_inputs(options: PreprocessOptions) -> PreprocessOptions:
+def check_input(path: str, form: InputForm, columns: Columns) -> InputFacts:
+    """Checks one input of a known form; a file is opened once.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is empty or not what its form says, or if it lacks a column.
+    """
+    if not form.is_file:
+        return form.check(path, None, columns)
+    with open_input(path) as (stream, num_bytes):
+        return form.check(path, stream, columns)._replace(num_bytes=num_bytes)
+
+
+def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True) -> CheckedInputs:
     """Checks what can be known of the inputs without reading them to their ends.
 
-    Returns:
-        The options, with globs expanded and `columns.features` as the first file with names has
-        them; without such a file they stay None.
+    Each file is opened once.
+
+    Args:
+        options: what the job reads.
+        features_need_names: whether `columns.features` must be None where no input has names of
+            features, instead of having no effect there.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is a directory, empty, of an unknown form or not what its form says,
-            if one lacks a column, or if an option does not go with the forms.
+            if one lacks a column, if its split is kept and its name is none for a split, or if an
+            option does not go with the forms.
     """
     _check_format(options)
     paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
     _check_distinct(paths)
     forms = {path: _checked_form(path, options) for path in paths}
-    _check_roles(options.columns, forms)
-    first = None
-    for path, form in forms.items():
-        if form.is_file:
-            check_readable(path)
-        names = form.check(path, options.columns)
-        if names is not None:
-            first = first or (path, names)
-            _check_same_features(path, names, first)
-    columns = dataclasses.replace(options.columns, features=first and first[1])
-    return dataclasses.replace(options, inputs=paths, columns=columns)
-
-
-def list_sources(options: PreprocessOptions) -> list[Source]:
-    """Lists the parts of the inputs, in their order.
-
-    Args:
-        options: as `check_inputs` returned them.
-
-    Raises:
-        ValueError: if a file's split is kept and its name is none for a split.
-    """
-    return list(_each_source(options))
-
-
-def measure_inputs(options: PreprocessOptions) -> int:
-    """Adds up the bytes of all inputs that are files."""
-    files = [path for path in options.inputs if input_form(path, options).is_file]
-    return sum(map(file_bytes, files))
+    columns = _checked_columns(options.columns, forms, features_need_names)
+    facts = {path: check_input(path, form, columns) for path, form in forms.items()}
+    features = _common_features({path: found.features for path, found in facts.items()})
+    sources = tuple(
+        Source(index, path, form.unit, form.name, part, _split_of(form, path, part, options))
+        for index, (path, form) in enumerate(forms.items())
+        for part in facts[path].parts
+    )
+    return CheckedInputs(
+        paths,
+        sources,
+        dataclasses.replace(columns, features=features),
+        num_bytes=sum(found.num_bytes for found in facts.values()),
+    )
 
 
 def read_source(source: Source, columns: Columns) -> Iterator[Item]:
@@ -122,14 +133,6 @@ def read_source(source: Source, columns: Columns) -> Iterator[Item]:
         UnreadableInputError: where the rest of it cannot be read.
     """
     return FORMS[source.form].read(source, columns)
-
-
-def _each_source(options: PreprocessOptions) -> Iterator[Source]:
-    for index, path in enumerate(options.inputs):
-        form = input_form(path, options)
-        for part in form.list_parts(path, options.columns):
-            split = _kept_split(path, form.split_of(path, part)) if options.keep_splits else None
-            yield Source(index, path, form.unit, form.name, part, split)
 
 
 def _checked_form(path: str, options: PreprocessOptions) -> InputForm:
@@ -144,7 +147,12 @@ def _is_prefixed(path: str, options: PreprocessOptions) -> bool:
     return name in FORMS and not FORMS[name].is_file
 
 
-def _kept_split(path: str, name: str | None) -> bytes:
+def _split_of(
+    form: InputForm, path: str, part: tuple | None, options: PreprocessOptions
+) -> bytes | None:
+    if not options.keep_splits:
+        return None
+    name = form.split_of(path, part)
     if name is None:
         name = os.path.basename(os.path.dirname(os.path.abspath(path)))
     try:
@@ -173,25 +181,42 @@ def _check_distinct(paths: Iterable[str]) -> None:
         seen.add(normal)
 
 
-def _check_roles(columns: Columns, forms: dict[str, InputForm]) -> None:
+def _checked_columns(
+    columns: Columns, forms: dict[str, InputForm], features_need_names: bool
+) -> Columns:
+    """Checks that the forms have the columns that are named; drops features that none has."""
     for role in ("label", "split"):
         if (name := getattr(columns, role)) is not None:
-            for path, form in forms.items():
-                if role not in form.roles:
-                    raise ValueError(
-                        f"{path}: `{role}` must be None with input of the form {form.name}, "
-                        f"which has no such column, got {name!r}."
-                    )
-    if columns.features is not None and not any("features" in f.roles for f in forms.values()):
+            _check_role(role, name, forms)
+    if columns.features is None or any("features" in form.roles for form in forms.values()):
+        return columns
+    if features_need_names:
         raise ValueError(
             f"`features` must be None without input whose features have names, "
             f"got {columns.features}."
         )
+    return dataclasses.replace(columns, features=None)
 
 
-def _check_same_features(path: str, names: tuple[str, ...], first: tuple) -> None:
-    if set(names) != set(first[1]):
-        raise ValueError(
-            f"{path}: the features must be those of {first[0]}, {list(first[1])}, "
-            f"got {list(names)}."
-        )
+def _check_role(role: str, name: str, forms: dict[str, InputForm]) -> None:
+    for path, form in forms.items():
+        if role not in form.roles:
+            raise ValueError(
+                f"{path}: `{role}` must be None with input of the form {form.name}, "
+                f"which has no such column, got {name!r}."
+            )
+
+
+def _common_features(names: dict[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Returns the names of the first input that has some, which must be those of all others."""
+    named = {path: features for path, features in names.items() if features is not None}
+    if not named:
+        return None
+    first, expected = next(iter(named.items()))
+    for path, features in named.items():
+        if set(features) != set(expected):
+            raise ValueError(
+                f"{path}: the features must be those of {first}, {list(expected)}, "
+                f"got {list(features)}."
+            )
+    return expected

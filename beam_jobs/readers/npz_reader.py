@@ -27,7 +27,7 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import check_sequence, parse_key
 
 _SUFFIX = ".npy"
@@ -111,9 +111,9 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_npz(stream, source)
 
 
-def _check(path: str, columns: Columns) -> None:
-    with open_bytes(path) as stream:
-        open_archive(path, stream).close()
+def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+    open_archive(path, stream).close()
+    return InputFacts()
 
 
 FORM = InputForm(

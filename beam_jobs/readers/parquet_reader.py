@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, BinaryIO
 
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.fragments import Item, Source, UnreadableInputError
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 _PART_BYTES = 64 * 1024 * 1024  # uncompressed
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -23,17 +26,16 @@ _VALUE_BYTES = 8  # of a number in memory: encoded by runs, the file may have fa
 _STREAM_BYTES = 1024 * 1024  # read at once of each column
 
 
-def _check(path: str, columns: Columns) -> tuple[str, ...] | None:
-    with _open(path) as file:
-        num_rows = _count_rows(file, range(file.num_row_groups))
-        _check_num_rows(path, file.metadata.num_rows, num_rows)
-        return _locate(path, file, columns).features
+def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+    file = _open(path, stream)
+    num_rows = _count_rows(file, range(file.num_row_groups))
+    _check_num_rows(path, file.metadata.num_rows, num_rows)
+    return InputFacts(_locate(path, file, columns).features, tuple(_list_parts(file)))
 
 
-def _list_parts(path: str, columns: Columns) -> list[tuple[int, int, int]]:
+def _list_parts(file) -> list[tuple[int, int, int]]:
     """Lists the parts of a file: `(first row group, the one after the last, rows before)`."""
-    with _open(path) as file:
-        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
+    groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
     parts, first, rows_before, num_rows, num_bytes = [], 0, 0, 0, 0
     for number, group in enumerate(groups):
         if number > first and num_bytes + group.total_byte_size > _PART_BYTES:
@@ -46,7 +48,8 @@ def _list_parts(path: str, columns: Columns) -> list[tuple[int, int, int]]:
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
     path = source.path
-    with _open(path) as file:
+    with open_bytes(path) as stream:
+        file = _open(path, stream)
         try:
             table = _locate(path, file, columns)
         except ValueError as error:  # the file is not the one that was checked
@@ -78,19 +81,16 @@ def _check_num_rows(path: str, expected: int, num_rows: int) -> None:
         )
 
 
-@contextlib.contextmanager
-def _open(path: str) -> Iterator[Any]:
+def _open(path: str, stream: BinaryIO) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
-    with open_bytes(path) as stream:
-        with _naming_damage(path):
-            file = pq.ParquetFile(
-                stream,
-                pre_buffer=False,
-                buffer_size=_STREAM_BYTES,
-                page_checksum_verification=True,
-            )
-        yield file
+    with _naming_damage(path):
+        return pq.ParquetFile(
+            stream,
+            pre_buffer=False,
+            buffer_size=_STREAM_BYTES,
+            page_checksum_verification=True,
+        )
 
 
 def _locate(path: str, file, columns: Columns):
@@ -161,5 +161,4 @@ FORM = InputForm(
     read=_read,
     roles=frozenset({"key", "time", "sequence", "label", "split", "features"}),
     check=_check,
-    list_parts=_list_parts,
 )

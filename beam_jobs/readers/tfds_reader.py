@@ -25,7 +25,7 @@ from padless.beam_jobs.fragments import (
     Whole,
 )
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     check_sequence,
     parse_key,
@@ -251,16 +251,17 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield parse_example(example, features, source.place(position), columns)
 
 
-def _check(path: str, columns: Columns) -> None:
+def _check(path: str, stream: None, columns: Columns) -> InputFacts:
     builder = open_builder(path)
     check_features(path, _features(path, builder), columns)
     if not builder.info.splits.total_num_examples:
         raise ValueError(f"{path}: must hold an example, it holds none.")
+    return InputFacts(parts=tuple(_list_parts(builder)))
 
 
-def _list_parts(path: str, columns: Columns) -> Iterator[tuple[str, int, int]]:
-    """Lists shards, or runs of them: `(split, from, to)`, examples of the split counted from 0."""
-    for name, split in open_builder(path).info.splits.items():
+def _list_parts(builder) -> Iterator[tuple[str, int, int]]:
+    """Lists shards, or several in a row: `(split, from, to)`, examples counted from 0."""
+    for name, split in builder.info.splits.items():
         ends = np.cumsum([0, *split.shard_lengths]).tolist()
         step = -(-len(split.shard_lengths) // _MAX_PARTS) or 1
         for start, end in itertools.pairwise([*ends[:-1:step], ends[-1]]):
@@ -279,7 +280,6 @@ FORM = InputForm(
     read=_read,
     roles=frozenset({"key", "sequence", "label", "split"}),
     check=_check,
-    list_parts=_list_parts,
     split_of=_split_of,
     is_file=False,
 )

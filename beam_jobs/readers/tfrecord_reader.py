@@ -28,7 +28,7 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label, parse_split
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
 from padless.pipeline.dataset.records import begins_record, read_record_stream
@@ -71,19 +71,18 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 
 
 @contextlib.contextmanager
-def open_records(path: str) -> Iterator[BinaryIO]:
-    """Opens a TFRecord file, plain or compressed by gzip.
+def decode_records(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
+    """Decompresses a TFRecord file if it is compressed by gzip; `path` names it in messages.
 
-    The first bytes of gzip may be those of a record's size as well; the CRC behind it tells.
+    The first bytes of gzip may also be those of a record's size; the CRC after it tells.
     """
-    with open_bytes(path) as stream:
-        head = stream.read(_SNIFFED_BYTES)
-        stream.seek(0)
-        if head.startswith(GZIP_MAGIC) and not begins_record(head):
-            with decompress(path, stream) as plain:
-                yield plain
-        else:
-            yield stream
+    head = stream.read(_SNIFFED_BYTES)
+    stream.seek(0)
+    if head.startswith(GZIP_MAGIC) and not begins_record(head):
+        with decompress(path, stream) as plain:
+            yield plain
+    else:
+        yield stream
 
 
 def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:
@@ -297,15 +296,18 @@ def _read_constant(features: Mapping[str, Any], name: str) -> object:
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_records(source.path) as stream:
-        yield from read_tfrecord(stream, source, columns)
+    with (
+        open_bytes(source.path) as stream,
+        decode_records(source.path, stream) as records,
+    ):
+        yield from read_tfrecord(records, source, columns)
 
 
-def _check(path: str, columns: Columns) -> tuple[str, ...] | None:
-    with open_records(path) as stream:
-        if next(_read_records(stream, path), None) is None:
+def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+    with decode_records(path, stream) as records:
+        if next(_read_records(records, path), None) is None:
             raise ValueError(f"{path}: must hold at least one record, it holds none.")
-    return columns.features
+    return InputFacts(features=columns.features)
 
 
 FORM = InputForm(

@@ -12,10 +12,11 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 
-from padless.beam_jobs.files import open_text
+from padless.beam_jobs.files import decode_text, open_text
 from padless.beam_jobs.fragments import (
     Item,
     Place,
@@ -28,7 +29,7 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     check_sequence,
     pack_times,
@@ -319,14 +320,15 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_ts(lines, source, columns)
 
 
-def _check(path: str, columns: Columns) -> None:
-    with open_text(path, newline="") as lines:
+def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+    with decode_text(path, stream, newline="") as lines:
         header = read_header(path, enumerate(lines, 1))
     if columns.label is not None and not header.has_label:
         raise ValueError(
             f"{path}: `label` must be None, as the header says that its cases have none, "
             f"got {columns.label!r}."
         )
+    return InputFacts()
 
 
 def _split_of(path: str, part: tuple | None) -> str | None:

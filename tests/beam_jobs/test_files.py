@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from padless.beam_jobs.files import file_bytes, open_text
+from padless.beam_jobs.files import open_input, open_text
 from padless.beam_jobs.fragments import UnreadableInputError
 
 
@@ -38,12 +38,18 @@ def test_damaged_gzip_names_the_file(tmp_path, damage):
         read(tmp_path / "x.csv.gz")
 
 
-def test_file_bytes(tmp_path):
+def size(path):
+    with open_input(str(path)) as (stream, num_bytes):
+        assert stream.tell() == 0
+        return num_bytes
+
+
+def test_open_input_tells_the_size(tmp_path):
     (tmp_path / "x").write_bytes(b"123")
-    assert file_bytes(str(tmp_path / "x")) == 3
+    assert size(tmp_path / "x") == 3
 
 
-def test_file_bytes_takes_no_path_for_a_glob(tmp_path):
-    for name, size in {"c.csv": 5, "[c].csv": 3}.items():
-        (tmp_path / name).write_bytes(bytes(size))
-    assert file_bytes(str(tmp_path / "[c].csv")) == 3
+def test_open_input_takes_no_path_for_a_glob(tmp_path):
+    for name, num_bytes in {"c.csv": 5, "[c].csv": 3}.items():
+        (tmp_path / name).write_bytes(bytes(num_bytes))
+    assert size(tmp_path / "[c].csv") == 3

@@ -21,9 +21,9 @@ def scratch(tmp_path, monkeypatch):
 
 
 def test_open_raw_gives_one_split_in_the_order_of_the_input(write_csv, scratch):
-    with open_raw([write_csv("x.csv", ROWS)]) as dataset:
-        assert (dataset.name, list(dataset.splits)) == (RAW_SPLIT, [RAW_SPLIT])
-        (file,) = dataset.splits[RAW_SPLIT].files
+    with open_raw([write_csv("x.csv", ROWS)]) as raw:
+        assert (raw.dataset.name, list(raw.dataset.splits)) == (RAW_SPLIT, [RAW_SPLIT])
+        (file,) = raw.dataset.splits[RAW_SPLIT].files
         first, second = read_records(file)
         assert b"b" in first
         assert b"b" not in second
@@ -32,10 +32,8 @@ def test_open_raw_gives_one_split_in_the_order_of_the_input(write_csv, scratch):
 
 
 def test_open_raw_chooses_columns_by_name(write_csv):
-    with open_raw(
-        [pathlib.Path(write_csv("x.CSV", ROWS))], columns=Columns(features=["y"])
-    ) as dataset:
-        assert dataset.feature_names == ("y",)
+    with open_raw([pathlib.Path(write_csv("x.CSV", ROWS))], columns=Columns(features=["y"])) as raw:
+        assert raw.dataset.feature_names == ("y",)
 
 
 def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
@@ -43,8 +41,8 @@ def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
         write_npz("x.npz", {"a": np.ones((1, 2))}),
         write_jsonl("x.jsonl", [{"key": "b", "sequence": [[1, 2]]}]),
     ]
-    with open_raw(paths, columns=Columns(features=("y",))) as dataset:
-        assert dataset.splits[RAW_SPLIT].num_sequences == 2
+    with open_raw(paths, columns=Columns(features=("y",))) as raw:
+        assert raw.dataset.splits[RAW_SPLIT].num_sequences == 2
 
 
 def test_open_raw_rejects_rejects(write_csv, scratch):
@@ -57,12 +55,18 @@ def test_open_raw_rejects_rejects(write_csv, scratch):
     assert os.listdir(scratch) == []
 
 
-def test_open_raw_skips_rejects_with_a_warning_to_its_caller(write_csv):
+def test_open_raw_skips_rejects_and_reports_them(write_csv, recwarn, capsys):
     path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
-    with pytest.warns(UserWarning, match="not_a_number 1") as warned:  # noqa: SIM117
-        with open_raw([path], skip_rejects=True) as dataset:
-            assert dataset.splits[RAW_SPLIT].lengths == {1: 2}
-    assert [warning.filename for warning in warned] == [__file__]
+    with open_raw([path], skip_rejects=True) as raw:
+        assert raw.dataset.splits[RAW_SPLIT].lengths == {1: 2}
+    assert (raw.report.read, raw.report.rejected) == (3, {"not_a_number": 1})
+    assert raw.report.seconds > 0
+    assert (list(recwarn), capsys.readouterr()) == ([], ("", ""))
+
+
+def test_open_raw_reports_what_it_read(write_csv):
+    with open_raw([write_csv("x.csv", ROWS)]) as raw:
+        assert (raw.report.accepted, raw.report.num_rejected) == (2, 0)
 
 
 def test_open_raw_takes_no_single_path():
@@ -72,5 +76,5 @@ def test_open_raw_takes_no_single_path():
 
 def test_open_raw_applies_rules(write_csv):
     path = write_csv("x.csv", [("a", 1, 1, 1), ("a", 2, "", 1)])
-    with open_raw([path], rules=Rules(missing="drop_timestep")) as dataset:
-        assert dataset.splits[RAW_SPLIT].lengths == {1: 1}
+    with open_raw([path], rules=Rules(missing="drop_timestep")) as raw:
+        assert raw.dataset.splits[RAW_SPLIT].lengths == {1: 1}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, Sequence, UnreadableInputError
-from padless.beam_jobs.readers.inputs import check_inputs, list_sources, read_source
+from padless.beam_jobs.readers.inputs import check_inputs, read_source
 from padless.pipeline.dataset.records import encode_example, frame_record
 
 COLUMNS = Columns(label="label", split="split")
@@ -74,14 +74,14 @@ def read(path, data, columns):
     path.write_bytes(data)
     message, items = str(path), None
     try:
-        options = check_inputs(PreprocessOptions([path], Output("out"), columns=columns))
+        inputs = check_inputs(PreprocessOptions([path], Output("out"), columns=columns))
     except ValueError as error:
         message = str(error)
     else:
         items = []
         try:
-            for source in list_sources(options):
-                items.extend(read_source(source, options.columns))
+            for source in inputs.sources:
+                items.extend(read_source(source, inputs.columns))
         except UnreadableInputError as error:
             message = str(error)
     assert message.startswith(str(path))

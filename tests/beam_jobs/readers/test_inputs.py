@@ -1,17 +1,28 @@
 """What is rejected before the job starts, and what the columns of several files must share."""
 
-import pytest
+import collections
+import pathlib
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.io.filesystems import FileSystems
+
+from padless.beam_jobs import preprocess
 from padless.beam_jobs.readers import inputs
+from padless.pipeline.dataset.records import encode_example, frame_record
+
+VALUES = np.ones((2, 1), np.float32)
 
 
 def test_check_inputs_takes_the_columns_of_the_first_csv(make_options, write_csv, write_jsonl):
     first = write_csv("a.csv", [], header=("key", "time", "y", "x"))
     second = write_csv("b.csv", [], header=("x", "time", "y", "key"))
     other = write_jsonl("c.ndjson", [{}])
-    options = inputs.check_inputs(make_options(other, first, second))
-    assert options.columns.features == ("y", "x")
-    assert [source.unit for source in inputs.list_sources(options)] == ["line"] * 3
+    checked = inputs.check_inputs(make_options(other, first, second))
+    assert checked.columns.features == ("y", "x")
+    assert [source.unit for source in checked.sources] == ["line"] * 3
 
 
 @pytest.mark.parametrize(
@@ -52,8 +63,8 @@ def test_a_file_is_named_once(make_options, write_csv):
 
 def test_a_glob_is_expanded_in_order(make_options, write_csv, tmp_path):
     paths = [write_csv(name, []) for name in ("b.csv", "a.csv", "[c].csv")]
-    options = inputs.check_inputs(make_options(f"{tmp_path}/?.csv", paths[2]))
-    assert options.inputs == (paths[1], paths[0], paths[2])
+    checked = inputs.check_inputs(make_options(f"{tmp_path}/?.csv", paths[2]))
+    assert checked.paths == (paths[1], paths[0], paths[2])
 
 
 def test_a_glob_without_a_match_is_named(make_options, tmp_path):
@@ -64,7 +75,7 @@ def test_a_glob_without_a_match_is_named(make_options, tmp_path):
 def test_a_split_is_kept_from_the_directory(make_options, write_csv, tmp_path):
     (tmp_path / "fold1").mkdir()
     options = make_options(write_csv("fold1/x.csv", []), keep_splits=True)
-    (source,) = inputs.list_sources(inputs.check_inputs(options))
+    (source,) = inputs.check_inputs(options).sources
     assert source.split == b"fold1"
 
 
@@ -74,7 +85,7 @@ def test_a_directory_whose_name_is_no_split_is_named(make_options, write_csv, tm
     with pytest.raises(
         ValueError, match=r"x\.csv: its split, '1st', is none: a split must be named"
     ):
-        inputs.list_sources(inputs.check_inputs(options))
+        inputs.check_inputs(options)
 
 
 def test_a_missing_file_is_named(make_options):
@@ -121,3 +132,47 @@ def test_feature_columns_need_a_csv(make_options):
         ValueError, match="`features` must be None without input whose features have"
     ):
         inputs.check_inputs(make_options("x.jsonl", features=("x",)))
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Counts how often each file is opened to be read."""
+    counts, open_file = collections.Counter(), FileSystems.open
+
+    def count(path, *args, **kwargs):
+        counts[path] += 1
+        return open_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(FileSystems, "open", count)
+    return counts
+
+
+@pytest.fixture
+def one_of_each(tmp_path, write_csv, write_jsonl, write_npz):
+    """One file of each form, with a sequence of one feature."""
+    pq.write_table(pa.table({"key": ["p"], "sequence": [VALUES.tolist()]}), tmp_path / "x.parquet")
+    (tmp_path / "x.tfrecord").write_bytes(frame_record(encode_example(b"r", VALUES)))
+    (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2\n")
+    return [
+        write_csv("x.csv", [("c", 0, 1)], header=("key", "time", "x")),
+        write_jsonl("x.jsonl", [{"key": "j", "sequence": VALUES.tolist()}]),
+        write_npz("x.npz", {"n": VALUES}),
+        *(str(tmp_path / f"x.{extension}") for extension in ("parquet", "tfrecord", "ts")),
+    ]
+
+
+def test_each_file_is_opened_once_to_be_checked(make_options, one_of_each, opened):
+    checked = inputs.check_inputs(make_options(*one_of_each))
+    assert {source.form for source in checked.sources} == inputs.FORMS.keys() - {"tfds"}
+    assert opened == dict.fromkeys(one_of_each, 1)
+    assert checked.num_bytes == sum(pathlib.Path(path).stat().st_size for path in one_of_each)
+
+
+def test_a_job_opens_each_file_once_more_to_read_it(make_options, one_of_each, opened):
+    assert preprocess(make_options(*one_of_each)).accepted == len(one_of_each)
+    assert {path: opened[path] for path in one_of_each} == dict.fromkeys(one_of_each, 2)
+
+
+def test_features_may_be_named_in_vain(make_options, write_npz):
+    options = make_options(write_npz("x.npz", {"a": VALUES}), features=("x",))
+    assert inputs.check_inputs(options, features_need_names=False).columns.features is None

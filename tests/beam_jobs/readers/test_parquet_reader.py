@@ -24,6 +24,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.readers import parquet_reader
 from padless.beam_jobs.readers.arrow_tables import Table
+from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.parquet_reader import FORM
 
 NAN = float("nan")
@@ -64,8 +65,10 @@ def write(path, columns, row_group_size=None, **types):
 
 def read(path, **columns):
     columns = Columns(**columns)
-    FORM.check(path, columns)
-    return [item for part in FORM.list_parts(path, columns) for item in read_part(path, part)]
+    check_input(path, FORM, columns)
+    return [
+        item for part in check_input(path, FORM, columns).parts for item in read_part(path, part)
+    ]
 
 
 def read_part(path, part, columns=None):
@@ -75,7 +78,7 @@ def read_part(path, part, columns=None):
 def read_with(path, **columns):
     """Reads with options that `read_part` would not know, in one part."""
     columns = Columns(**columns)
-    FORM.check(path, columns)
+    check_input(path, FORM, columns)
     return list(read_part(path, None, columns))
 
 
@@ -97,7 +100,7 @@ def test_nested_lists_of_any_type(path, kind):
         sequences = [[[np.float16(v) for v in row] for row in rows] for rows in sequences]
     write(path, {"key": ["a", "b"], "sequence": sequences}, sequence=kind)
     items = read(path)
-    assert FORM.check(path, Columns()) is None
+    assert check_input(path, FORM, Columns()).features is None
     assert [(key, whole.values.tolist()) for key, whole in items] == [
         (b"a", [[1, 2], [3, 4]]),
         (b"b", [[5, 6], [7, 8]]),
@@ -158,7 +161,7 @@ def test_slices_of_lists_begin_where_they_say(kind):
 
 def test_nested_takes_given_features_for_the_names_of_the_values(path):
     write(path, {"key": ["a", "b"], "sequence": [[[1, 2]], [[1]]]})
-    assert FORM.check(path, Columns(features=("x", "y"))) == ("x", "y")
+    assert check_input(path, FORM, Columns(features=("x", "y"))).features == ("x", "y")
     items = read_with(path, features=("x", "y"))
     assert reasons(items) == [(1, [[1, 2]]), (2, "wrong_num_features")]
     assert "the 2 values that `features` names, got 1." in items[1][1].rule
@@ -181,7 +184,7 @@ def test_list_columns_are_features(path, kind):
         x=kind(pa.float32()),
         y=kind(pa.int64()),
     )
-    assert FORM.check(path, Columns()) == ("y", "x")
+    assert check_input(path, FORM, Columns()).features == ("y", "x")
     (_, first), (_, second) = read(path)
     np.testing.assert_array_equal(first.values, [[1, 4], [2, NAN]])
     assert second.values.tolist() == [[3, 6]]
@@ -210,7 +213,7 @@ def test_list_columns_faults_stand_for_their_rows(path):
 def test_list_columns_have_times(path):
     dates = [[datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)], [datetime.date(1969, 1, 1)]]
     write(path, {"key": ["a", "b"], "x": [[1, 2], [3]], "time": dates})
-    assert FORM.check(path, Columns()) == ("x",)
+    assert check_input(path, FORM, Columns()).features == ("x",)
     (_, first), (_, second) = read(path)
     assert first.times[1] == Instant(datetime.datetime(2024, 1, 2), 0)
     assert second.times == [Instant(datetime.datetime(1969, 1, 1), 0)]
@@ -219,7 +222,7 @@ def test_list_columns_have_times(path):
 def test_long_gathers_consecutive_rows(path):
     columns = {"key": list("aabba"), "time": [1, 2, 1, 2, 3], "x": [1.5, None, 3, 4, 5]}
     write(path, {**columns, "y": [1, 2, 3, 4, 5]})
-    assert FORM.check(path, Columns()) == ("x", "y")
+    assert check_input(path, FORM, Columns()).features == ("x", "y")
     items = read(path)
     assert [(key, part.lines.tolist(), part.times.tolist()) for key, part in items] == [
         (b"a", [1, 2], [1, 2]),
@@ -392,7 +395,7 @@ def test_times_that_are_none_are_rejected(path):
 def test_check_rejects_features_that_are_no_numbers(path, values):
     write(path, {"key": ["a", "b"], "time": [1, 2], "x": values})
     with pytest.raises(ValueError, match=r"x\.parquet: column 'x' must hold .*numbers.* it holds"):
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
 
 
 @pytest.mark.parametrize(
@@ -411,27 +414,29 @@ def test_check_rejects_features_that_are_no_numbers(path, values):
 def test_check_rejects_tables_without_what_it_needs(path, columns, match):
     write(path, columns)
     with pytest.raises(ValueError, match=rf"x\.parquet: .*{match}"):
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
 
 
 def test_check_rejects_missing_and_repeated_columns(path):
     write(path, {"key": ["a"], "time": [1], "x": [1], "day": [datetime.date(2024, 1, 1)]})
     with pytest.raises(ValueError, match="must have a column 'z', it has"):
-        FORM.check(path, Columns(features=("x", "z")))
+        check_input(path, FORM, Columns(features=("x", "z")))
     with pytest.raises(ValueError, match="must have a column 'label'"):
-        FORM.check(path, Columns(features=("x",), label="label"))
+        check_input(path, FORM, Columns(features=("x",), label="label"))
     with pytest.raises(ValueError, match="column 'day' must hold texts, numbers or truth values"):
-        FORM.check(path, Columns(features=("x",), label="day"))
+        check_input(path, FORM, Columns(features=("x",), label="day"))
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([1])], ["key", "x", "x"])
     pq.write_table(table, path)
     with pytest.raises(ValueError, match="column names must differ, got 'x' more than once"):
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
 
 
 def test_the_index_of_pandas_is_no_feature(path):
     write(path, {"key": ["a"], "time": [1], "x": [1], "__index_level_0__": [7]})
-    assert FORM.check(path, Columns()) == ("x",)
-    assert FORM.check(path, Columns(features=("__index_level_0__",))) == ("__index_level_0__",)
+    assert check_input(path, FORM, Columns()).features == ("x",)
+    assert check_input(path, FORM, Columns(features=("__index_level_0__",))).features == (
+        "__index_level_0__",
+    )
 
 
 @pytest.mark.parametrize(
@@ -460,7 +465,7 @@ def test_parts_cover_all_row_groups(path, monkeypatch, part_bytes):
     monkeypatch.setattr(parquet_reader, "_PART_BYTES", part_bytes)
     monkeypatch.setattr(parquet_reader, "_MAX_BATCH_ROWS", 2)
     write(path, {"key": range(10), "x": [[i] for i in range(10)]}, row_group_size=3)
-    parts = FORM.list_parts(path, Columns())
+    parts = check_input(path, FORM, Columns()).parts
     assert (parts[0], parts[-1][1]) == ((0, parts[0][1], 0), 4)
     assert len(parts) == {1: 4, 2**30: 1}.get(part_bytes, len(parts))
     items = read(path)
@@ -481,7 +486,7 @@ def test_check_names_a_file_that_is_not_parquet(path, data):
     with open(path, "wb") as file:
         file.write(data)
     with pytest.raises(ValueError, match=r"^/.*x\.parquet: must be a Parquet file") as caught:
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
     assert isinstance(caught.value, UnreadableInputError)
 
 
@@ -490,7 +495,7 @@ def test_read_names_a_file_that_is_damaged(path):
     with open(path, "r+b") as file:
         file.seek(10)
         file.write(bytes(2000))
-    FORM.check(path, Columns())
+    check_input(path, FORM, Columns())
     with pytest.raises(UnreadableInputError, match=r"^/.*x\.parquet: must be a Parquet file"):
         list(read_part(path, None))
 
@@ -547,12 +552,12 @@ def read_or_reject(path, data):
     with open(path, "wb") as file:
         file.write(data)
     try:
-        FORM.check(path, columns)
+        check_input(path, FORM, columns)
     except ValueError as error:
         assert str(error).startswith(path)  # noqa: PT017
         return None
     try:
-        parts = FORM.list_parts(path, columns)
+        parts = check_input(path, FORM, columns).parts
         return [item for part in parts for item in read_part(path, part, columns)]
     except UnreadableInputError as error:
         assert str(error).startswith(path)  # noqa: PT017
@@ -608,13 +613,13 @@ def test_check_rejects_metadata_that_contradicts_itself(path):
     write(path, {"key": range(40), "x": [[1]] * 40})
     recount_rows(path, 41, 42)
     with pytest.raises(UnreadableInputError, match=r"the 41 rows .*it is damaged: 42 can be read"):
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
 
 
 def test_rows_that_end_too_soon_are_no_end_of_the_file(path):
     write(path, {"key": range(40), "x": [[1]] * 40})
     recount_rows(path, 42, 42)
-    FORM.check(path, Columns())
+    check_input(path, FORM, Columns())
     with pytest.raises(UnreadableInputError, match=r"the 42 rows .*it is damaged: 40 can be read"):
         list(read_part(path, None))
 

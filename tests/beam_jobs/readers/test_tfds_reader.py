@@ -21,6 +21,7 @@ from padless.beam_jobs.fragments import (
     Whole,
 )
 from padless.beam_jobs.preprocess_job import preprocess
+from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.tfds_reader import FORM, parse_example, parse_values
 
 PLACE = Place(0, 1, "tfds:x", "example")
@@ -103,10 +104,10 @@ def directory_of(dataset):
 
 def read(path, columns=None, index=4):
     columns = columns or Columns()
-    FORM.check(path, columns)
+    check_input(path, FORM, columns)
     return [
         item
-        for part in FORM.list_parts(path, columns)
+        for part in check_input(path, FORM, columns).parts
         for item in FORM.read(Source(index, path, FORM.unit, FORM.name, part), columns)
     ]
 
@@ -122,23 +123,23 @@ def test_what_padless_writes_is_read(make_dataset, num_shards):
     assert lengths == {f"train/{i}": n for i, n in enumerate([3, 1, 2, 5, 4])} | {"test/0": 2}
     assert {key: whole.label for key, whole in items}[b"train/4"] == b"e"
     assert sorted(whole.place.position for _, whole in items) == [1, 2, 3, 4, 5, 6]
-    parts = list(FORM.list_parts(path, Columns()))
+    parts = check_input(path, FORM, Columns()).parts
     assert len(parts) == (2 if num_shards == 1 else 4)
     assert {FORM.split_of(path, part) for part in parts} == {"train", "test"}
 
 
 def test_parts_are_read_on_their_own(prepared):
     columns = Columns(key="id", sequence="flat")
-    assert list(FORM.list_parts(prepared, columns)) == [("test", 0, 2), ("train", 0, 1)]
+    assert check_input(prepared, FORM, columns).parts == (("test", 0, 2), ("train", 0, 1))
     ((key, whole),) = FORM.read(Source(0, prepared, "example", "tfds", ("test", 1, 2)), columns)
     assert (key, str(whole.place)) == (b"run/1", f"{prepared}, example 2")
 
 
 def test_parts_are_shards_and_not_too_many(make_dataset, monkeypatch):
     path = f"tfds:{directory_of(make_dataset([1, 2, 3, 4, 5], num_shards=7))}"
-    assert list(FORM.list_parts(path, Columns())) == [("train", i, i + 1) for i in range(5)]
+    assert check_input(path, FORM, Columns()).parts == tuple(("train", i, i + 1) for i in range(5))
     monkeypatch.setattr("padless.beam_jobs.readers.tfds_reader._MAX_PARTS", 3)
-    assert list(FORM.list_parts(path, Columns())) == [("train", 0, 3), ("train", 3, 5)]
+    assert check_input(path, FORM, Columns()).parts == (("train", 0, 3), ("train", 3, 5))
 
 
 def test_a_dataset_of_padless_comes_out_of_the_job_as_it_went_in(make_dataset, tmp_path):
@@ -223,7 +224,7 @@ def test_a_feature_may_hold_the_split(prepared):
 )
 def test_check_rejects_features(prepared, columns, message):
     with pytest.raises(ValueError, match=message) as caught:
-        FORM.check(prepared, columns)
+        check_input(prepared, FORM, columns)
     assert str(caught.value).startswith(prepared)
 
 
@@ -251,7 +252,7 @@ def test_what_is_not_prepared_is_not_downloaded(
 ):
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
     with pytest.raises(ValueError, match=message) as caught:
-        FORM.check(f"tfds:{name}", Columns())
+        check_input(f"tfds:{name}", FORM, Columns())
     assert str(caught.value).startswith(f"tfds:{name}: must be a prepared builder or directory: ")
 
 
@@ -261,7 +262,7 @@ def test_damaged_metadata_is_answered(make_dataset, file, content):
     path = directory_of(make_dataset([2]))
     (path / file).unlink() if content is None else (path / file).write_text(content)
     with pytest.raises(ValueError, match=r"must be a prepared builder") as caught:
-        FORM.check(f"tfds:{path}", Columns())
+        check_input(f"tfds:{path}", FORM, Columns())
     assert str(caught.value).startswith(f"tfds:{path}")
 
 
@@ -271,7 +272,7 @@ def test_a_builder_without_examples_is_rejected(make_dataset):
     info["splits"] = []
     (path / "dataset_info.json").write_text(json.dumps(info))
     with pytest.raises(ValueError, match="must hold an example, it holds none"):
-        FORM.check(f"tfds:{path}", Columns())
+        check_input(f"tfds:{path}", FORM, Columns())
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "drop", "unlink"])

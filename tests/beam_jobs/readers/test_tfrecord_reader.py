@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from padless.beam_jobs import Columns
 from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError, Whole
-from padless.beam_jobs.readers.tfrecord_reader import FORM, open_records, read_tfrecord
+from padless.beam_jobs.readers.inputs import check_input
+from padless.beam_jobs.readers.tfrecord_reader import FORM, decode_records, read_tfrecord
 from padless.pipeline.dataset.example_proto import Example, SequenceExample
 from padless.pipeline.dataset.records import encode_example, frame_record
 
@@ -198,14 +199,14 @@ def read_file(path):
 
 def test_gzip_is_read(tmp_path):
     path = write(tmp_path, gzip.compress(frame_record(encode_example(b"a", VALUES))))
-    assert FORM.check(path, NAMED) == ("a", "b")
+    assert check_input(path, FORM, NAMED).features == ("a", "b")
     assert [key for key, _ in read_file(path)] == [b"a"]
 
 
 def test_a_record_whose_size_begins_as_gzip_does_is_no_gzip(tmp_path):
     data = frame_record(bytes(0x8B1F))
     assert data.startswith(b"\x1f\x8b")
-    with open_records(write(tmp_path, data)) as stream:
+    with decode_records("x.tfrecords", io.BytesIO(data)) as stream:
         assert stream.read() == data
 
 
@@ -222,7 +223,7 @@ def test_a_damaged_record_is_named_with_its_byte(tmp_path):
     path = write(tmp_path, good + good[:30] + b"\0" + good[31:])
     with pytest.raises(UnreadableInputError, match=rf"x\.tfrecords: record 1 at byte {len(good)}"):
         read_file(path)
-    assert FORM.check(path, Columns()) is None
+    assert check_input(path, FORM, Columns()).features is None
 
 
 def test_a_size_beyond_memory_is_damage(tmp_path):
@@ -238,7 +239,7 @@ def test_a_size_beyond_memory_is_damage(tmp_path):
 def test_check_rejects_what_holds_no_record(tmp_path, data):
     path = write(tmp_path, data)
     with pytest.raises(ValueError, match=r"x\.tfrecords: ") as caught:
-        FORM.check(path, Columns())
+        check_input(path, FORM, Columns())
     assert str(caught.value).startswith(path)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from padless.beam_jobs import Columns
 from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError, Whole
+from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.ts_reader import FORM, read_ts
 
 HEADER = "@problemName x\n@timeStamps false\n@classLabel true up down\n@data\n"
@@ -145,7 +146,7 @@ def test_a_bad_case_with_times_is_a_fault(case, reason):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("", "must have a line '@data' before its cases, it has none"),
+        ("\n", "must have a line '@data' before its cases, it has none"),
         ("1,2:up\n@data\n", r"x\.ts, line 1 must be a comment \(#\) or a tag"),
         ("@classLabel true a\n@data 1,2\n", "line 2 must .* got '@data 1,2'"),
         ("@data\n", "must tell by @classLabel or @targetLabel .* write '@classLabel false'"),
@@ -160,7 +161,7 @@ def test_check_rejects_a_header(tmp_path, header, message):
     path = tmp_path / "x.ts"
     path.write_text(header)
     with pytest.raises(ValueError, match=message) as caught:
-        FORM.check(str(path), LABELS)
+        check_input(str(path), FORM, LABELS)
     assert str(caught.value).startswith(str(path))
 
 
@@ -168,7 +169,7 @@ def test_gzip_is_read(tmp_path):
     path = tmp_path / "X_Test.ts.gz"
     path.write_bytes(gzip.compress(f"{HEADER}1,2:up\n".encode()))
     source = Source(0, str(path))
-    assert FORM.check(source.path, LABELS) is None
+    assert check_input(source.path, FORM, LABELS).features is None
     assert [(key, part.label) for key, part in FORM.read(source, LABELS)] == [(b"X_Test/0", b"up")]
     assert FORM.split_of(source.path, None) == "test"
 
