@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-from collections.abc import Iterator
+from typing import Any
 
 import padless
+from padless.cli.parser import Parser, add_option
 
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not those that only mean "not given"."""
-
-    def _get_help_string(self, action):
-        if action.required or action.default in (None, False, True, argparse.SUPPRESS):
-            return action.help
-        return super()._get_help_string(action)
+# What `Columns` calls by a shorter name.
+COLUMN_OPTIONS = {
+    "key": "--key-column",
+    "time": "--time-column",
+    "sequence": "--sequence-column",
+    "length": "--length-column",
+    "label": "--label-column",
+    "split": "--split-column",
+    "features": "--feature-columns",
+}
+# What `--batch-cost A,B,C` holds.
+COST_OPTIONS = {
+    "cost": "--batch-cost",
+    "per_batch": "A of --batch-cost",
+    "per_timestep_in_a_row": "B of --batch-cost",
+    "per_computed_timestep": "C of --batch-cost",
+}
 
 
 class ShowVersion(argparse.Action):
@@ -28,120 +37,113 @@ class ShowVersion(argparse.Action):
         parser.exit()
 
 
-@contextlib.contextmanager
-def options_checked(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """Answers an option out of its range as bad usage."""
-    try:
-        yield
-    except ValueError as error:
-        parser.error(str(error))
+def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool = False) -> None:
+    """Adds the maximum size of a batch, in one of two units."""
+    budget = group.add_mutually_exclusive_group()
+    shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
+    sequences = "maximum sequences per batch, and their mean number per step (default: 64, if no "
+    add_option(budget, "--batch-size", f"{sequences}--batch-timesteps is given)", **shared)
+    timesteps = "maximum timesteps per batch, and their mean number per step"
+    add_option(budget, "--batch-timesteps", timesteps, **shared)
 
 
-def add_budget_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Adds what a batch may hold, in one of two units."""
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        default=default,
-        help="most sequences per batch, and the mean per step (64 if no budget is given)",
+def add_tail_arguments(group: argparse._ActionsContainer, *, is_optional: bool = False) -> None:
+    """Adds how rare lengths are handled: steps of their own, or batches with their neighbours."""
+    add_option(
+        group,
+        "--accumulate",
+        "add up small batches of rare lengths to full steps; off: each batch is a step of its own",
+        default=True,
+        is_optional=is_optional,
     )
-    budget.add_argument(
-        "--batch-timesteps",
-        type=int,
-        metavar="N",
-        default=default,
-        help="most timesteps per batch, and the mean per step",
-    )
-
-
-def add_tail_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Adds what becomes of rare lengths: steps of their own, or batches with their neighbours."""
-    parser.add_argument(
-        "--no-accumulate",
-        dest="accumulate",
-        action="store_false",
-        default=default or True,
-        help="make each batch a step of its own, the small ones of rare lengths too",
-    )
-    parser.add_argument(
+    add_option(
+        group,
         "--max-padding",
+        "maximum padded timesteps, as a share of the sequences' own; above 0, neighbouring lengths "
+        "share batches where that is predicted to save time",
         type=float,
-        default=default or 0.0,
         metavar="P",
-        help="most padded timesteps, as a share of the sequences' own: above 0, neighbouring "
-        "lengths share batches where that is predicted to save time",
+        default=0.0,
+        is_optional=is_optional,
     )
-    parser.add_argument(
+    add_option(
+        group,
         "--batch-cost",
+        "seconds per batch, per timestep of a batch (its sequences side by side) and per timestep "
+        "of each sequence (default: `padless train` measures them where --max-padding needs them, "
+        "and prints them; `padless plan` takes those of a small LSTM on a CPU)",
         type=seconds_of_a_batch,
-        default=default,
         metavar="A,B,C",
-        help="seconds per batch, per timestep in a row and per computed timestep; `padless train` "
-        "measures and prints them, `padless plan` takes those of a small LSTM on a CPU",
+        is_optional=is_optional,
     )
 
 
-def add_picture_argument(parser: argparse.ArgumentParser, help: str = "picture to write") -> None:
+def add_picture_argument(
+    group: argparse._ActionsContainer, help: str = "draw a picture into this file"
+) -> None:
     """Adds the file of a picture."""
-    parser.add_argument("--picture", metavar="FILE.png", help=f"{help}; needs the extra `plot`")
+    group.add_argument(
+        "--picture", metavar="FILE.png", help=f"{help}; needs `pip install 'padless[plot]'`"
+    )
 
 
-def add_raw_arguments(parser: argparse.ArgumentParser) -> None:
+def add_raw_arguments(parser: Parser) -> None:
     """Adds how raw files are read: their form, their columns, and what missing values become."""
-    parser.add_argument(
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("features", "label")}
+    form = parser.add_argument_group("form and columns of raw files")
+    add_option(
+        form,
         "--format",
+        "form of the input files (default: by their extension)",
         dest="input_format",
         metavar="FORM",
-        help="form of the inputs (by default told by their names)",
     )
-    parser.add_argument(
-        "--key-column", default="key", metavar="K", help="column or field with the key"
-    )
-    parser.add_argument(
-        "--time-column", default="time", metavar="T", help="column that orders the timesteps"
-    )
-    parser.add_argument(
-        "--sequence-column",
-        default="sequence",
-        metavar="S",
-        help="field with the timesteps, where one record is one sequence",
-    )
-    parser.add_argument(
-        "--length-column",
-        default="length",
-        metavar="N",
-        help="feature of a TFRecord with the number of timesteps, where values stand flat",
-    )
-    parser.add_argument(
-        "--label-column",
-        metavar="L",
-        help="column or field with the label (without it there are no labels)",
-    )
-    parser.add_argument(
-        "--feature-columns",
-        type=comma_separated,
-        metavar="A,B,...",
-        help="columns with the features, in order (by default all others)",
-    )
-    parser.add_argument(
+    _add_column_arguments(form)
+    values = parser.add_argument_group("values of raw files")
+    add_option(
+        values,
         "--missing",
+        "what to do about missing values: reject the sequence, take the last value of the feature, "
+        "or drop the timestep",
         choices=("reject", "forward_fill", "drop_timestep"),
         default="reject",
-        help="what becomes of missing values: the sequence is rejected, the feature's last value "
-        "is taken, or the timestep is dropped",
     )
-    parser.add_argument(
+    add_option(
+        values,
         "--time-order",
+        "sort timesteps by time, or reject sequences that are not sorted",
         choices=("sort", "reject"),
         default="sort",
-        help="whether timesteps are sorted by time, or sequences rejected that are not",
     )
 
 
-def columns_of(args: argparse.Namespace, **others) -> dict:
-    """Gives the arguments of `Columns` that `add_raw_arguments` has parsed, and others."""
+def _add_column_arguments(group: argparse._ActionsContainer) -> None:
+    columns = {
+        "--key-column": ("column or field with the key of the sequence", "key"),
+        "--time-column": ("column that orders the timesteps", "time"),
+        "--sequence-column": (
+            "field with the timesteps, where one record is one sequence",
+            "sequence",
+        ),
+        "--length-column": (
+            "field with the number of timesteps, in TFRecords with flat values",
+            "length",
+        ),
+        "--label-column": ("column or field with the label (default: no labels)", None),
+    }
+    for flag, (help, default) in columns.items():
+        add_option(group, flag, help, default=default, metavar="NAME")
+    add_option(
+        group,
+        "--feature-columns",
+        "columns with the features, in order (default: all others)",
+        type=comma_separated,
+        metavar="A,B,...",
+    )
+
+
+def columns_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
+    """Returns the arguments of `Columns` that `add_raw_arguments` has parsed, and others."""
     return {
         "key": args.key_column,
         "time": args.time_column,
@@ -152,32 +154,33 @@ def columns_of(args: argparse.Namespace, **others) -> dict:
     } | others
 
 
-def add_inference_arguments(parser: argparse.ArgumentParser) -> None:
+def add_inference_arguments(parser: Parser) -> None:
     """Adds a run, its input and the output file."""
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `padless train`")
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a dataset directory, or raw files of any form that `padless preprocess` reads",
+        help="a dataset directory, or raw files in any form that `padless preprocess` reads",
     )
-    parser.add_argument("--output", required=True, metavar="FILE.parquet", help="file to write")
-    parser.add_argument(
+    files = parser.add_argument_group("input and output")
+    files.add_argument("--output", required=True, metavar="FILE.parquet", help="file to write")
+    files.add_argument(
         "--split",
         action="append",
         metavar="NAME",
-        help="split of the dataset directory, may be repeated (by default all)",
+        help="split of the dataset directory, may be repeated (default: all)",
     )
-    parser.add_argument(
+    files.add_argument(
         "--skip-rejects",
         action="store_true",
-        help="write the other sequences where raw input holds some that must be rejected",
+        help="where raw files hold sequences that must be rejected, write the others",
     )
     add_raw_arguments(parser)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
-    """Parses `a,b,c`; a name that holds a comma stands in double quotes."""
+    """Parses `a,b,c`; a name that holds a comma is written in double quotes."""
     return tuple(next(csv.reader([text], strict=True)))
 
 

@@ -5,28 +5,30 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
-from padless.cli.arguments import add_picture_argument, comma_separated, options_checked
-from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
+from padless.cli.arguments import COST_OPTIONS, add_picture_argument, comma_separated
+from padless.cli.parser import Parser, add_option, options_checked
+from padless.cli.train import add_model_arguments, add_training_arguments, cost_of, replace_given
+
+USAGE = "DATASET [options]"
+EXAMPLES = (
+    "padless compare data --epochs 5 --picture answers.png",
+    "padless compare data --alignments dynamic_repeat,padded --epochs 5 --runs runs",
+)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
+    parser.names |= COST_OPTIONS | {"alignment": "--alignments"}
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    parser.add_argument(
-        "--runs", metavar="RUNS", help="directory to make, for a run each (by default none is kept)"
-    )
-    add_picture_argument(parser)
-    parser.add_argument(
-        "--alignments",
-        type=comma_separated,
-        metavar="A,B,...",
-        help="what to compare (by default all that `padless train --alignment` knows)",
-    )
-    parser.add_argument(
-        "--split",
-        metavar="NAME",
-        help="what to measure on (by default test, or validation, or else train)",
-    )
+    comparison = parser.add_argument_group("comparison")
+    alignments = "what to compare (default: all that `padless train --alignment` knows)"
+    options = {"type": comma_separated, "metavar": "A,B,..."}
+    add_option(comparison, "--alignments", alignments, **options)
+    split = "split to measure on (default: test, else validation, else train)"
+    add_option(comparison, "--split", split, metavar="NAME")
+    runs = "directory to make, which keeps the run directories (default: none is kept)"
+    add_option(comparison, "--runs", runs, metavar="RUNS")
+    add_picture_argument(comparison)
     add_model_arguments(parser)
     add_training_arguments(parser)
 
@@ -38,13 +40,14 @@ def run(args: argparse.Namespace) -> None:
     alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):
         architecture = replace_given(Architecture(), args)
-        options = replace_given(TrainingOptions(), args)
+        options, cost = replace_given(TrainingOptions(), args), cost_of(args)
         for name in alignments:
             dataclasses.replace(architecture, alignment=name)
     comparison = compare_alignments(
         args.dataset,
         architecture=architecture,
         options=options,
+        cost=cost,
         alignments=alignments,
         split=args.split,
         runs=args.runs,

@@ -7,7 +7,13 @@ import argparse
 from padless.cli.arguments import add_inference_arguments as add_arguments
 from padless.cli.inference import infer
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["EXAMPLES", "USAGE", "add_arguments", "run"]
+
+USAGE = "RUN INPUT ... --output FILE.parquet [options]"
+EXAMPLES = (
+    "padless embed run data --split test --output embeddings.parquet",
+    "padless embed run new_runs.csv --label-column machine --output new_embeddings.parquet",
+)
 
 
 def run(args: argparse.Namespace) -> None:

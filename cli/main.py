@@ -1,8 +1,9 @@
 """The `padless` command.
 
-Exit codes: 0 done, 1 the work failed, 2 bad usage, 128 + the number of a signal that ended it. Each
-subcommand is a module of this package with `add_arguments(parser)` and `run(args)`; what it needs
-is imported when it runs, so that `--help` answers at once.
+Exit codes: 0 done, 1 the work failed, 2 bad usage, 128 + the number of a signal that ended it (of
+SIGPIPE where the reader of the output has gone, as in `padless plan data | head -1`). Each
+subcommand is a module of this package with `USAGE`, `EXAMPLES`, `add_arguments(parser)` and
+`run(args)`; what it needs is imported when it runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
+import signal
 import sys
 
-from padless.cli.arguments import HelpFormatter, ShowVersion
+from padless.cli.arguments import ShowVersion
+from padless.cli.parser import Parser, describe_examples, name_options
 
 COMMANDS = {
     "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
@@ -32,29 +36,59 @@ def main(argv: list[str] | None = None) -> int:
 
     `PADLESS_TRACEBACK=1` in the environment shows where an error came from.
     """
+    args = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print(f"padless {args.command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            return 128 + signal.SIGPIPE
+        if not _is_answer(error) or os.environ.get("PADLESS_TRACEBACK"):
+            raise
+        text = name_options(args.parser, _explain(error))
+        print(f"padless {args.command}: error: {text}", file=sys.stderr)
+        return 1
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _make_parser()
+    if not argv:
+        parser.print_help(sys.stderr)
+        parser.exit(2, "\npadless: error: the following arguments are required: COMMAND\n")
     args, unknown = parser.parse_known_args(argv)
     if unknown and args.command != "preprocess":
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.beam_arguments = unknown
-    try:
-        if args.command in NEED_TENSORFLOW:
-            from padless.pipeline.tensorflow_start import start_tensorflow
+    return args
 
-            start_tensorflow()
-        return args.run(args) or 0
-    except KeyboardInterrupt:
-        print(f"padless {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if not _is_answer(error) or os.environ.get("PADLESS_TRACEBACK"):
-            raise
-        print(f"padless {args.command}: error: {_explain(error)}", file=sys.stderr)
-        return 1
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command in NEED_TENSORFLOW:
+        from padless.pipeline.tensorflow_start import start_tensorflow
+
+        start_tensorflow()
+    return args.run(args) or 0
+
+
+def _is_output_closed() -> bool:
+    """Checks whether nobody reads standard output any more; if so, drops what is left to write.
+
+    Otherwise Python would report the same error again when it flushes the output at its end.
+    """
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _is_answer(error: Exception) -> bool:
-    """Tells an error whose message answers the user from one that only a traceback explains."""
+    """Checks whether the message of an error is enough for the user, without a traceback."""
     answers = (ValueError, OSError, ArithmeticError, ImportError, RuntimeError, MemoryError)
     return isinstance(error, answers) or _is_tensorflow_error(error)
 
@@ -75,10 +109,11 @@ def _explain(error: Exception) -> str:
     return text
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _make_parser() -> Parser:
+    parser = Parser(
         prog="padless",
         description="Variable-length sequences to embeddings and anomaly scores, nothing padded.",
+        epilog="`padless COMMAND --help` shows the options of a command and examples.",
     )
     parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -87,9 +122,9 @@ def _make_parser() -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(
             name,
             help=summary,
+            usage=f"padless {name} {module.USAGE}",
             description=f"{summary[0].upper()}{summary[1:]}.",
-            allow_abbrev=False,
-            formatter_class=HelpFormatter,
+            epilog=describe_examples(module.EXAMPLES),
         )
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run, parser=subparser)

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import (
+    COST_OPTIONS,
     add_budget_arguments,
     add_picture_argument,
     add_tail_arguments,
-    options_checked,
 )
+from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.progress import progress_of
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchPlan, SequenceDataset
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+USAGE = "DATASET [options]"
+EXAMPLES = (
+    "padless plan data --batch-size 32 --buckets",
+    "padless plan data --batch-timesteps 2000 --order 2 --frontier",
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
+    parser.names |= COST_OPTIONS
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    parser.add_argument("--split", default="train", metavar="NAME", help="split to plan")
-    parser.add_argument(
-        "--replicas", type=int, default=1, metavar="N", help="replicas that share each batch"
-    )
-    parser.add_argument(
+    batches = parser.add_argument_group("batches")
+    add_option(batches, "--split", "split to plan", default="train", metavar="NAME")
+    replicas = "replicas that share each batch"
+    add_option(batches, "--replicas", replicas, type=int, default=1, metavar="N")
+    add_budget_arguments(batches)
+    add_tail_arguments(batches)
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument(
         "--buckets", action="store_true", help="also list every length with its batches"
     )
-    parser.add_argument(
-        "--order",
-        type=int,
-        metavar="N",
-        help="also read N epochs and show how mixed the order of each is",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the order, as of `padless train`"
-    )
-    parser.add_argument(
+    order = "also read N epochs and show how mixed the order of each is (default: none)"
+    add_option(shown, "--order", order, type=int, metavar="N")
+    seed = "seed of that order, as of `padless train`"
+    add_option(shown, "--seed", seed, type=int, default=0, metavar="N")
+    shown.add_argument(
         "--frontier", action="store_true", help="also list what other bounds on the padding give"
     )
-    add_picture_argument(parser, "picture of what each bound gives")
-    add_budget_arguments(parser)
-    add_tail_arguments(parser)
+    add_picture_argument(shown, "draw what each bound on the padding gives into this file")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -103,11 +108,11 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
 
 
 def _plan_options(args: argparse.Namespace) -> dict:
-    """Checks the options and gives those that every plan of this call shares."""
+    """Checks the options and returns those that every plan of this call shares."""
     from padless.pipeline import BatchCost, Budget
     from padless.pipeline.planning.plan import check_max_padding
 
-    options = {
+    options: dict[str, Any] = {
         "batch_size": args.batch_size,
         "batch_timesteps": args.batch_timesteps,
         "replicas": args.replicas,
@@ -118,6 +123,6 @@ def _plan_options(args: argparse.Namespace) -> dict:
         for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
             if (value := getattr(args, name)) is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-        return (
-            options if args.batch_cost is None else options | {"cost": BatchCost(*args.batch_cost)}
-        )
+        if args.batch_cost is not None:
+            options["cost"] = BatchCost(*args.batch_cost)
+    return options

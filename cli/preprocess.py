@@ -6,42 +6,48 @@ import argparse
 import logging
 
 from padless.cli.arguments import (
+    COLUMN_OPTIONS,
     add_raw_arguments,
     columns_of,
     comma_separated,
     count_or_share,
-    options_checked,
     shares,
 )
+from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.progress import JobProgressLine
 
+USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
+EXAMPLES = (
+    "padless preprocess runs.csv --output data --label-column machine --max-rejects 1%",
+    "padless preprocess runs.csv --output all --splits train=1 --direct_num_workers=2",
+)
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
     parser.add_argument(
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="files or globs: CSV or Parquet, long; JSON lines (.jsonl); Parquet, one row per "
-        "sequence; .npz; .ts; TFRecords; the texts also compressed by gzip; tfds:NAME or tfds:DIR",
+        help="files or globs: CSV or Parquet with a row per timestep; JSON lines (.jsonl); Parquet "
+        "with a row per sequence; .npz; .ts; TFRecords; text files may be gzipped; tfds:NAME or "
+        "tfds:DIRECTORY",
     )
-    parser.add_argument("--output", required=True, metavar="DATASET", help="directory to make")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace the dataset that is there"
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", required=True, metavar="DATASET", help="directory to make")
+    output.add_argument(
+        "--overwrite", action="store_true", help="replace the dataset that is already there"
     )
+    shard_bytes = "target size of a shard"
+    add_option(
+        output, "--shard-bytes", shard_bytes, type=int, default=128 * 1024 * 1024, metavar="N"
+    )
+    _add_split_arguments(parser.add_argument_group("splits"))
     add_raw_arguments(parser)
-    _add_rule_arguments(parser)
-    _add_split_arguments(parser)
-    parser.add_argument(
-        "--shard-bytes",
-        type=int,
-        default=128 * 1024 * 1024,
-        metavar="N",
-        help="target size of a shard",
-    )
-    parser.epilog = (
-        "Any other --name=value goes to Apache Beam, for example --runner=FlinkRunner or "
-        "--direct_num_workers=2."
+    _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
+    parser.add_argument_group(
+        "options of Apache Beam",
+        "Unknown options are passed to Beam, for example --runner=FlinkRunner.",
     )
 
 
@@ -52,53 +58,52 @@ def run(args: argparse.Namespace) -> None:
 
     quiet_job_servers()
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
-    with options_checked(args.parser):
+    with options_checked(args.parser, COLUMN_OPTIONS):
         options = _make_options(args)
     with JobProgressLine() as progress:
         report = preprocess(options, beam_options, show=progress.show)
     print(report)
 
 
-def _add_rule_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--min-length", type=int, default=1, metavar="N", help="least number of timesteps"
-    )
-    parser.add_argument("--max-length", type=int, metavar="N", help="greatest number of timesteps")
-    parser.add_argument(
-        "--too-long",
-        choices=("reject", "truncate", "split"),
-        default="reject",
-        help="what becomes of longer sequences; pieces get the keys KEY[0:N], KEY[N:2N], ...",
-    )
-    parser.add_argument(
-        "--labels", type=comma_separated, metavar="A,B,...", help="the labels that are known"
-    )
-    parser.add_argument(
+def _add_rule_arguments(group: argparse._ActionsContainer) -> None:
+    length = {"type": int, "metavar": "N"}
+    add_option(group, "--min-length", "minimum number of timesteps", default=1, **length)
+    add_option(group, "--max-length", "maximum number of timesteps (default: any)", **length)
+    too_long = "what to do about longer sequences; the pieces get the keys KEY[0:N], KEY[N:2N], ..."
+    choices = ("reject", "truncate", "split")
+    add_option(group, "--too-long", too_long, choices=choices, default="reject")
+    labels = "the known labels; sequences with others are rejected (default: any label)"
+    add_option(group, "--labels", labels, type=comma_separated, metavar="A,B,...")
+    add_option(
+        group,
         "--max-rejects",
+        "fail, and write nothing, if more sequences are rejected: a count, or a share such as 1%% "
+        "(default: any number)",
         type=count_or_share,
         metavar="LIMIT",
-        help="fail, and write nothing, if more are rejected: a count, or a share such as 1%% (by "
-        "default any number may be)",
     )
 
 
-def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
-    splits = parser.add_mutually_exclusive_group()
-    splits.add_argument(
+def _add_split_arguments(group: argparse._ActionsContainer) -> None:
+    splits = group.add_mutually_exclusive_group()
+    add_option(
+        splits,
         "--splits",
+        "shares of the sequences, drawn by a stable hash of the key",
         type=shares,
         default="train=0.8,validation=0.1,test=0.1",
         metavar="NAME=SHARE,...",
-        help="shares of the sequences, drawn by a stable hash of the key",
     )
-    splits.add_argument("--split-column", metavar="C", help="column or field that names the split")
+    column = "column or field that names the split of each sequence"
+    add_option(splits, "--split-column", column, metavar="NAME")
     splits.add_argument(
         "--keep-splits",
         action="store_true",
         help="take the split from the file: the name of its directory, X_TRAIN.ts or X_TEST.ts, or "
         "the split of a TFDS builder",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the hash of the key")
+    seed = "seed of the hash that draws splits and order"
+    add_option(group, "--seed", seed, type=int, default=0, metavar="N")
 
 
 def _make_options(args: argparse.Namespace):
@@ -129,7 +134,7 @@ def _make_options(args: argparse.Namespace):
 
 
 def parse_beam_arguments(arguments: list[str], parser: argparse.ArgumentParser):
-    """Makes Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
+    """Returns Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
 
     Beam itself only logs a warning of those and goes on without them.
     """

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 
 from padless.cli.arguments import add_picture_argument
+from padless.cli.parser import Parser, add_option
+
+USAGE = "RUN [options]"
+EXAMPLES = ("padless report run", "padless report run --dataset data --picture report.png")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
+    parser.names["directory"] = "--dataset"
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `padless train`")
-    parser.add_argument(
-        "--dataset", metavar="DATASET", help="dataset directory (by default the one trained on)"
-    )
-    add_picture_argument(parser)
+    report = parser.add_argument_group("report")
+    dataset = "dataset directory to check the run on (default: the one that it was trained on)"
+    add_option(report, "--dataset", dataset, metavar="DATASET")
+    add_picture_argument(report)
 
 
 def run(args: argparse.Namespace) -> None:

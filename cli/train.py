@@ -7,10 +7,15 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from padless.cli.arguments import add_budget_arguments, add_tail_arguments, options_checked
+from padless.cli.arguments import COST_OPTIONS, add_budget_arguments, add_tail_arguments
+from padless.cli.parser import Parser, add_option, options_checked
 
-# Shown as help; what is not given is left to the dataclasses, or to the run that is resumed.
+if TYPE_CHECKING:
+    from padless.pipeline import BatchCost
+
+# Shown in the help; the dataclasses decide, or the run that is resumed.
 DEFAULTS = {
     "epochs": 50,
     "latent_size": 32,
@@ -33,19 +38,30 @@ DEFAULTS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+USAGE = "DATASET --run RUN [options]"
+EXAMPLES = (
+    "padless train data --run run --epochs 20 --batch-size 16 --replicas 2",
+    "padless train data --run small --units 16 --latent-size 8 --epochs 5 --resume",
+)
+
+
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
+    parser.names |= COST_OPTIONS
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    parser.add_argument(
+    run = parser.add_argument_group("run directory")
+    run.add_argument(
         "--run", dest="run_directory", required=True, metavar="RUN", help="directory to make"
     )
-    parser.add_argument(
+    run.add_argument(
         "--resume",
         action="store_true",
-        help="go on where the run was interrupted, with its options, or begin it if there is none; "
-        "with --schedule constant and more --epochs, go on with a finished run",
+        help="resume an interrupted run with its options, or start it if there is none; with "
+        "--schedule constant and more --epochs, continue a finished run",
     )
-    add_model_arguments(parser)
+    _add(run, "--checkpoint-steps", "write a checkpoint every N steps (default: never)", type=int)
+    _add(run, "--checkpoint-minutes", "write a checkpoint every X minutes", type=float)
+    model = add_model_arguments(parser)
     alignments = (
         "dynamic_repeat",
         "masked_repeat",
@@ -53,79 +69,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "propagated_mask",
         "padded",
     )
-    alignment = "how lengths share a batch: equal (the first), or padded in one of four other ways"
-    _add(parser, "--alignment", alignment, choices=alignments)
+    alignment = (
+        "how sequences share a batch: of equal length (the first), or padded in one of four ways"
+    )
+    _add(model, "--alignment", alignment, choices=alignments)
     add_training_arguments(parser)
-    _add_keeping(parser)
 
 
-def _add(parser, flag: str, help: str, **options) -> None:
-    """Adds an argument that is not there if it is not given; its default is in the help."""
+def _add(group: argparse._ActionsContainer, flag: str, help: str, **options: Any) -> None:
+    """Adds an option that the parsed arguments hold only where it is given."""
     name = flag.strip("-").replace("-", "_")
-    if options.get("action") is argparse.BooleanOptionalAction:
-        help = f"{help} (by default {'so' if DEFAULTS[name] else 'not'})"
-    elif name in DEFAULTS:
-        help = f"{help} (default: {DEFAULTS[name]})"
-    if "action" not in options and "choices" not in options:
+    if "choices" not in options and "type" in options:
         options.setdefault("metavar", "X" if options["type"] is float else "N")
-    parser.add_argument(flag, help=help, default=argparse.SUPPRESS, **options)
+    add_option(group, flag, help, default=DEFAULTS.get(name), is_optional=True, **options)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what the autoencoder is built of."""
-    _add(parser, "--latent-size", "of an embedding", type=int)
-    _add(parser, "--units", "of each layer", type=int)
-    _add(parser, "--layers", "in the encoder, and in the decoder", type=int)
-    _add(parser, "--cell", "kind of layer", choices=("lstm", "gru"))
-    both = {"action": argparse.BooleanOptionalAction}
-    _add(parser, "--bidirectional", "encode each sequence from both ends", **both)
+def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
+    """Adds what the autoencoder is built of, as a group, and returns it."""
+    group = parser.add_argument_group("model")
+    _add(group, "--latent-size", "values in an embedding", type=int)
+    _add(group, "--units", "units of each recurrent layer", type=int)
+    _add(group, "--layers", "recurrent layers in the encoder, and in the decoder", type=int)
+    _add(group, "--cell", "kind of recurrent layer", choices=("lstm", "gru"))
+    _add(group, "--bidirectional", "encode each sequence from both ends")
     poolings = ("last", "mean", "last_and_mean")
-    _add(parser, "--pooling", "what of the encoder's outputs is embedded", choices=poolings)
-    _add(parser, "--initial-state", "begin the decoder's state with the embedding", **both)
-    head = "a linear layer behind the decoder; without it values lie between -1 and 1"
-    _add(parser, "--linear-head", head, **both)
-    _add(parser, "--dropout", "share of a layer's inputs to drop when training", type=float)
+    _add(group, "--pooling", "how encoder outputs are pooled", choices=poolings)
+    _add(group, "--initial-state", "start the decoder's state from the embedding")
+    head = "add a linear layer after the decoder; without it outputs lie between -1 and 1"
+    _add(group, "--linear-head", head)
+    _add(group, "--dropout", "share of a layer's inputs to drop in training", type=float)
+    return group
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: Parser) -> None:
     """Adds how it is trained."""
-    _add(parser, "--epochs", "most epochs", type=int)
-    replicas = "GPUs, or logical CPU devices without GPUs (by default all GPUs, or 1)"
-    _add(parser, "--replicas", replicas, type=int)
-    add_budget_arguments(parser, default=argparse.SUPPRESS)
-    add_tail_arguments(parser, default=argparse.SUPPRESS)
-    _add(parser, "--learning-rate", "of Adam, the highest of the schedule", type=float)
+    batches = parser.add_argument_group("batches")
+    replicas = "GPUs, or logical CPU devices without GPUs (default: all GPUs, or 1)"
+    _add(batches, "--replicas", replicas, type=int)
+    add_budget_arguments(batches, is_optional=True)
+    add_tail_arguments(batches, is_optional=True)
+    group = parser.add_argument_group("training")
+    _add(group, "--epochs", "maximum number of epochs", type=int)
+    _add(group, "--learning-rate", "of Adam, the highest of the schedule", type=float)
     schedules = ("constant", "cosine", "one_cycle")
-    _add(parser, "--schedule", "how the learning rate goes over all epochs", choices=schedules)
-    _add(parser, "--clip-norm", "most of the gradient's norm", type=float)
+    _add(group, "--schedule", "how the learning rate changes over all epochs", choices=schedules)
+    _add(group, "--clip-norm", "maximum gradient norm", type=float)
     weightings = ("sequence", "timestep")
-    _add(parser, "--weighting", "what weighs the same in the loss", choices=weightings)
+    _add(group, "--weighting", "what has the same weight in the loss", choices=weightings)
     precisions = ("float32", "mixed_float16", "mixed_bfloat16")
-    _add(parser, "--precision", "of the model's arithmetic", choices=precisions)
-    patience = "stop after so many epochs without a better loss (by default never)"
-    _add(parser, "--patience", patience, type=int)
-    _add(parser, "--seed", "of the weights and of the order", type=int)
-    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (by default what fits the output)"
-    _add(parser, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
-
-
-def _add_keeping(parser: argparse.ArgumentParser) -> None:
-    _add(parser, "--checkpoint-steps", "write a checkpoint every so many steps", type=int)
-    _add(parser, "--checkpoint-minutes", "write one every so many minutes", type=float)
+    _add(group, "--precision", "of the model's arithmetic", choices=precisions)
+    patience = "stop after N epochs without a better loss (default: never)"
+    _add(group, "--patience", patience, type=int)
+    _add(group, "--seed", "seed of the initial weights and of the order", type=int)
+    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (default: what fits the output)"
+    _add(group, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
     from padless.model import Architecture, TrainingOptions, TrainingStopped, read_options, train
     from padless.model.run_directory.layout import CONFIG_FILE
-    from padless.pipeline import BatchCost
 
     architecture, options = Architecture(), TrainingOptions()
     if args.resume and (pathlib.Path(args.run_directory) / CONFIG_FILE).exists():
         architecture, options = read_options(args.run_directory)
     with options_checked(args.parser):
-        cost = BatchCost(*args.batch_cost) if "batch_cost" in args else None
         architecture, options = replace_given(architecture, args), replace_given(options, args)
+        cost = cost_of(args)
     try:
         report = train(
             args.dataset,
@@ -136,15 +146,22 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
         )
     except TrainingStopped as stopped:
-        print(f"padless train: {stopped}; go on with --resume", file=sys.stderr)
+        print(f"padless train: {stopped}; resume it with --resume", file=sys.stderr)
         return 128 + stopped.signal
     print(f"{report}\n")
     print(f"run directory: {args.run_directory}")
     return 0
 
 
+def cost_of(args: argparse.Namespace) -> BatchCost | None:
+    """Returns the cost of batches that was given, or None."""
+    from padless.pipeline import BatchCost
+
+    return BatchCost(*args.batch_cost) if "batch_cost" in args else None
+
+
 def replace_given(options, args: argparse.Namespace):
-    """Puts in the options that were given; of the two budgets, one takes the other's place."""
+    """Replaces the options that were given; of the two budgets, one replaces the other."""
     given: Mapping = vars(args)
     budgets = {"batch_size", "batch_timesteps"}
     replaced = dict.fromkeys(budgets) if budgets & given.keys() else {}

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 
+from padless.cli.parser import Parser
 from padless.cli.progress import progress_of
 
+USAGE = "DATASET [options]"
+EXAMPLES = ("padless verify data", "padless verify data --all")
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+
+def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    parser.add_argument(
+    report = parser.add_argument_group("report")
+    report.add_argument(
         "--all",
         action="store_true",
-        help="name every fault (by default the first of each file, 20 in all; all are counted)",
+        help="name every fault (default: the first five of each file, 20 in all; all are counted)",
     )
 
 

@@ -22,7 +22,7 @@ from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
-from padless.pipeline.planning.batch_time import DEFAULT_COST
+from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.
@@ -94,6 +94,7 @@ def compare_alignments(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
+    cost: BatchCost | None = None,
     alignments: Sequence[str] = tuple(ALIGNMENTS),
     split: str | None = None,
     runs: epath.PathLike | None = None,
@@ -105,6 +106,7 @@ def compare_alignments(
         directory: dataset directory.
         architecture: what to build; its own alignment is not read. The default one if None.
         options: how to train; the default if None.
+        cost: see `train`; each run measures its own if None.
         alignments: what to compare, names of `ALIGNMENTS`.
         split: what to measure on; the test split, or else the validation split, or else the
             training split if None.
@@ -125,10 +127,11 @@ def compare_alignments(
     split = split or _held_out(dataset)
     for name in alignments:
         for lengths in (dataset.split(TRAINING_SPLIT).lengths, dataset.split(split).lengths):
-            options.plan(lengths, options.replicas or 1, DEFAULT_COST, name)
+            options.plan(lengths, options.replicas or 1, cost or DEFAULT_COST, name)
     spec = {
         "directory": str(directory),
         "options": dataclasses.asdict(options),
+        "cost": cost and dataclasses.asdict(cost),
         "split": split,
         "labels": dataset.record_format.label is not None and split != TRAINING_SPLIT,
     }

@@ -23,6 +23,7 @@ from padless.model.training.stopping import TrainingStopped
 from padless.model.training.train import train
 from padless.pipeline.dataset.directory import open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.planning.batch_time import BatchCost
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
 _COMMAND = f"""
@@ -63,7 +64,8 @@ def run_in_process(spec: dict, result: pathlib.Path) -> ComparedRun:
     """Trains and evaluates in a new process, whose output is shown as it comes.
 
     Args:
-        spec: `directory` and `run`, `architecture` and `options` as dicts, `split` to evaluate.
+        spec: `directory` and `run`, `architecture`, `options` and `cost` as dicts, `split` to
+            evaluate.
         result: file to write; one that is there is replaced.
 
     Raises:
@@ -101,7 +103,10 @@ def train_and_evaluate(spec: str, result: str) -> None:
 def _train_and_evaluate(spec: dict) -> ComparedRun:
     architecture = Architecture(**spec["architecture"])
     options = TrainingOptions(**spec["options"])
-    report = train(spec["directory"], spec["run"], architecture=architecture, options=options)
+    cost = BatchCost(**spec["cost"]) if spec["cost"] else None
+    report = train(
+        spec["directory"], spec["run"], architecture=architecture, options=options, cost=cost
+    )
     peak_bytes = _peak_bytes()
     dataset, model = open_dataset(spec["directory"]), layout.load_model(spec["run"])
     plan = report_plan(spec["run"], dataset)

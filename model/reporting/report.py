@@ -139,8 +139,8 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
     directory = epath.Path(directory or config["dataset"])
     if not directory.is_dir():
         raise FileNotFoundError(
-            f"{directory}: the dataset directory does not exist. If it was moved, name it with "
-            "`directory` (on the command line `--dataset`)."
+            f"{directory}: the dataset directory does not exist. If it was moved, name it by "
+            "`directory`."
         )
     dataset = open_dataset(directory)
     layout.check_features(run, dataset)

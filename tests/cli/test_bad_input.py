@@ -104,7 +104,7 @@ def test_train_needs_a_training_split(call, trained, tmp_path):
 def test_train_names_the_split_that_a_budget_does_not_fit(call, trained, tmp_path):
     failed = call("train", trained.data, "--run", tmp_path / "run", "--batch-timesteps", 3)
     assert failed.code == 1
-    assert "Split 'train' of dataset 'data': `batch_timesteps` must be at least" in failed.err
+    assert "Split 'train' of dataset 'data': --batch-timesteps must be at least" in failed.err
     assert not (tmp_path / "run").exists()
 
 
@@ -144,7 +144,7 @@ def test_inference_stops_at_rejects_unless_told_to_skip_them(call, trained, tmp_
     argv = ["score", trained.run, tmp_path / "raw.csv", "--output", output]
     failed = call(*argv)
     assert failed.code == 1
-    assert "or `skip_rejects` be set" in failed.err
+    assert "or --skip-rejects be set" in failed.err
     assert "key 'bad': column 'y' must hold a number, it is missing" in failed.err
     assert not output.exists()
     skipped = call(*argv, "--skip-rejects")

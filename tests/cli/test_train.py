@@ -52,10 +52,10 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--epochs", 3], "`epochs` must be 2 .* got 3. The schedule 'one_cycle' runs along all"),
-        (["--seed", 4], "`seed` must be 0 as in the run that is resumed, got 4"),
-        (["--batch-timesteps", 99], "`batch_size` must be 8 as in the run that is resumed, got No"),
-        (["--no-bidirectional"], "`bidirectional` must be True as in the run .*, got False"),
+        (["--epochs", 3], "--epochs must be 2 .* got 3. The schedule 'one_cycle' runs along all"),
+        (["--seed", 4], "--seed must be 0 as in the run that is resumed, got 4"),
+        (["--batch-timesteps", 99], "--batch-size must be 8 as in the run that is resumed, got No"),
+        (["--no-bidirectional"], "--bidirectional must be True as in the run .*, got False"),
     ],
 )
 def test_resume_rejects_other_options(call, trained, options, message):
@@ -88,7 +88,7 @@ def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
     assert (process.returncode, output) == (128 + signum, "")
     (line,) = errors.splitlines()
     assert line.startswith("padless train: stopped after step ")
-    assert line.endswith("; go on with --resume")
+    assert line.endswith("; resume it with --resume")
     assert f"the state is in {run}/checkpoints/step-" in line
     printed = call("embed", run, trained.data, "--output", tmp_path / "e.parquet")
     assert printed.code == 1

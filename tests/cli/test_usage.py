@@ -1,8 +1,13 @@
 """Bad usage answers with exit code 2 and the usage; help answers with 0."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from padless.cli.main import COMMANDS
+from padless.cli.main import COMMANDS, _make_parser
 
 
 def test_help_names_every_command(call):
@@ -23,7 +28,10 @@ def test_help_of_each_command(call, command):
     [
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["plan", "data", "--bach-size", "3"], "unrecognized arguments: --bach-size 3"),
+        (
+            ["plan", "data", "--bach-size", "3"],
+            "unrecognized arguments: --bach-size 3 (did you mean",
+        ),
         (["plan", "data", "--batch-size", "x"], "invalid int value: 'x'"),
         (["plan", "d", "--batch-size=1", "--batch-timesteps=1"], "not allowed with argument"),
         (["train", "data"], "required: --run"),
@@ -33,27 +41,27 @@ def test_help_of_each_command(call, command):
         (["preprocess", "a.csv", "--output=o", "--splits=a=.5,a=.5"], "each split must be named"),
         (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "by padless and by Beam"),
         (["preprocess", "a.csv", "--output=o", "--splits=a=80,b=20"], "shares that sum to 1"),
-        (["preprocess", "a.csv", "--output="], "`output`"),
-        (["plan", "d", "--max-padding=-1"], "`max_padding` must be at least 0 and finite, got -1"),
-        (["plan", "d", "--max-padding=nan"], "`max_padding` must be at least 0 and finite"),
+        (["preprocess", "a.csv", "--output="], "--output must name a directory"),
+        (["plan", "d", "--max-padding=-1"], "--max-padding must be at least 0 and finite, got -1"),
+        (["plan", "d", "--max-padding=nan"], "--max-padding must be at least 0 and finite"),
         (["plan", "d", "--batch-cost=1,2"], "must be three numbers A,B,C, got '1,2'"),
-        (["plan", "d", "--batch-cost=1,2,-3"], "`per_computed_timestep` must be at least 0"),
-        (["plan", "d", "--replicas=0"], "`replicas` must be at least 1, got 0"),
-        (["plan", "d", "--order=0"], "`order` must be at least 1, got 0"),
-        (["plan", "d", "--order=1", "--seed=-1"], "`seed` must be at least 0, got -1"),
-        (["train", "d", "--run=r", "--epochs=0"], "`epochs` must be at least 1, got 0"),
-        (["train", "d", "--run=r", "--batch-size=0"], "`batch_size` must be at least 1, got 0"),
-        (["train", "d", "--run=r", "--replicas=0"], "`replicas` must be at least 1, got 0"),
-        (["train", "d", "--run=r", "--units=0"], "`units` must be at least 1, got 0"),
-        (["train", "d", "--run=r", "--latent-size=-1"], "`latent_size` must be at least 1, got -1"),
+        (["plan", "d", "--batch-cost=1,2,-3"], "C of --batch-cost must be at least 0"),
+        (["plan", "d", "--replicas=0"], "--replicas must be at least 1, got 0"),
+        (["plan", "d", "--order=0"], "--order must be at least 1, got 0"),
+        (["plan", "d", "--order=1", "--seed=-1"], "--seed must be at least 0, got -1"),
+        (["train", "d", "--run=r", "--epochs=0"], "--epochs must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--batch-size=0"], "--batch-size must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--replicas=0"], "--replicas must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--units=0"], "--units must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--latent-size=-1"], "--latent-size must be at least 1, got -1"),
         (
             ["train", "d", "--run=r", "--learning-rate=0"],
-            "`learning_rate` must be above 0 and finite, got",
+            "--learning-rate must be above 0 and finite, got",
         ),
-        (["train", "d", "--run=r", "--clip-norm=0"], "`clip_norm` must be above 0 and finite, got"),
-        (["train", "d", "--run=r", "--patience=0"], "`patience` must be at least 1, got 0"),
-        (["train", "d", "--run=r", "--seed=-1"], "`seed` must be at least 0 and below 2**32"),
-        (["compare", "d", "--alignments=padded,mask"], "`alignment` must be one of"),
+        (["train", "d", "--run=r", "--clip-norm=0"], "--clip-norm must be above 0 and finite, got"),
+        (["train", "d", "--run=r", "--patience=0"], "--patience must be at least 1, got 0"),
+        (["train", "d", "--run=r", "--seed=-1"], "--seed must be at least 0 and below 2**32"),
+        (["compare", "d", "--alignments=padded,mask"], "--alignments must be one of"),
         (["compare", "d", "--alignment=padded"], "unrecognized arguments: --alignment=padded"),
         (["score", "r", "a.npz", "--output", "./a.npz"], "--output must not be an INPUT"),
         (["score", "r", "a.npz", "--split=x", "--output=o"], "--split goes with a dataset"),
@@ -75,3 +83,96 @@ def test_version(call):
     shown = call("--version")
     assert shown.code == 0
     assert shown.out.startswith("padless 0.")
+
+
+@pytest.mark.parametrize(
+    ("argv", "suggestion"),
+    [
+        (["tain", "d"], "train"),
+        (["plan", "d", "--bach-size", "3"], "--batch-size"),
+        (["plan", "d", "--batch_size=3"], "--batch-size"),
+        (["train", "d", "--rnu", "r"], "--run"),
+        (["train", "d", "--run=r", "--no-bidirektional"], "--no-bidirectional"),
+        (["train", "d", "--run=r", "--cell", "lsmt"], "lstm"),
+        (["compare", "d", "--epoch=1"], "--epochs"),
+        (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "--label-column"),
+    ],
+)
+def test_what_is_mistyped_gets_a_suggestion(call, argv, suggestion):
+    answered = call(*argv)
+    assert answered.code == 2
+    assert answered.err.endswith(f"(did you mean {suggestion}?)\n")
+
+
+def test_what_is_like_nothing_gets_no_suggestion(call):
+    assert "did you mean" not in call("fly").err
+    assert "did you mean" not in call("plan", "d", "--colour=red").err
+
+
+def test_options_of_beam_are_no_mistake(call, tmp_path):
+    missing = tmp_path / "none.csv"
+    answered = call("preprocess", missing, "--output", tmp_path / "o", "--direct_num_workers=1")
+    assert answered.code == 1
+    assert "the input file does not exist" in answered.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_every_default_and_two_examples(call, command):
+    text = call(command, "--help").out
+    listed, _, examples = text.partition("\nexamples:\n")
+    assert [line.startswith(f"  padless {command} ") for line in examples.splitlines()] == [
+        True
+    ] * 2
+    assert "SUPPRESS" not in listed
+    assert "None" not in listed
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "default"),
+    [
+        ("preprocess", "--seed N", "0"),
+        ("preprocess", "--min-length N", "1"),
+        ("preprocess", "--splits NAME=SHARE,...", "train=0.8,validation=0.1,test=0.1"),
+        ("plan", "--replicas N", "1"),
+        ("plan", "--max-padding P", "0.0"),
+        ("train", "--seed N", "0"),
+        ("train", "--max-padding P", "0.0"),
+        ("train", "--bidirectional, --no-bidirectional", "on"),
+        ("train", "--batch-size N", "64,"),
+        ("compare", "--accumulate, --no-accumulate", "on"),
+    ],
+)
+def test_help_shows_a_default(call, command, option, default):
+    text = " ".join(call(command, "--help").out.split())
+    of_option = text.split(f" {option} ")[1]
+    assert of_option.split("(default: ")[1].startswith(default)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "verify"])
+def test_every_option_is_in_a_group(command):
+    (subparsers,) = [a for a in _make_parser()._actions if hasattr(a, "choices") and a.choices]
+    parser = subparsers.choices[command]
+    assert [a.dest for a in parser._optionals._group_actions] == ["help"]
+
+
+def test_no_command_prints_the_help(call):
+    answered = call()
+    assert answered.code == 2
+    assert all(command in answered.err for command in COMMANDS)
+
+
+def run_process(argv, **options):
+    command = [sys.executable, "-m", "padless.cli.main", *map(str, argv)]
+    path = os.pathsep.join(p for p in sys.path if p)
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, **options
+    )
+
+
+def test_a_reader_that_goes_is_no_error(trained):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = run_process(["plan", trained.data, "--buckets"], stdout=writing)
+    os.close(writing)
+    _, errors = process.communicate(timeout=60)
+    assert (errors, process.returncode) == (b"", 128 + signal.SIGPIPE)
