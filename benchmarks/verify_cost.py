@@ -14,10 +14,13 @@ import google_crc32c
 from etils import epath
 from generated import write_dataset as write_records
 
+import padless
 from padless.pipeline import verify_dataset
-from padless.pipeline.dataset.directory import ShardSummary, write_metadata
+from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.metadata import ShardSummary, write_metadata
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import shard_name
+from padless.pipeline.dataset.provenance import Made
 from padless.pipeline.dataset.records import decode_example, read_records, scan_records
 
 
@@ -33,10 +36,16 @@ def write_dataset(directory, num_sequences, num_features):
         shards,
         name="generated",
         num_shards={"train": len(files)},
-        num_features=num_features,
-        has_label=False,
+        contract=RecordContract(num_features, has_label=False),
         feature_names=None,
-        provenance={"seed": 0, "splits": [["train", 1.0]]},
+        made=Made(
+            padless=padless.__version__,
+            seed=0,
+            splits=(("train", 1.0),),
+            order="hash",
+            rules={},
+            report=None,
+        ),
     )
 
 

@@ -15,8 +15,10 @@ if not all(map(importlib.util.find_spec, ("padless", "padless.pipeline"))):
     padless = importlib.import_module("padless")
     padless.__path__.append(root)
 
-from padless.pipeline.dataset import directory, records
+from padless.pipeline.dataset import directory, metadata, records
+from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import Moments, merge_moments
+from padless.pipeline.dataset.names import shard_name
 
 
 def pytest_make_parametrize_id(val, argname):
@@ -46,11 +48,11 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
                 )
                 for i in numbers
             ]
-            file = path / directory.shard_name(path.name, split, shard, num_shards)
+            file = path / shard_name(path.name, split, shard, num_shards)
             file.write_bytes(b"".join(map(records.frame_record, examples)))
             if examples:
                 summaries.append(
-                    directory.ShardSummary(
+                    metadata.ShardSummary(
                         split=split,
                         shard=shard,
                         num_bytes=file.stat().st_size,
@@ -59,15 +61,14 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
                         crc32c=google_crc32c.value(file.read_bytes()),
                     )
                 )
-    directory.write_metadata(
+    metadata.write_metadata(
         path,
         summaries,
         name=path.name,
         num_shards=dict.fromkeys(splits, num_shards),
-        num_features=next(iter(splits.values()))[0].shape[1],
-        has_label=labels is not None,
+        contract=RecordContract(next(iter(splits.values()))[0].shape[1], labels is not None),
         feature_names=None,
-        provenance={},
+        made=None,
     )
     return directory.open_dataset(path)
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from padless.beam_jobs.output.writer import RejectSummary
-from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.metadata import ShardSummary
+from padless.pipeline.dataset.provenance import Counts
 
 # What the rules do to sequences: how the report names it, and what it counts.
 MENDINGS = {
@@ -112,21 +113,17 @@ class PreprocessReport:
             RuntimeError: if the sequences accepted and rejected are not those that were read, a
                 sequence that was split counted as its pieces.
         """
-        added = self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
-        if self.accepted + self.num_rejected != self.read + added:
+        if self.counts.num_lost:
+            added = self.counts.expected - self.read
             raise RuntimeError(
                 f"accepted + rejected must be read, with {added} more by splitting, "
                 f"got {self.accepted} + {self.num_rejected} and {self.read}."
             )
 
-    def counts(self) -> dict:
-        """Gives the counts that the dataset keeps, as JSON can hold them."""
-        return {
-            "read": self.read,
-            "accepted": self.accepted,
-            "rejected": dict(self.rejected),
-            "mended": dict(self.mended),
-        }
+    @property
+    def counts(self) -> Counts:
+        """The counts that the dataset keeps."""
+        return Counts(self.read, self.accepted, self.rejected, self.mended)
 
     def to_json(self) -> str:
         """Serializes the report."""

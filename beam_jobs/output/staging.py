@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import fcntl
 import glob
-import json
 import os
 import secrets
 import shutil
@@ -23,6 +22,7 @@ from padless.beam_jobs.files import is_local, open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.writer import TEMPORARY_DIRECTORY
 from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
+from padless.pipeline.dataset.provenance import is_provenance
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
 _TOKEN_DIGITS = 8  # hexadecimal, behind those
@@ -200,11 +200,7 @@ def _is_dataset(directory: str) -> bool:
     if not FileSystems.exists(path):
         return False
     with open_bytes(path) as file:
-        try:
-            content = json.loads(file.read())
-        except ValueError:
-            return False
-    return isinstance(content, dict) and "format_version" in content
+        return is_provenance(file.read())
 
 
 def _sweep(output: str) -> None:

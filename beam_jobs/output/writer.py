@@ -11,11 +11,8 @@ import collections
 import dataclasses
 import itertools
 import json
-import os
-import pathlib
-import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import google_crc32c
@@ -24,9 +21,11 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.assembly.blocks import BlockReader, write_whole
 from padless.beam_jobs.assembly.segments import RejectSegment, Segment, read_in_input_order
 from padless.beam_jobs.output.layout import Layout
-from padless.pipeline.dataset.directory import ShardSummary, write_metadata
+from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.metadata import ShardSummary, encode_metadata
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import REJECTS_FILE, shard_name
+from padless.pipeline.dataset.provenance import Made
 
 TEMPORARY_DIRECTORY = "temporary"
 MAX_EXAMPLES = 5
@@ -108,32 +107,34 @@ class DatasetWriter:
         messages = tuple(json.loads(line)["message"] for line in examples)
         return RejectSummary(dict(sorted(counts.items())), messages)
 
-    def write_metadata(self, shards: Iterable[ShardSummary], layout: Layout, **details) -> None:
-        """Writes the metadata files; `details` are those of `pipeline.directory.write_metadata`.
+    def write_metadata(
+        self,
+        shards: Iterable[ShardSummary],
+        layout: Layout,
+        *,
+        has_label: bool,
+        feature_names: Sequence[str] | None,
+        made: Made,
+    ) -> None:
+        """Writes the metadata files.
 
-        They are made on this machine, as TFDS writes to no file system of Beam's, and copied.
+        Args:
+            shards: a summary of each shard.
+            layout: where the records are.
+            has_label: whether the records hold a label.
+            feature_names: one name per feature, or None.
+            made: how the dataset was made.
         """
-        num_shards = layout.num_shards
-        with tempfile.TemporaryDirectory(prefix="padless-") as scratch:
-            # TFDS looks which shards there are, and no further.
-            shard_names = {
-                shard_name(self.name, split, shard, count)
-                for split, count in num_shards.items()
-                for shard in range(count)
-            }
-            for name in shard_names:
-                pathlib.Path(scratch, name).touch()
-            write_metadata(
-                scratch,
-                list(shards),
-                name=self.name,
-                num_shards=num_shards,
-                num_features=layout.num_features,
-                **details,
-            )
-            for name in sorted(set(os.listdir(scratch)) - shard_names):
-                data = pathlib.Path(scratch, name).read_bytes()
-                self.write_file(FileSystems.join(self.directory, name), [data])
+        files = encode_metadata(
+            list(shards),
+            name=self.name,
+            num_shards=layout.num_shards,
+            contract=RecordContract(layout.num_features, has_label),
+            feature_names=feature_names,
+            made=made,
+        )
+        for name, data in files.items():
+            self.write_file(FileSystems.join(self.directory, name), [data])
 
     def write_file(self, path: str, chunks: Iterable[bytes]) -> Written:
         """Writes a temporary file and renames it."""

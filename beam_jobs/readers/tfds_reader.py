@@ -26,6 +26,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
     check_sequence,
     parse_key,
@@ -47,15 +48,17 @@ def open_builder(path: str):
     """Opens a prepared builder, whose files tell all that is needed of it.
 
     Raises:
-        ValueError: if it is not prepared, or its files are not as TFDS writes them.
+        ValueError: if it is not prepared, or its files are not as TFDS writes them. A class of
+            another package that its features name is not imported.
     """
     name = path.removeprefix(_PREFIX)
     try:
-        if _holds_info(name):
-            return _tfds().builder_from_directory(name)
-        if _PATH.match(name):
-            raise ValueError(f"the directory must hold {INFO_FILE}, as a prepared one does.")
-        return _find_prepared(name)
+        with own_classes_only():
+            if _holds_info(name):
+                return _tfds().builder_from_directory(name)
+            if _PATH.match(name):
+                raise ValueError(f"the directory must hold {INFO_FILE}, as a prepared one does.")
+            return _find_prepared(name)
     except Exception as error:  # TFDS checks little of the files that it reads
         raise ValueError(f"{path}: must be a prepared builder or directory: {error}") from error
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import importlib.metadata
 import json
 import os
 from collections.abc import Iterable, Mapping
 
 from apache_beam.io.filesystems import FileSystems
 
+import padless
 from padless.beam_jobs.files import create_bytes, open_bytes
 from padless.beam_jobs.output.layout import Layout
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import free_reserve
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.beam_jobs.stages.job import Job
-from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.metadata import ShardSummary
+from padless.pipeline.dataset.provenance import Made
 
 _OUTCOME_FILE = "outcome.json"
 # What trying again cannot mend.
@@ -72,7 +73,7 @@ def finish(
             layout,
             has_label=job.columns.label is not None,
             feature_names=names if names and len(names) == layout.num_features else None,
-            provenance=_provenance(job, report),
+            made=_describe_job(job, report),
         )
     except OSError as error:
         if (failure := explain_hopeless(error)) is None:
@@ -114,20 +115,13 @@ def _broken_limit(report: PreprocessReport, job: Job) -> str | None:
     return None if report.accepted else "No sequence was accepted."
 
 
-def _provenance(job: Job, report: PreprocessReport) -> dict:
+def _describe_job(job: Job, report: PreprocessReport) -> Made:
     output = job.output
-    return {
-        "padless": _version(),
-        "seed": output.seed,
-        "splits": None if job.splits_are_given else [list(pair) for pair in output.splits],
-        "order": output.order,
-        "rules": dataclasses.asdict(job.rules),
-        "report": report.counts(),
-    }
-
-
-def _version() -> str | None:
-    try:
-        return importlib.metadata.version("padless")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
-        return None
+    return Made(
+        padless=padless.__version__,
+        seed=output.seed,
+        splits=None if job.splits_are_given else output.splits,
+        order=output.order,
+        rules=dataclasses.asdict(job.rules),
+        report=report.counts,
+    )

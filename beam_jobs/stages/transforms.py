@@ -41,7 +41,7 @@ from padless.beam_jobs.readers.element_reader import element_item
 from padless.beam_jobs.readers.inputs import read_source
 from padless.beam_jobs.stages.finish import Outcome, explain_hopeless, finish
 from padless.beam_jobs.stages.job import Job
-from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.metadata import ShardSummary
 
 
 @dataclasses.dataclass(eq=False)

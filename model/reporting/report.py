@@ -25,8 +25,8 @@ from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
-from padless.pipeline.dataset.names import TRAINING_SPLIT
-from padless.pipeline.dataset.rejects import count_reject_lines
+from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
+from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.plan import BatchPlan, plan_batches
 
@@ -122,6 +122,14 @@ class RunReport:
         return "\n".join(lines)
 
 
+def _count_rejected(directory: epath.Path) -> int:
+    path = directory / REJECTS_FILE
+    try:
+        return sum(count_rejects(path).values()) if path.exists() else 0
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
 def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
     """Checks a finished run against a dataset and compares its loss with the baselines.
 
@@ -152,7 +160,7 @@ def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> 
     return RunReport(
         run=str(run),
         dataset=dataset,
-        rejected=count_reject_lines(directory),
+        rejected=_count_rejected(directory),
         plan=plan,
         epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
         summaries={

@@ -1,11 +1,11 @@
-"""The dataset directory: its shards' names and its metadata, written and read side by side.
+"""The dataset directory, opened: its splits, their shards and lengths.
 
 ```
 <name>-<split>.tfrecord-00000-of-000NN   the records, see `padless.pipeline.dataset.records`
 dataset_info.json, features.json         TFDS's own: `tfds.builder_from_directory` opens it
 lengths.json                             {split: {length: number of sequences}}
 statistics.json                          feature names; moments and range of each split's features
-provenance.json                             how it was made; records, bytes and CRC of each shard
+provenance.json                          how it was made; records, bytes and CRC of each shard
 rejects/rejects-00000-of-00001.jsonl     every rejected input with its reason
 ```
 """
@@ -14,25 +14,25 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-import numpy as np
 from etils import epath
 
-from padless.pipeline.dataset.moments import Moments, merge_moments
+from padless.pipeline.dataset.json_content import load_json
+from padless.pipeline.dataset.metadata import parse_lengths, parse_statistics
+from padless.pipeline.dataset.moments import Moments
 from padless.pipeline.dataset.names import (
+    FEATURES_FILE,
     INFO_FILE,
     LENGTHS_FILE,
-    PROVENANCE_FILE,
     STATISTICS_FILE,
     TRAINING_SPLIT,
-    shard_name,
 )
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
+from padless.pipeline.dataset.tfds_files import parse_features, parse_info
 
-FORMAT_VERSION = 1
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,132 +86,41 @@ class SequenceDataset:
         return self.splits[name]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ShardSummary:
-    """What a writer knows of a shard that it has written.
-
-    Attributes:
-        split: name of its split.
-        shard: position among the split's shards.
-        num_bytes: size of the file.
-        lengths: length in timesteps -> number of sequences.
-        moments: moments of its sequences.
-        crc32c: CRC-32C of the file.
-    """
-
-    split: str
-    shard: int
-    num_bytes: int
-    lengths: Mapping[int, int]
-    moments: Moments
-    crc32c: int
-
-    @property
-    def num_records(self) -> int:
-        """Number of sequences."""
-        return sum(self.lengths.values())
-
-
-def write_metadata(
-    directory: epath.PathLike,
-    shards: Sequence[ShardSummary],
-    *,
-    name: str,
-    num_shards: Mapping[str, int],
-    num_features: int,
-    has_label: bool,
-    feature_names: Sequence[str] | None,
-    provenance: Mapping,
-) -> None:
-    """Writes all metadata of a dataset whose shards are written.
-
-    Args:
-        directory: where to write them; every shard counted in `num_shards` must exist, if empty.
-        shards: a summary of each shard, in any order.
-        name: name of the dataset, as in the shards' names.
-        num_shards: split -> number of shards; its order is the order of the splits.
-        num_features: values per timestep.
-        has_label: whether the records hold a label.
-        feature_names: one name per feature, or None.
-        provenance: how the dataset was made, as JSON can hold it.
-    """
-    directory = epath.Path(directory)
-    by_split = {
-        split: sorted((s for s in shards if s.split == split), key=lambda s: s.shard)
-        for split in num_shards
-    }
-    _write_tfds_metadata(
-        directory,
-        by_split,
-        name=name,
-        num_shards=num_shards,
-        features=_tfds_features(num_features, has_label),
-    )
-    _write_json(
-        directory / LENGTHS_FILE,
-        {split: dict(sorted(_sum_lengths(parts).items())) for split, parts in by_split.items()},
-    )
-    moments = {
-        split: merge_moments(part.moments for part in parts).to_json()
-        for split, parts in by_split.items()
-        if parts
-    }
-    names = feature_names and list(feature_names)
-    _write_json(directory / STATISTICS_FILE, {"feature_names": names, "splits": moments})
-    records = {
-        shard_name(name, split, part.shard, num_shards[split]): _describe_shard(part)
-        for split, parts in by_split.items()
-        for part in parts
-    }
-    _write_json(
-        directory / PROVENANCE_FILE,
-        {"format_version": FORMAT_VERSION, "made": dict(provenance), "shards": records},
-    )
-
-
 def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     """Opens a dataset directory that `padless preprocess` wrote.
 
-    Only metadata are read.
+    Only metadata are read, without TFDS or TensorFlow.
 
     Raises:
         FileNotFoundError: if the directory, one of its metadata files or a shard is missing.
         ValueError: if a metadata file does not hold what it should.
     """
-    import tensorflow_datasets as tfds
-
     directory = epath.Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
-    info = _read_json(directory / INFO_FILE)
-    lengths = _read_json(directory / LENGTHS_FILE)
-    statistics = _read_json(directory / STATISTICS_FILE)
-    try:
-        features = tfds.features.FeaturesDict.from_config(os.fspath(directory))
-        num_features = features["sequence"].shape[1]
-        num_shards = {split["name"]: len(split["shardLengths"]) for split in info["splits"]}
-        splits = {
-            split: Split(
-                split,
-                _existing_shards(directory, info["name"], split, num_shards[split]),
-                {int(length): count for length, count in histogram.items()},
-            )
-            for split, histogram in lengths.items()
-        }
-        training = statistics["splits"].get(TRAINING_SPLIT)
-        moments = training and Moments.from_json(training)
-        names = statistics["feature_names"] and tuple(statistics["feature_names"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    info = _read(directory / INFO_FILE, parse_info)
+    contract = _read(directory / FEATURES_FILE, parse_features)
+    lengths = _read(directory / LENGTHS_FILE, parse_lengths)
+    statistics = _read(
+        directory / STATISTICS_FILE,
+        lambda content: parse_statistics(content, contract.num_features),
+    )
+    if lengths.keys() != info.splits.keys():
         raise ValueError(
-            f"{directory}: the metadata must be as `padless preprocess` wrote them, "
-            f"got {type(error).__name__}: {error}"
-        ) from error
+            f"{directory / LENGTHS_FILE}: the splits must be those of {INFO_FILE}, "
+            f"{sorted(info.splits)}, got {sorted(lengths)}."
+        )
     return SequenceDataset(
-        name=info["name"],
-        record_format=RecordFormat(num_features, label="label" if "label" in features else None),
-        splits=splits,
-        moments=moments,
-        feature_names=names,
+        name=info.name,
+        record_format=RecordFormat(
+            contract.num_features, label="label" if contract.has_label else None
+        ),
+        splits={
+            name: Split(name, _find_shards(directory, name, split.shards), lengths[name])
+            for name, split in info.splits.items()
+        },
+        moments=statistics.moments.get(TRAINING_SPLIT),
+        feature_names=statistics.feature_names,
     )
 
 
@@ -251,77 +160,20 @@ def open_records(
     )
 
 
-def _tfds_features(num_features: int, has_label: bool):
-    import tensorflow_datasets as tfds
-
-    features = {
-        "key": tfds.features.Text(),
-        "length": np.int64,
-        "sequence": tfds.features.Tensor(shape=(None, num_features), dtype=np.float32),
-    }
-    return tfds.features.FeaturesDict(
-        features | ({"label": tfds.features.Text()} if has_label else {})
-    )
-
-
-def _write_tfds_metadata(directory, by_split, *, name, num_shards, features) -> None:
-    """Writes `dataset_info.json` and `features.json` from counts, without reading a record."""
-    import tensorflow_datasets as tfds
-
-    def split_info(split, parts):
-        counts = dict.fromkeys(range(num_shards[split]), 0)
-        counts |= {part.shard: part.num_records for part in parts}
-        return tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=list(counts.values()),
-            num_bytes=sum(part.num_bytes for part in parts),
-            filename_template=tfds.core.ShardedFileTemplate(
-                data_dir=directory,
-                dataset_name=name,
-                split=split,
-                filetype_suffix="tfrecord",
-            ),
-        )
-
-    tfds.folder_dataset.write_metadata(
-        data_dir=directory,
-        features=features,
-        split_infos=[split_info(split, parts) for split, parts in by_split.items()],
-        description="Variable-length sequences, written by padless.",
-        check_data=False,
-    )
-
-
-def _existing_shards(directory, name, split, num_shards) -> tuple[epath.Path, ...]:
-    files = tuple(directory / shard_name(name, split, i, num_shards) for i in range(num_shards))
-    for file in files:
-        if not file.exists():
-            raise FileNotFoundError(f"{file}: this shard of split {split!r} is missing.")
-    return files
-
-
-def _sum_lengths(shards: Sequence[ShardSummary]) -> collections.Counter:
-    return sum((collections.Counter(shard.lengths) for shard in shards), collections.Counter())
-
-
-def _describe_shard(shard: ShardSummary) -> dict:
-    return {
-        "records": shard.num_records,
-        "bytes": shard.num_bytes,
-        "crc32c": f"{shard.crc32c:08x}",
-    }
-
-
-def _write_json(path: epath.Path, content) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _read_json(path: epath.Path):
+def _read(path: epath.Path, parse: Callable[[Any], _Parsed]) -> _Parsed:
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is missing: {path.parent} is not a dataset that `padless preprocess` finished."
         )
     try:
-        return json.loads(path.read_text())
+        return load_json(path.read_bytes(), parse)
     except ValueError as error:
-        raise ValueError(f"{path} must hold JSON: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _find_shards(directory: epath.Path, split: str, names: Iterable[str]) -> tuple[epath.Path, ...]:
+    files = tuple(directory / name for name in names)
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: this shard of split {split!r} is missing.")
+    return files

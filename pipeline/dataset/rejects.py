@@ -24,9 +24,3 @@ def count_rejects(path: epath.Path) -> dict[str, int]:
                     f"line {number} must be a JSON object with a `reason`, got {error!r}."
                 ) from error
     return counts
-
-
-def count_reject_lines(directory: epath.Path) -> int:
-    """Counts all rejects of a dataset directory, whatever their lines hold."""
-    files = (directory / "rejects").glob("rejects-*.jsonl")
-    return sum(len(file.read_text().splitlines()) for file in files)

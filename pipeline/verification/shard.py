@@ -13,10 +13,10 @@ from etils import epath
 
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import Moments, merge_moments
+from padless.pipeline.dataset.provenance import Draw, ShardInfo
 from padless.pipeline.dataset.records import ScannedRecord, decode_example, scan_records
 from padless.pipeline.verification.duplicate_keys import KeyIndex
 from padless.pipeline.verification.faults import Fault, FaultLog
-from padless.pipeline.verification.recorded import Draw, ShardInfo
 
 _BLOCK_BYTES = 1 << 20
 # Values whose moments are taken at once: few enough for a processor's cache.

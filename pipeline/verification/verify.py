@@ -27,13 +27,15 @@ from padless.pipeline.dataset.names import (
     REJECTS_FILE,
     STATISTICS_FILE,
 )
+from padless.pipeline.dataset.provenance import ShardInfo
 from padless.pipeline.dataset.records import decode_example, scan_records
 from padless.pipeline.dataset.rejects import count_rejects
+from padless.pipeline.dataset.tfds_files import SplitInfo
 from padless.pipeline.verification.compare import compare_lengths, compare_moments
 from padless.pipeline.verification.duplicate_keys import KeyIndex, Place
 from padless.pipeline.verification.faults import Fault, FaultLog
 from padless.pipeline.verification.meter import Meter
-from padless.pipeline.verification.recorded import ShardInfo, SplitInfo, read_recorded
+from padless.pipeline.verification.recorded import read_recorded
 from padless.pipeline.verification.report import SplitContent, VerifyReport
 from padless.pipeline.verification.shard import ShardContent, ShardScanner, shorten
 
@@ -277,6 +279,13 @@ class _Verification:
     def _check_accepted(self, is_sound: bool) -> None:
         counts = self.recorded.provenance.counts
         found = sum(content.num_records for content in self.contents)
+        if counts is not None and counts.num_lost:
+            rejected = sum(counts.rejected.values())
+            self._fault(
+                PROVENANCE_FILE,
+                f"the sequences accepted and rejected must be the {counts.expected:,} that were "
+                f"read or made by splitting, got {counts.accepted:,} and {rejected:,}.",
+            )
         if counts is not None and is_sound and found != counts.accepted:
             self._fault(
                 PROVENANCE_FILE,

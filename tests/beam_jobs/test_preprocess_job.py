@@ -325,7 +325,7 @@ def test_a_crash_leaves_nothing(make_options, write_csv, tmp_path, monkeypatch):
     def crash(*args, **kwargs):
         raise OSError("No space left on device.")
 
-    monkeypatch.setattr("padless.beam_jobs.output.writer.write_metadata", crash)
+    monkeypatch.setattr("padless.beam_jobs.output.writer.encode_metadata", crash)
     with pytest.raises(OSError, match="No space left"):
         preprocess(make_options(write_csv("x.csv", [("a", 1, 1, 1)])))
     assert_nothing_left(tmp_path)

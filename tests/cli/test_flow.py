@@ -24,6 +24,16 @@ def test_preprocess_prints_what_became_of_the_input(call, trained, tmp_path):
     assert words[3] == ["train", "60", "3", "to", "8", "timesteps"]
 
 
+def test_plan_does_not_import_tensorflow(trained):
+    code = (
+        "import sys; from padless.cli.main import main; main(sys.argv[1:]);"
+        "print('heavy:', *sys.modules.keys() & {'tensorflow', 'tensorflow_datasets', 'keras'})"
+    )
+    command = [sys.executable, "-c", code, "plan", str(trained.data), "--frontier"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy:"
+
+
 def test_plan_prints_steps_and_the_cost_of_padding(call, trained):
     printed = call("plan", trained.data, "--batch-size", 8, "--replicas", 2, "--buckets")
     assert printed.code == 0

@@ -8,7 +8,7 @@ import pytest
 from padless.beam_jobs import PreprocessReport
 from padless.beam_jobs.output.report import SplitReport
 from padless.beam_jobs.output.writer import RejectSummary
-from padless.pipeline.dataset.directory import ShardSummary
+from padless.pipeline.dataset.metadata import ShardSummary
 from padless.pipeline.dataset.moments import Moments
 
 MOMENTS = Moments.of(np.ones((1, 1)))

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import shutil
+import sys
 
 import hypothesis
 import hypothesis.extra.numpy as hnp
@@ -320,3 +322,31 @@ def test_any_example_is_answered(example, label):
 )
 def test_parse_values_keeps_the_timesteps(array):
     np.testing.assert_array_equal(parse_values(array), array.reshape(len(array), -1))
+
+
+def name_class(content, name):
+    content["featuresDict"]["features"]["text"]["pythonClassName"] = name
+
+
+def name_class_in_a_string(content, name):
+    inner = {"type": name, "content": {}}
+    legacy = {"type": "tensorflow_datasets.core.features.features_dict.FeaturesDict"}
+    legacy["content"] = {"text": inner}
+    content.clear()
+    content.update(legacy)
+
+
+@pytest.mark.parametrize("change", [name_class, name_class_in_a_string])
+def test_a_class_of_another_package_is_not_imported(data_dir, tmp_path, monkeypatch, change):
+    (tmp_path / "evil_payload.py").write_text("raise SystemExit('It was imported.')")
+    monkeypatch.syspath_prepend(tmp_path)
+    data = shutil.copytree(data_dir / "padless_runs" / "1.0.0", tmp_path / "data")
+    content = json.loads((data / "features.json").read_text())
+    change(content, "evil_payload.X")
+    (data / "features.json").write_text(json.dumps(content))
+    options = PreprocessOptions([f"tfds:{data}"], str(tmp_path / "out"), Columns(sequence="flat"))
+    with pytest.raises(
+        ValueError, match=r"must be one of tensorflow_datasets, got 'evil_payload\.X'"
+    ):
+        preprocess(options)
+    assert "evil_payload" not in sys.modules

@@ -348,12 +348,11 @@ def test_open_dataset_names_what_is_missing(make_dataset, tmp_path):
 def test_open_dataset_rejects_metadata_of_another_hand(make_dataset):
     folder = make_dataset([3]).split("train").files[0].parent
     (folder / "statistics.json").write_text("{}")
-    with pytest.raises(
-        ValueError, match="must be as `padless preprocess` wrote them, got KeyError"
-    ):
+    rule = "the file must be as `padless preprocess` wrote it, got KeyError"
+    with pytest.raises(ValueError, match=rf"statistics.json: {rule}"):
         open_dataset(folder)
     (folder / "statistics.json").write_text("{")
-    with pytest.raises(ValueError, match=r"statistics.json must hold JSON"):
+    with pytest.raises(ValueError, match=r"statistics.json: the file must hold JSON"):
         open_dataset(folder)
 
 

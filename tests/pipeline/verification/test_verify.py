@@ -14,8 +14,9 @@ from padless.pipeline.dataset.example_proto import Example
 from padless.pipeline.dataset.keys import draw_split
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import PROVENANCE_FILE, REJECTS_FILE
+from padless.pipeline.dataset.provenance import Draw
 from padless.pipeline.dataset.records import encode_example, frame_record, scan_records
-from padless.pipeline.verification import compare, duplicate_keys, recorded
+from padless.pipeline.verification import compare, duplicate_keys
 
 LENGTHS = {"train": [3, 4, 5, 6, 7, 4], "test": [2, 4, 3, 5]}
 
@@ -396,7 +397,12 @@ def test_counts_are_not_blamed_for_a_damaged_shard(data):
 
 
 def test_rejects_and_accepted_are_counted(data):
-    counts = {"read": 13, "accepted": 10, "rejected": {"bad_time": 2, "not_finite": 1}}
+    counts = {
+        "read": 13,
+        "accepted": 10,
+        "rejected": {"bad_time": 2, "not_finite": 1},
+        "mended": {},
+    }
     set_made(data, splits=None, report=counts)
     path = data / REJECTS_FILE
     assert only_fault(data).message == "the file must exist, it is missing."
@@ -411,8 +417,17 @@ def test_rejects_and_accepted_are_counted(data):
     assert report.not_checked == ()
 
 
+def test_numbers_of_the_report_must_add_up(data):
+    set_made(data, report={"read": 12, "accepted": 10, "rejected": {}, "mended": {"pieces": 1}})
+    (data / REJECTS_FILE).parent.mkdir()
+    (data / REJECTS_FILE).write_bytes(b"")
+    fault = only_fault(data)
+    assert fault.file == PROVENANCE_FILE
+    assert "must be the 13 that were read or made by splitting, got 10 and 0" in fault.message
+
+
 def test_number_accepted_is_compared(data):
-    set_made(data, report={"accepted": 9, "rejected": {}})
+    set_made(data, report={"read": 9, "accepted": 9, "rejected": {}, "mended": {}})
     (data / REJECTS_FILE).parent.mkdir()
     (data / REJECTS_FILE).write_bytes(b"")
     fault = only_fault(data)
@@ -423,8 +438,8 @@ def test_number_accepted_is_compared(data):
 @pytest.mark.parametrize("key", [b"run", b"a\nb", b"x[1:2", b"\xff"])
 def test_pieces_go_where_the_whole_goes(key):
     splits = (("train", 0.5), ("test", 0.5))
-    in_pieces = recorded.Draw(3, splits, in_pieces=True)
-    whole = recorded.Draw(3, splits, in_pieces=False)
+    in_pieces = Draw(3, splits, in_pieces=True)
+    whole = Draw(3, splits, in_pieces=False)
     pieces = [key + b"[%d:%d]" % (10 * i, 10 * i + 10) for i in range(20)]
     assert {in_pieces.split_of(piece) for piece in pieces} == {draw_split(key, 3, splits)}
     assert {whole.split_of(piece) for piece in pieces} == {"train", "test"}

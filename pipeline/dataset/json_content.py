@@ -1,0 +1,84 @@
+"""JSON files that padless writes, read again without trust: someone may have edited them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+_MAX_SHOWN = 200
+
+_Parsed = TypeVar("_Parsed")
+
+
+def encode_json(content: Any, indent: int = 2, end: str = "\n") -> bytes:
+    """Returns the bytes of a file that holds the content."""
+    return (json.dumps(content, indent=indent) + end).encode()
+
+
+def load_json(data: bytes, parse: Callable[[Any], _Parsed]) -> _Parsed:
+    """Reads the bytes of a metadata file.
+
+    Args:
+        data: its bytes.
+        parse: turns what the JSON holds into what is returned.
+
+    Raises:
+        ValueError: if it is not as padless wrote it; does not name the file.
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the file must hold JSON: {error}") from error
+    rule = "the file must be as `padless preprocess` wrote it"
+    try:
+        return parse(content)
+    except ValueError as error:
+        raise ValueError(f"{rule}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        raise ValueError(f"{rule}, got {type(error).__name__}: {error}") from error
+
+
+def check_string(value: Any) -> str:
+    """Returns the value if it is a string.
+
+    Raises:
+        TypeError: if not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"a name must be a string, got {_shorten(value)}.")
+    return value
+
+
+def check_same(found: Any, written: Any, place: str = "") -> None:
+    """Checks that content is what padless writes, and names the first place where it is not.
+
+    Args:
+        found: what a file holds.
+        written: what it must hold.
+        place: keys that lead to both, joined by dots.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    shown = f"`{place}`" if place else "the content"
+    if not isinstance(written, dict):
+        if found != written:
+            raise ValueError(f"{shown} must be {written!r}, got {_shorten(found)}.")
+        return
+    if not isinstance(found, dict):
+        raise ValueError(f"{shown} must be an object, got {_shorten(found)}.")
+    keys = sorted(found.keys() | written.keys())
+    # Objects come last, and what must not be there: the name of a class explains them.
+    for key in sorted(keys, key=lambda key: isinstance(written.get(key, {}), dict)):
+        inner = f"{place}.{key}".lstrip(".")
+        if key not in written:
+            raise ValueError(f"`{inner}` must not be there, got {_shorten(found[key])}.")
+        if key not in found:
+            raise ValueError(f"`{inner}` must be there, it is missing.")
+        check_same(found[key], written[key], inner)
+
+
+def _shorten(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."

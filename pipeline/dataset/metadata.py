@@ -1,0 +1,200 @@
+"""The metadata files of a dataset directory: what each of them holds, written and read.
+
+| file                | holds                                         | written and read by |
+|---------------------|-----------------------------------------------|---------------------|
+| `dataset_info.json` | name; records of each shard, bytes of a split | `tfds_files`        |
+| `features.json`     | what a record holds                           | `tfds_files`        |
+| `lengths.json`      | `{split: {length: number of sequences}}`      | this file           |
+| `statistics.json`   | feature names; moments of each split's values | this file           |
+| `provenance.json`   | how it was made; what each shard must hold    | `provenance`        |
+
+A function that begins with `format` returns what a file holds, the one that begins with `parse`
+reads it again. Neither needs TFDS or TensorFlow.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from etils import epath
+
+from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.json_content import check_string, encode_json
+from padless.pipeline.dataset.moments import Moments, merge_moments
+from padless.pipeline.dataset.names import (
+    FEATURES_FILE,
+    INFO_FILE,
+    LENGTHS_FILE,
+    PROVENANCE_FILE,
+    STATISTICS_FILE,
+    shard_name,
+)
+from padless.pipeline.dataset.provenance import Made, ShardInfo, format_provenance
+from padless.pipeline.dataset.tfds_files import (
+    DatasetInfo,
+    SplitInfo,
+    format_features,
+    format_info,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShardSummary:
+    """What a writer knows of a shard that it has written.
+
+    Attributes:
+        split: name of its split.
+        shard: position among the split's shards.
+        num_bytes: size of the file.
+        lengths: length in timesteps -> number of sequences.
+        moments: moments of its sequences.
+        crc32c: CRC-32C of the file.
+    """
+
+    split: str
+    shard: int
+    num_bytes: int
+    lengths: Mapping[int, int]
+    moments: Moments
+    crc32c: int
+
+    @property
+    def num_records(self) -> int:
+        """Number of sequences."""
+        return sum(self.lengths.values())
+
+    @property
+    def info(self) -> ShardInfo:
+        """What the provenance keeps of it."""
+        return ShardInfo(self.num_records, self.num_bytes, self.crc32c)
+
+
+class Statistics(NamedTuple):
+    """What `statistics.json` holds.
+
+    Attributes:
+        feature_names: one name per feature, or None where the input had none.
+        moments: split -> moments of its values; a split without a record is not there.
+    """
+
+    feature_names: tuple[str, ...] | None
+    moments: Mapping[str, Moments]
+
+
+def encode_metadata(
+    shards: Sequence[ShardSummary],
+    *,
+    name: str,
+    num_shards: Mapping[str, int],
+    contract: RecordContract,
+    feature_names: Sequence[str] | None,
+    made: Made | None,
+) -> dict[str, bytes]:
+    """Returns the bytes of each metadata file of a dataset whose shards are written.
+
+    Args:
+        shards: a summary of each shard, in any order; those without a record may be left out.
+        name: name of the dataset, as in the shards' names.
+        num_shards: split -> number of shards; its order is the order of the splits.
+        contract: what every record holds.
+        feature_names: one name per feature, or None.
+        made: how the dataset was made, or None where no job made it.
+    """
+    by_split = {
+        split: sorted((s for s in shards if s.split == split), key=lambda s: s.shard)
+        for split in num_shards
+    }
+    names = {
+        split: [shard_name(name, split, shard, count) for shard in range(count)]
+        for split, count in num_shards.items()
+    }
+    moments = {
+        split: merge_moments(part.moments for part in parts)
+        for split, parts in by_split.items()
+        if parts
+    }
+    written = {names[part.split][part.shard]: part for parts in by_split.values() for part in parts}
+    info = DatasetInfo(name, {split: _sum_split(names[split], written) for split in num_shards})
+    statistics = Statistics(feature_names and tuple(feature_names), moments)
+    provenance = format_provenance(made, {name: part.info for name, part in written.items()})
+    return {
+        INFO_FILE: encode_json(format_info(info), end=""),
+        FEATURES_FILE: encode_json(format_features(contract), indent=4, end=""),
+        LENGTHS_FILE: encode_json(_format_lengths(by_split)),
+        STATISTICS_FILE: encode_json(_format_statistics(statistics)),
+        PROVENANCE_FILE: encode_json(provenance),
+    }
+
+
+def write_metadata(directory: epath.PathLike, shards: Sequence[ShardSummary], **details) -> None:
+    """Writes all metadata files of a dataset; takes what `encode_metadata` takes."""
+    for file, data in encode_metadata(shards, **details).items():
+        (epath.Path(directory) / file).write_bytes(data)
+
+
+def parse_lengths(content: Any) -> dict[str, dict[int, int]]:
+    """Reads `lengths.json`: split -> length in timesteps -> number of sequences.
+
+    Raises:
+        AttributeError, TypeError, ValueError: if it is anything else.
+    """
+    return {
+        split: {int(length): operator.index(count) for length, count in histogram.items()}
+        for split, histogram in content.items()
+    }
+
+
+def parse_statistics(content: Any, num_features: int | None = None) -> Statistics:
+    """Reads `statistics.json`.
+
+    Args:
+        content: what the file holds.
+        num_features: values per timestep, or None where that is not known.
+
+    Raises:
+        AttributeError, LookupError, TypeError, ValueError: if it is anything else.
+    """
+    names = content["feature_names"]
+    if names is not None:
+        if not isinstance(names, list):
+            raise TypeError(f"`feature_names` must be a list or null, got {names!r}.")
+        names = tuple(check_string(name) for name in names)
+        if num_features not in (None, len(names)):
+            raise ValueError(f"{num_features} features must have as many names, got {len(names)}.")
+    moments = {split: Moments.from_json(part) for split, part in content["splits"].items()}
+    for part in moments.values():
+        _check_moments(part, num_features)
+    return Statistics(names, moments)
+
+
+def _sum_split(names: Sequence[str], written: Mapping[str, ShardSummary]) -> SplitInfo:
+    parts = {name: written[name] for name in names if name in written}
+    counts = {name: parts[name].num_records if name in parts else 0 for name in names}
+    return SplitInfo(counts, sum(part.num_bytes for part in parts.values()))
+
+
+def _format_lengths(by_split: Mapping[str, Sequence[ShardSummary]]) -> dict[str, dict[int, int]]:
+    return {split: dict(sorted(_sum_lengths(parts).items())) for split, parts in by_split.items()}
+
+
+def _sum_lengths(shards: Sequence[ShardSummary]) -> collections.Counter[int]:
+    return sum((collections.Counter(shard.lengths) for shard in shards), collections.Counter())
+
+
+def _format_statistics(statistics: Statistics) -> dict[str, Any]:
+    moments = {split: part.to_json() for split, part in statistics.moments.items()}
+    names = statistics.feature_names
+    return {"feature_names": names and list(names), "splits": moments}
+
+
+def _check_moments(moments: Moments, num_features: int | None) -> None:
+    if operator.index(moments.timesteps) < 1:
+        raise ValueError(f"moments are those of {moments.timesteps} timesteps")
+    shape = moments.mean.shape if num_features is None else (num_features,)
+    for array in (moments.mean, moments.m2, moments.minimum, moments.maximum):
+        if array.shape != shape:
+            raise ValueError(f"moments of {num_features} features have the shape {array.shape}")

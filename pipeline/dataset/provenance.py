@@ -1,0 +1,203 @@
+"""`provenance.json`: how a dataset was made and what was written to each shard; both directions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import operator
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from padless.pipeline.dataset.json_content import check_string
+from padless.pipeline.dataset.keys import draw_split, whole_key
+
+FORMAT_VERSION = 1
+
+
+class ShardInfo(NamedTuple):
+    """What was written to a shard's file."""
+
+    num_records: int
+    num_bytes: int
+    crc32c: int
+
+    def __str__(self) -> str:
+        """Returns it as part of a sentence."""
+        return (
+            f"{self.num_records:,} records in {self.num_bytes:,} bytes "
+            f"with the CRC {self.crc32c:08x}"
+        )
+
+
+class Counts(NamedTuple):
+    """What a job has counted.
+
+    Attributes:
+        read: number of sequences in the input.
+        accepted: number of sequences in the dataset.
+        rejected: reason -> number of rejected sequences.
+        mended: what the rules have done to sequences -> how often. `pieces` were made of
+            `split_sequences`, and each counts as accepted or rejected.
+    """
+
+    read: int
+    accepted: int
+    rejected: Mapping[str, int]
+    mended: Mapping[str, int]
+
+    @property
+    def expected(self) -> int:
+        """Number of sequences and pieces that must be accepted or rejected."""
+        return self.read + self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
+
+    @property
+    def num_lost(self) -> int:
+        """Number of sequences neither accepted nor rejected; negative if there are too many."""
+        return self.expected - self.accepted - sum(self.rejected.values())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """How a job made a dataset.
+
+    Attributes:
+        padless: version of padless.
+        seed: of the hash of the keys.
+        splits: name and share of each split, or None where the sequences came with their split.
+        order: order of the records, `"hash"` or `"input"`.
+        rules: name -> value of each rule of the job, as JSON can hold them.
+        report: what the job counted, or None.
+    """
+
+    padless: str
+    seed: int
+    splits: tuple[tuple[str, float], ...] | None
+    order: str
+    rules: Mapping[str, Any]
+    report: Counts | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draw:
+    """How the split of each sequence was drawn.
+
+    Attributes:
+        seed: of the hash of the key.
+        splits: name and share of each.
+        in_pieces: whether long sequences were split, so that their pieces go where the whole goes.
+    """
+
+    seed: int
+    splits: tuple[tuple[str, float], ...]
+    in_pieces: bool
+
+    def split_of(self, key: bytes) -> str:
+        """Draws the split of a record by its key."""
+        return draw_split(whole_key(key) if self.in_pieces else key, self.seed, self.splits)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Provenance:
+    """What the provenance holds that can be checked; None for what it does not hold.
+
+    Attributes:
+        shards: name of a shard's file -> what was written to it; a shard without a record may be
+            left out.
+        draw: how splits were drawn.
+        counts: what the job counted.
+        splits_were_given: whether the sequences came with their split.
+    """
+
+    shards: Mapping[str, ShardInfo] | None = None
+    draw: Draw | None = None
+    counts: Counts | None = None
+    splits_were_given: bool = False
+
+
+def format_provenance(made: Made | None, shards: Mapping[str, ShardInfo]) -> dict[str, Any]:
+    """Returns the content of `provenance.json`.
+
+    Args:
+        made: how the dataset was made, or None where no job made it.
+        shards: name of a shard's file -> what was written to it.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        "made": {} if made is None else _format_made(made),
+        "shards": {name: _format_shard(shard) for name, shard in shards.items()},
+    }
+
+
+def parse_provenance(content: Any) -> Provenance:
+    """Reads what `format_provenance` returned.
+
+    Raises:
+        LookupError, TypeError, ValueError: if it is anything else.
+    """
+    if content["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"the format version is {content['format_version']!r}, not {FORMAT_VERSION}"
+        )
+    made, shards = content["made"], content.get("shards")
+    return Provenance(
+        shards=None if shards is None else {k: _parse_shard(s) for k, s in shards.items()},
+        draw=_parse_draw(made),
+        counts=None if made.get("report") is None else _parse_counts(made["report"]),
+        splits_were_given="splits" in made and made["splits"] is None,
+    )
+
+
+def is_provenance(data: bytes) -> bool:
+    """Checks whether the bytes of a file are a provenance of padless, of whatever version."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and "format_version" in content
+
+
+def _format_made(made: Made) -> dict[str, Any]:
+    return {
+        "padless": made.padless,
+        "seed": made.seed,
+        "splits": None if made.splits is None else [list(pair) for pair in made.splits],
+        "order": made.order,
+        "rules": dict(made.rules),
+        "report": made.report and made.report._asdict(),
+    }
+
+
+def _parse_draw(made: Any) -> Draw | None:
+    if made.get("splits") is None or made.get("seed") is None:
+        return None
+    splits = tuple((check_string(name), float(share)) for name, share in made["splits"])
+    if not splits:
+        raise ValueError("there is no split to draw")
+    in_pieces = made.get("rules", {}).get("too_long") == "split"
+    return Draw(operator.index(made["seed"]), splits, in_pieces)
+
+
+def _parse_counts(report: Any) -> Counts:
+    return Counts(
+        read=operator.index(report["read"]),
+        accepted=operator.index(report["accepted"]),
+        rejected=_parse_numbers(report["rejected"]),
+        mended=_parse_numbers(report["mended"]),
+    )
+
+
+def _parse_numbers(content: Any) -> dict[str, int]:
+    return {name: operator.index(number) for name, number in content.items()}
+
+
+def _format_shard(shard: ShardInfo) -> dict[str, Any]:
+    return {
+        "records": shard.num_records,
+        "bytes": shard.num_bytes,
+        "crc32c": f"{shard.crc32c:08x}",
+    }
+
+
+def _parse_shard(content: Any) -> ShardInfo:
+    records, num_bytes = operator.index(content["records"]), operator.index(content["bytes"])
+    return ShardInfo(records, num_bytes, int(content["crc32c"], 16))

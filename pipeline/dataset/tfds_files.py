@@ -1,0 +1,121 @@
+"""`dataset_info.json` and `features.json`: TFDS's own files, written and read without TFDS.
+
+`tfds.builder_from_directory` opens a directory with these two. TFDS would import every module that
+`features.json` names; here a file is only accepted if it is the one that padless writes, so what it
+names is never imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.json_content import check_same, check_string
+from padless.pipeline.dataset.names import shard_name
+
+_CLASS = "pythonClassName"
+_FEATURES_DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
+_TENSOR = "tensorflow_datasets.core.features.tensor_feature.Tensor"
+_TEXT = "tensorflow_datasets.core.features.text_feature.Text"
+_DESCRIPTION = "Variable-length sequences, written by padless."
+
+
+class SplitInfo(NamedTuple):
+    """A split as `dataset_info.json` describes it.
+
+    Attributes:
+        shards: name of each shard's file -> its number of records.
+        num_bytes: size of all of them.
+    """
+
+    shards: Mapping[str, int]
+    num_bytes: int
+
+
+class DatasetInfo(NamedTuple):
+    """What `dataset_info.json` holds.
+
+    Attributes:
+        name: name of the dataset, as in the shards' names.
+        splits: name -> its shards, in order.
+    """
+
+    name: str
+    splits: Mapping[str, SplitInfo]
+
+
+def format_info(info: DatasetInfo, description: str = _DESCRIPTION) -> dict[str, Any]:
+    """Returns the content of `dataset_info.json`, the same as TFDS writes."""
+    return {
+        "description": description,
+        "fileFormat": "tfrecord",
+        "name": info.name,
+        "splits": [_format_split(name, split) for name, split in info.splits.items()],
+        "version": "1.0.0",
+    }
+
+
+def parse_info(content: Any) -> DatasetInfo:
+    """Reads what `format_info` returned; the description may be another.
+
+    Raises:
+        LookupError, TypeError, ValueError: if it is anything else.
+    """
+    name = check_string(content["name"])
+    splits = {check_string(split["name"]): _parse_split(name, split) for split in content["splits"]}
+    info = DatasetInfo(name, splits)
+    check_same(content, format_info(info, check_string(content["description"])))
+    return info
+
+
+def format_features(contract: RecordContract) -> dict[str, Any]:
+    """Returns the content of `features.json`, the same as TFDS writes for these features."""
+    text = {_CLASS: _TEXT, "text": {}}
+    features = {
+        "key": text,
+        **({"label": text} if contract.has_label else {}),
+        "length": _format_tensor("int64", {}),
+        "sequence": _format_tensor("float32", {"dimensions": ["-1", str(contract.num_features)]}),
+    }
+    return {"featuresDict": {"features": features}, _CLASS: _FEATURES_DICT}
+
+
+def parse_features(content: Any) -> RecordContract:
+    """Reads what `format_features` returned.
+
+    Raises:
+        ValueError: if it is anything else; names the first key that differs and its value.
+    """
+    try:
+        features = content["featuresDict"]["features"]
+        _, num_features = features["sequence"]["tensor"]["shape"]["dimensions"]
+        contract = RecordContract(int(num_features), has_label="label" in features)
+    except (LookupError, TypeError, ValueError):
+        contract = RecordContract(1, has_label=False)  # the comparison says what is wrong
+    if contract.num_features < 1:
+        raise ValueError(f"`sequence` must have at least 1 feature, got {contract.num_features}.")
+    check_same(content, format_features(contract))
+    return contract
+
+
+def _format_split(name: str, split: SplitInfo) -> dict[str, Any]:
+    content = {
+        "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+        "name": name,
+        "numBytes": str(split.num_bytes),
+        "shardLengths": [str(count) for count in split.shards.values()],
+    }
+    if not split.num_bytes:  # protocol buffers leave out a number that is 0
+        del content["numBytes"]
+    return content
+
+
+def _parse_split(dataset: str, content: Any) -> SplitInfo:
+    counts = [int(count) for count in content["shardLengths"]]
+    names = [shard_name(dataset, content["name"], i, len(counts)) for i in range(len(counts))]
+    return SplitInfo(dict(zip(names, counts, strict=True)), int(content.get("numBytes", 0)))
+
+
+def _format_tensor(dtype: str, shape: Mapping[str, Any]) -> dict[str, Any]:
+    return {_CLASS: _TENSOR, "tensor": {"dtype": dtype, "encoding": "none", "shape": shape}}
