@@ -1,4 +1,4 @@
-"""Which encoding of a tensor that TFDS has costs least: writing, reading and size.
+"""Compares the encodings that TFDS has for a tensor: writing, reading and size.
 
     python benchmarks/encoding_cost.py [--csv examples/japanese_vowels/train.csv] [--copies 100]
 
@@ -7,8 +7,8 @@
 - zlib: those compressed, TFDS's `Encoding.ZLIB`.
 
 The sequences are real, as noise does not compress. Writing encodes and frames records; reading
-is what a training does: records of one length in batches of 64, parsed to a tensor. CPU time of all
-threads, the least of three turns.
+is what a training does: records of one length in batches of 64, parsed to a tensor. The table shows
+the CPU time of all threads, the minimum of three turns.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Datasets for the benchmarks: sequences of lognormal lengths, median 40, written as TFRecords."""
+"""Writes datasets for the benchmarks: sequences of lognormal lengths, median 40, as TFRecords."""
 
 import collections
 

@@ -1,21 +1,21 @@
-"""What must hold on a GPU, checked and measured on this machine's first one.
+"""Checks and measures what must hold on a GPU, on the first one of this machine.
 
     python benchmarks/gpu.py [--units 64] [--batch 64] [--steps 20] [--rounds 20] [--device GPU]
 
-- cuDNN: which operations really ran, from a profile of one training step and of inference: every
-  recurrent layer forward, and backward in training, and no loop over timesteps;
+- cuDNN: the operations in a profile of one training step and of inference: every recurrent layer
+  runs as one operation forward, and one backward in training, without a loop over timesteps;
 - traces: one per step for all lengths;
 - the CPU's results: losses, change of the weights, embeddings, errors, against Keras' loop on a
   CPU, without TF32;
-- two logical GPUs on the one card: the same, against one;
-- memory: no step takes more than the largest batches did, which come first; where these do not
-  fit, the user is told what to do;
-- speed: timesteps per second of the trainer against a bare loop over the same layers of Keras,
-  which take turns; the median of the rounds, the first one left out.
+- two logical GPUs on the one card: the same results as one;
+- memory: no step takes more than the largest batches, which come first; if these do not fit, a
+  message says what to do;
+- speed: timesteps per second of the trainer and of a bare loop over the same layers of Keras,
+  alternating; the median of the rounds without the first one.
 
-Exit code 0 if all holds, 1 if something does not, 2 where TensorFlow sees no GPU. `--device CPU` is
-a dry run: what needs no GPU is checked on logical CPU devices, with at most 64 units, as more run
-in a loop on a CPU.
+The exit code is 0 if all checks hold, 1 if some do not, 2 if TensorFlow sees no GPU. `--device CPU`
+is a dry run: what needs no GPU is checked on logical CPU devices, with at most 64 units, as more
+run in a loop on a CPU.
 """
 
 import argparse
@@ -52,7 +52,7 @@ class Check:
     Attributes:
         name: what is checked.
         measured: what was found.
-        holds: whether it is as it must be; None where that cannot be said here.
+        holds: whether the result is as it must be; None if that cannot be checked here.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Check:
 
 
 def in_fresh_process(function, *args):
-    """Runs a function where nothing has taken a device yet, and returns what it does."""
+    """Runs a function in a new process, where no device is in use, and returns its result."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args).result()
@@ -106,7 +106,7 @@ def check_results(setting, steps):
 
 
 def _compare_results(name, ours, other):
-    """Compares by norm, relative to the other's."""
+    """Compares results by the norm of their difference, relative to the norm of the expected."""
     apart = {
         key: float(np.linalg.norm(ours[key] - other[key]) / np.linalg.norm(other[key]))
         for key in other

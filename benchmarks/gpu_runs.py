@@ -1,7 +1,7 @@
-"""What `gpu.py` runs, each in a fresh process, as the devices of one are fixed at its start.
+"""The runs of `gpu.py`, each in a fresh process, as devices are fixed at the start of a process.
 
-The batches are walks of a few lengths, drawn on the CPU from the number of the batch, so that every
-run sees the same ones.
+The batches are random walks of a few lengths. They are drawn on the CPU and depend only on the
+number of the batch, so that every run sees the same ones.
 """
 
 import collections
@@ -32,7 +32,7 @@ LENGTHS = (100, 40, 200, 60)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a run takes place, and its sizes.
+    """The device of a run, and its sizes.
 
     Attributes:
         device: `"GPU"` or `"CPU"`.
@@ -43,7 +43,7 @@ class Setting:
         bidirectional: whether the encoder also reads from the end.
         precision: of the recurrent layers.
         by_loop: whether an LSTM on a CPU runs as Keras' loop, whatever its size.
-        memory_megabytes: most memory of each logical GPU; no limit if None.
+        memory_megabytes: maximum memory of each logical GPU; no limit if None.
     """
 
     device: str
@@ -110,7 +110,7 @@ def _cut(value, pieces):
 
 
 def deal(trainer, batches):
-    """Deals batches out to the replicas."""
+    """Distributes batches to the replicas."""
     return iter(trainer.strategy.distribute_datasets_from_function(lambda context: batches))
 
 
@@ -121,7 +121,7 @@ def analyzer(model):
 
 
 def operations_run(setting):
-    """Counts by type the operations that one training step, then inference, really ran."""
+    """Counts, by type, the operations that one training step and inference ran."""
     trainer = make_trainer(setting, start(setting))
     batches, analyze = deal(trainer, walks(setting, 1)), analyzer(trainer.model)
     probe = tf.zeros((setting.batch, LENGTHS[0], NUM_FEATURES))
@@ -166,7 +166,7 @@ def _weights(model):
 
 
 def peak_megabytes(setting):
-    """Returns the most memory held by the largest batches, and by the steps that follow them."""
+    """Returns the peak memory of the largest batches, and of the steps that follow them."""
     trainer, peaks = make_trainer(setting, start(setting)), []
     plan = plan_batches(dict.fromkeys(LENGTHS, setting.batch), batch_size=setting.batch)
     largest = weightless_steps([largest_shapes(plan)], NUM_FEATURES, replicas=1, pieces=1)
@@ -179,7 +179,7 @@ def peak_megabytes(setting):
 
 
 def run_out_of_memory(setting):
-    """Trains with batches that do not fit, and returns what the user is told."""
+    """Trains with batches that do not fit, and returns the message of the error."""
     trainer = make_trainer(setting, start(setting))
     with tempfile.TemporaryDirectory() as directory:
         dataset = write_dataset(directory, 20_000, NUM_FEATURES)
@@ -194,7 +194,7 @@ def run_out_of_memory(setting):
 
 
 def speeds(setting, rounds):
-    """Returns timesteps per second of the trainer and of a bare loop, which take turns."""
+    """Returns timesteps per second of the trainer and of a bare loop, alternating."""
     trainer = make_trainer(setting, start(setting))
     batches = deal(trainer, walks(setting, 1))
     ways = [lambda: float(trainer.train_step(batches).loss), bare_loop(setting)]

@@ -1,12 +1,12 @@
-"""What the input side costs: CPU time per sequence of our batches against two other ways.
+"""Measures the CPU time per sequence to read batches, in three ways.
 
     python benchmarks/input_cost.py [--sequences 40000] [--features 12] [--repeats 3]
 
-- raw: the records are read, and nothing else;
+- raw: the records are only read;
 - plain: each record is parsed, then `bucket_by_sequence_length` groups the parsed sequences;
 - padless: `equal_length_batches`, shuffled as in training.
 
-The ways take turns in one process, each counted with all its threads; the table shows the least of
+The ways alternate in one process, each counted with all its threads; the table shows the minimum of
 the repeats.
 """
 

@@ -1,16 +1,16 @@
-"""What it costs a training step to know where each sequence ends, and what masks would cost.
+"""Measures a training step that knows where each sequence ends, and one with masks.
 
     python benchmarks/length_cost.py [--batch 64] [--timesteps 100] [--units 64] [--steps 40]
 
 All ways compute error and gradient of one batch of the same shape, on the CPU:
 
-- exact: every sequence fills the batch's timesteps, no length is given;
-- with lengths: each sequence has a length of its own between half the timesteps and all;
-- with masks: the same lengths as Keras' mask, in the same model built of Keras' own layers.
+- exact: every sequence fills the batch, no length is given;
+- with lengths: each sequence has its own length, between half the timesteps and all of them;
+- with masks: the same lengths as a Keras mask, in the same model built of Keras' own layers.
 
-The ways take turns, step by step, in one process. The table shows the median time of an exact step
-and, for the others, the median of what each took against the exact step before it; the first round,
-in which each way is traced, is left out.
+The ways alternate, step by step, in one process. The table shows the median time of an exact step.
+For the others it shows the median ratio to the exact step before it. The first round, in which each
+way is traced, is left out.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def padless_error(cell, units, bidirectional):
 
 
 def masked_error(cell, units, bidirectional):
-    """Makes the same of Keras' own layers, which are told the ends by a mask."""
+    """Makes the same with Keras' own layers, which find the ends by a mask."""
     layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
     sequence, mask = keras.Input((None, NUM_FEATURES)), keras.Input((None,), dtype="bool")
     encoder = layer(units)

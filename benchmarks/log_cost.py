@@ -1,9 +1,9 @@
-"""What the TensorBoard log costs, beside the epochs of the same run.
+"""Measures the TensorBoard log beside the epochs of the same run.
 
     python benchmarks/log_cost.py DATASET [--epochs 40] [--batch-size 16]
 
-A small model is trained on a dataset directory; then the log's calls for all its steps and epochs
-are made again without the training between them.
+A small model is trained on a dataset directory. Then the calls to the log for all its steps and
+epochs are repeated without the training between them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
     print(
         f"{len(pictures)} pictures, the first (it traces the model) {pictures[0]:.2f} s, ", end=""
     )
-    print(f"the middling one {typical:.2f} s: {typical / report.seconds * args.epochs:.1f} epochs")
+    print(f"the median one {typical:.2f} s: {typical / report.seconds * args.epochs:.1f} epochs")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What to do with lengths that few sequences have: seconds per epoch, and loss after equal epochs.
+"""Compares ways to handle rare lengths: seconds per epoch, and loss after the same epochs.
 
 Three ways to train on the same data: batches of one length that add up to full steps (the default),
 each batch a step of its own, and neighbouring lengths merged under a bound on the padding.
 
     python benchmarks/long_tail.py DATASET... [--epochs 10] [--max-padding 0.05] [--repeats 3]
 
-Each DATASET is a dataset directory with a split `validation`. The ways take turns; the seconds are
-the median over repeats of the mean epoch, reading and computing without validation. The seed is the
-same, so the losses of a way are the same in each repeat.
+Each DATASET is a dataset directory with a split `validation`. The ways alternate. The seconds are
+the median over the repeats of the mean epoch, reading and computing without validation. The seed is
+the same, so the losses of a way are the same in each repeat.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main():
 
 
 def measure(directory, args):
-    """Trains in each way, the ways in turn, and gives the rows of the table."""
+    """Trains in each way, alternating, and returns the rows of the table."""
     common = {"epochs": args.epochs, "batch_size": args.batch_size, "verbose": 0}
     ways = {
         "accumulated": TrainingOptions(**common),

@@ -12,7 +12,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Measured(NamedTuple):
-    """What a command took: seconds, CPU seconds, and MiB of all its processes at their peak."""
+    """The seconds and CPU seconds of a command, and the peak MiB of all its processes together."""
 
     seconds: float
     cpu_seconds: float

@@ -1,14 +1,14 @@
-"""How mixed the order of an epoch is, with and without records held in memory.
+"""Measures how well an epoch is mixed, with and without records held in memory.
 
     python benchmarks/order.py [--sequences 200000] [--features 1] [--shards 4] [--epochs 3]
     python benchmarks/order.py --dataset DIRECTORY [--epochs 20]
 
 - grouped: `Shuffle(held_bytes=0)`, every batch comes when the grouping has filled it;
-- padless: the default, a split that fits in memory is held whole, of a larger one the rare lengths.
+- padless: the default, which holds a split that fits in memory, or the rare lengths of a larger.
 
-Each way reads the same epochs in a process of its own. The table shows means over the epochs, in
-brackets what a random order gives (correlation and drift: two standard deviations of one epoch).
-Memory is the process's peak, TensorFlow's own some 600 MB included.
+Each way reads the same epochs in its own process. The table shows means over the epochs, and in
+brackets the value in a random order (correlation and drift: two standard deviations of one epoch).
+Memory is the peak of the process, including some 600 MB of TensorFlow itself.
 """
 
 import argparse
@@ -32,7 +32,7 @@ BY_CHANCE = ("correlation_by_chance", "drift_by_chance", "repeated_by_chance")
 
 
 def measure(dataset, plan, shuffle, num_epochs):
-    """Gives the means of the columns and of chance, CPU seconds per epoch and the peak in MB."""
+    """Returns the means of the columns and of chance, CPU seconds per epoch and the peak in MB."""
     start = time.process_time()
     orders = list(measure_order(dataset, plan, shuffle=shuffle, epochs=range(num_epochs)))
     seconds = (time.process_time() - start) / num_epochs

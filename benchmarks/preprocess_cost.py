@@ -1,16 +1,16 @@
-"""What preprocessing costs: sequences per CPU second of three ways to write the same records.
+"""Measures preprocessing: sequences per CPU second of three ways to write the same records.
 
     python benchmarks/preprocess_cost.py [--sequences 50000] [--features 12] [--repeats 2]
 
 All read the same Parquet files of lognormal lengths, one row per sequence, and write the same
 features as TFRecords:
 
-- plain: a Python loop with `tf.train.Example` and `tf.io.TFRecordWriter`; checks and mixes nothing;
+- plain: a Python loop with `tf.train.Example` and `tf.io.TFRecordWriter`, no checks, no mixing;
 - tfds: tensorflow-datasets' own Beam builder, on Beam's local runner;
 - padless: `padless preprocess`, in one process and with a worker process per core.
 
-Each way is a process of its own, so its start and imports count; the table shows the least CPU
-time of the repeats, in which the ways take turns.
+Each way is its own process, so its start and imports count. The ways alternate; the table shows the
+minimum CPU time of the repeats.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Preprocessing and one epoch of batches at growing sizes: time and memory of whole processes.
+"""Measures preprocessing and one epoch of batches at growing sizes: time and memory of processes.
 
     python benchmarks/preprocess_scale.py [--sequences 100000,1000000] [--features 12] [--folder F]
 
-Parquet of lognormal lengths, median 40, is generated; `padless preprocess` makes a dataset of it
-with its default options, and one epoch of its training batches is read, shuffled as in training.
-Memory is the peak of what all processes of a step hold together.
+Parquet files with lognormal lengths, median 40, are generated. `padless preprocess` makes a dataset
+of them with its default options, and one epoch of its training batches is read, shuffled as in
+training. Memory is the peak of all processes of a step together.
 """
 
 import argparse

@@ -1,11 +1,12 @@
-"""How good embeddings and scores are: from raw files through the product's own commands.
+"""Measures embeddings and scores, from raw files by the commands of padless.
 
     python benchmarks/quality.py --data FOLDER --seeds 5
 
 `FOLDER` holds a folder per set: `japanese_vowels` and `spoken_arabic_digits` (UCI and UEA),
 `ecg5000` (UCR, as one npz), `cmapss` (NASA, FD001). Each set is preprocessed once, and trained once
-per seed with the default options; only the size of the embedding and the epochs are set. Each seed
-prints its line; the table at the end shows mean, and smallest to largest. Needs `padless[compare]`.
+per seed with the default options, except the size of the embedding and the epochs. Each seed
+prints a line; the table at the end shows the mean, the smallest and the largest value. Needs
+`padless[compare]`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class Set:
 
     Attributes:
         folder: its folder under `--data`.
-        prepare: gives the arguments of `padless preprocess`.
+        prepare: returns the arguments of `padless preprocess`.
         latent_size: values of an embedding.
         epochs: of training.
-        measure: takes the columns of the training and of the test split.
-        goal: what is to be reached of the first measure, None where nothing is.
+        measure: computes measures from the columns of the training and of the test split.
+        goal: value of the first measure to reach, or None.
     """
 
     folder: str
@@ -51,7 +52,7 @@ class Set:
 
 
 def classify(train, test) -> dict[str, float]:
-    """Tells labels from embeddings."""
+    """Predicts labels from embeddings."""
     # Here, as it brings TensorFlow along, which has much to say.
     from padless.model.comparison.label_accuracy import label_accuracy
 
@@ -136,7 +137,7 @@ def main() -> None:
 
 
 def run_set(chosen: Set, args: argparse.Namespace, work: pathlib.Path):
-    """Preprocesses a set, and yields each seed with what its run measures."""
+    """Preprocesses a set, and yields each seed with the measures of its run."""
     data = work / "data"
     raw = chosen.prepare(args.data / chosen.folder, work / "raw")
     _padless("preprocess", *raw, "--output", data)

@@ -1,7 +1,7 @@
-"""The sets of benchmarks/quality.py: from the files that the archives give to what padless reads.
+"""The sets of `quality.py`: converts the files of the archives to what padless reads.
 
 Each function takes the folder of its set and a folder to write to, and returns the arguments of
-`padless preprocess` that read it; the split is told by the names of files or directories.
+`padless preprocess` that read it. The names of files or directories give the split.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Row = tuple[str, np.ndarray, str]
 
 
 def japanese_vowels(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
-    """9 speakers saying two vowels, in the UEA archive's files as they are."""
+    """9 speakers who say two vowels, in the unchanged files of the UEA archive."""
     files = sorted(map(str, folder.glob("*_T*.ts")))
     return [*files, "--label-column", "label", "--keep-splits"]
 
@@ -35,7 +35,7 @@ def spoken_arabic_digits(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
 
 
 def one_digit_normal(digit: int):
-    """Makes the set of one digit in training and all ten in the test; the label says which."""
+    """Makes a set with one digit in training and all ten in the test; the label is the digit."""
 
     def write(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
         splits = {
@@ -58,7 +58,7 @@ def ecg5000(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
 
 
 def ecg5000_cut(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
-    """The same, each beat cut to its first 70 to 140 timesteps, as drawn."""
+    """The same, each beat cut to its first 70 to 140 timesteps, drawn at random."""
     return _ecg(folder, work, shortest=70)
 
 
@@ -103,7 +103,7 @@ def _ecg(folder: pathlib.Path, work: pathlib.Path, *, shortest: int | None) -> l
 
 
 def _hold_out(rows: list[Row], *, together: int = 1) -> dict[str, list[Row]]:
-    """Draws the split `validation` from rows, of which some stand together."""
+    """Draws the split `validation` from rows, of which some belong together."""
     drawn = np.random.default_rng(1).random(len(rows) // together) < _VALIDATION_SHARE
     held_out = np.repeat(drawn, together)
     return {
@@ -129,7 +129,7 @@ def _engines(path: pathlib.Path) -> list[np.ndarray]:
 
 
 def _number_lines(path: pathlib.Path) -> list[str]:
-    """Reads the lines that begin with a number: a header is left out."""
+    """Reads the lines that begin with a number, without a header."""
     return [line for line in path.read_text().splitlines() if line.strip()[:1].isdigit()]
 
 

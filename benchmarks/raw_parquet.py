@@ -1,4 +1,4 @@
-"""Raw input for the benchmarks: Parquet, one row per sequence, of lognormal lengths, median 40."""
+"""Writes raw input for the benchmarks: Parquet, a row per sequence, lognormal lengths."""
 
 import os
 
@@ -11,7 +11,7 @@ ROWS_PER_GROUP = 5_000
 
 
 def write_parquet(directory, num_sequences, num_features):
-    """Writes as many files as the sequences take; returns their number of bytes."""
+    """Writes as many files as the sequences need; returns their number of bytes."""
     os.makedirs(directory, exist_ok=True)
     num_bytes = 0
     for start in range(0, num_sequences, ROWS_PER_FILE):

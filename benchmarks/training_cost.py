@@ -1,15 +1,15 @@
-"""What an epoch of training costs: padless against the padded and masked model it replaces.
+"""Measures an epoch of training: padless against the padded and masked model that it replaces.
 
     python benchmarks/training_cost.py [--sequences 3000] [--units 64] [--epochs 3]
 
-All ways train an autoencoder of the same sizes on the same sequences, 64 to a batch, on the CPU:
+All ways train an autoencoder of the same sizes on the same sequences, 64 per batch, on the CPU:
 
 - padded: Keras' `fit` on batches padded to the longest sequence, `Masking`, `RepeatVector`, and
   sample weights that leave the padded timesteps out of the loss;
-- batch-padded: the same `fit`, each batch padded to its own longest, the repeat read at run time;
-- padless, with 1 and with 2 replicas: the product's trainer.
+- batch-padded: the same `fit`, each batch padded to its own longest sequence;
+- padless, with 1 and with 2 replicas: the trainer of padless.
 
-The ways take turns, epoch by epoch, in one process; the table shows the median of the epochs after
+The ways alternate, epoch by epoch, in one process. The table shows the median of the epochs after
 the first, in which each way is traced.
 """
 
@@ -71,7 +71,7 @@ def padded_way(sequences, units, to_longest):
 
 
 def padless_way(dataset, units, replicas, epochs):
-    """Makes a function that trains one epoch with the product's trainer."""
+    """Makes a function that trains one epoch with the trainer of padless."""
     strategy = mirrored_strategy(replicas)
     architecture = Architecture(latent_size=LATENT_SIZE, units=units, **PLAIN)
     with strategy.scope():

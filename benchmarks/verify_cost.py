@@ -1,8 +1,9 @@
-"""What it costs to verify a dataset, per part of the work.
+"""Measures the verification of a dataset, by part of the work.
 
     python benchmarks/verify_cost.py [--sequences 100000] [--features 12] [--repeats 3]
 
-CPU time of this process, least of the repeats. The first two rows are what reading alone takes.
+The table shows the CPU time of this process, the minimum of the repeats. The first two rows are
+reading alone.
 """
 
 import argparse
