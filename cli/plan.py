@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> None:
         describe_plan,
         list_buckets,
         open_dataset,
-        plan_batches,
         plan_frontier,
     )
     from padless.pipeline.planning.padding_bounds import (
@@ -64,13 +63,12 @@ def run(args: argparse.Namespace) -> None:
         draw_frontier,
         list_frontier,
     )
+    from padless.pipeline.planning.plan import plan_epoch
 
     options = _plan_options(args)
     dataset = open_dataset(args.dataset)
     lengths = dataset.split(args.split).lengths
-    plan = plan_batches(
-        lengths, max_padding=args.max_padding, accumulate=args.accumulate, **options
-    )
+    plan = plan_epoch(lengths, max_padding=args.max_padding, **options)
     print(f"{dataset.name}, split {args.split}")
     print(describe_plan(plan))
     if args.buckets:
@@ -112,13 +110,9 @@ def _plan_options(args: argparse.Namespace) -> dict:
     from padless.pipeline import BatchCost, Budget
     from padless.pipeline.planning.plan import check_max_padding
 
-    options: dict[str, Any] = {
-        "batch_size": args.batch_size,
-        "batch_timesteps": args.batch_timesteps,
-        "replicas": args.replicas,
-    }
+    options: dict[str, Any] = {"replicas": args.replicas, "accumulate": args.accumulate}
     with options_checked(args.parser):
-        Budget.of(args.batch_size, args.batch_timesteps)
+        options["budget"] = Budget.of(args.batch_size, args.batch_timesteps)
         check_max_padding(args.max_padding)
         for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
             if (value := getattr(args, name)) is not None and value < least:

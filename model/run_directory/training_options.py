@@ -16,7 +16,7 @@ from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.plan import (
     BatchPlan,
     check_max_padding,
-    plan_batches,
+    plan_epoch,
     plan_mixed_batches,
 )
 
@@ -99,6 +99,11 @@ class TrainingOptions:
         if self.verbose not in (None, 0, 1, 2):
             raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
 
+    @property
+    def budget(self) -> Budget:
+        """How much work a step may hold."""
+        return Budget.of(self.batch_size, self.batch_timesteps)
+
     def plan(
         self,
         lengths: Mapping[int, int],
@@ -113,11 +118,10 @@ class TrainingOptions:
         Raises:
             ValueError: also if an option does not go with the alignment.
         """
-        budget = {"batch_size": self.batch_size, "batch_timesteps": self.batch_timesteps}
         if ALIGNMENTS[alignment].equal_lengths:
-            return plan_batches(
+            return plan_epoch(
                 lengths,
-                **budget,
+                budget=self.budget,
                 replicas=replicas,
                 max_padding=self.max_padding,
                 cost=cost,
@@ -128,5 +132,6 @@ class TrainingOptions:
                 f"`max_padding` must be 0 with the alignment {alignment!r}, whose batches are all "
                 f"padded to the longest sequence, got {self.max_padding}."
             )
-        plan = plan_mixed_batches(lengths, **budget, replicas=replicas, cost=cost)
-        return dataclasses.replace(plan, accumulates=self.accumulate)
+        return plan_mixed_batches(
+            lengths, budget=self.budget, replicas=replicas, cost=cost, accumulate=self.accumulate
+        )

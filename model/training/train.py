@@ -56,7 +56,6 @@ from padless.model.training.timing import Times
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
-from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.plan import BatchPlan
 
 
@@ -235,7 +234,7 @@ class _Request:
             self.make_trainer(steps_per_epoch=1),
             self.dataset.record_format.num_features,
             tuple(marks),
-            Budget.of(self.options.batch_size, self.options.batch_timesteps),
+            self.options.budget,
         )
         # Machines that measured something else would plan something else.
         cost = BatchCost(*numbers_of_chief(self.strategy, list(dataclasses.astuple(measured))))

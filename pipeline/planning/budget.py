@@ -6,8 +6,6 @@ import dataclasses
 
 import numpy as np
 
-DEFAULT_BATCH_SIZE = 64
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:
@@ -38,9 +36,9 @@ class Budget:
 
     @classmethod
     def of(cls, batch_size: int | None, batch_timesteps: int | None) -> Budget:
-        """Makes the budget that is asked for; 64 sequences where none is."""
+        """Returns the budget that is asked for, or `DEFAULT_BUDGET` where none is."""
         if batch_size is None and batch_timesteps is None:
-            batch_size = DEFAULT_BATCH_SIZE
+            return DEFAULT_BUDGET
         return cls(batch_size, batch_timesteps)
 
     @property
@@ -55,3 +53,6 @@ class Budget:
     def work(self, length):
         """What one sequence of `length` timesteps takes from the budget."""
         return length if self.batch_size is None else np.ones_like(length)
+
+
+DEFAULT_BUDGET = Budget(batch_size=64)

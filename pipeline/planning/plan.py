@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
-from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.budget import DEFAULT_BUDGET, Budget
 from padless.pipeline.planning.merging import merge_lengths
 
 
@@ -186,11 +186,10 @@ class BatchPlan:
         return float(self.cost.seconds(self.num_batches, self.timesteps_in_a_row, computed))
 
     def without_padding(self) -> BatchPlan:
-        """Plans the same sequences with nothing padded."""
-        return plan_batches(
+        """Returns the plan of the same sequences with nothing padded."""
+        return plan_epoch(
             self.lengths,
-            batch_size=self.budget.batch_size,
-            batch_timesteps=self.budget.batch_timesteps,
+            budget=self.budget,
             replicas=self.replicas,
             cost=self.cost,
             accumulate=self.accumulates,
@@ -236,65 +235,99 @@ def plan_batches(
         >>> plan.bucket_shortest.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
         ([7], [9], 120)
     """
+    return plan_epoch(
+        lengths,
+        budget=Budget.of(batch_size, batch_timesteps),
+        replicas=replicas,
+        max_padding=max_padding,
+        cost=cost,
+        accumulate=accumulate,
+    )
+
+
+def plan_epoch(
+    lengths: Mapping[int, int],
+    *,
+    budget: Budget = DEFAULT_BUDGET,
+    replicas: int = 1,
+    max_padding: float = 0.0,
+    cost: BatchCost = DEFAULT_COST,
+    accumulate: bool = True,
+) -> BatchPlan:
+    """Plans an epoch as `plan_batches` does, from a budget that is made already."""
     (plan,) = plan_frontier(
         lengths,
         [max_padding],
-        batch_size=batch_size,
-        batch_timesteps=batch_timesteps,
+        budget=budget,
         replicas=replicas,
         cost=cost,
+        accumulate=accumulate,
     )
-    return dataclasses.replace(plan, accumulates=accumulate)
+    return plan
 
 
 def plan_mixed_batches(
     lengths: Mapping[int, int],
     *,
-    batch_size: int | None = None,
-    batch_timesteps: int | None = None,
+    budget: Budget = DEFAULT_BUDGET,
     replicas: int = 1,
     cost: BatchCost = DEFAULT_COST,
+    accumulate: bool = True,
 ) -> BatchPlan:
     """Plans batches of any lengths, all padded to the longest: what everybody did, to compare with.
 
-    Takes and raises what `plan_batches` does.
+    Args:
+        lengths: length in timesteps -> number of sequences.
+        budget: how much work a step may hold.
+        replicas: number of replicas that share each batch.
+        cost: what batches take.
+        accumulate: whether batches add up to steps of the budget.
+
+    Raises:
+        ValueError: as `plan_batches`.
 
     Example:
-        >>> plan = plan_mixed_batches({7: 65, 9: 2}, batch_size=64)
+        >>> plan = plan_mixed_batches({7: 65, 9: 2}, budget=Budget(batch_size=64))
         >>> plan.bucket_batch_sizes.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
         ([34, 33], [9, 9], 130)
     """
-    plan = plan_batches(
-        lengths,
-        batch_size=batch_size,
-        batch_timesteps=batch_timesteps,
-        replicas=replicas,
-        cost=cost,
-    )
-    histogram = np.array([*plan.lengths.items()], np.int64).T
-    limits = np.full(len(plan.lengths), plan.budget.max_sequences(max(plan.lengths)))
-    buckets = _bucket_spans(*histogram, limits, np.array([len(plan.lengths)]))
-    columns = ("bucket_shortest", "bucket_lengths", "bucket_batch_sizes", "bucket_num_batches")
-    mixed = dict(zip(columns, buckets, strict=True))
-    return dataclasses.replace(plan, max_padding=math.inf, **mixed)
+    lengths = _sorted(lengths)
+    _check(lengths, budget, replicas=replicas)
+    histogram = np.array([*lengths.items()], np.int64).T
+    limits = np.full(len(lengths), budget.max_sequences(max(lengths)))
+    buckets = _bucket_spans(*histogram, limits, np.array([len(lengths)]))
+    return BatchPlan(lengths, budget, replicas, math.inf, cost, *buckets, accumulates=accumulate)
 
 
 def plan_frontier(
     lengths: Mapping[int, int],
     max_paddings: Sequence[float],
     *,
-    batch_size: int | None = None,
-    batch_timesteps: int | None = None,
+    budget: Budget = DEFAULT_BUDGET,
     replicas: int = 1,
     cost: BatchCost = DEFAULT_COST,
+    accumulate: bool = True,
 ) -> list[BatchPlan]:
     """Plans an epoch under each of several bounds on the padding, in one search.
 
-    Takes and raises what `plan_batches` does, and gives the plan that it gives for each bound.
+    Args:
+        lengths: length in timesteps -> number of sequences.
+        max_paddings: bounds on the padded timesteps, as in `plan_batches`.
+        budget: how much work a step may hold.
+        replicas: number of replicas that share each batch.
+        cost: what batches take, which decides what merges.
+        accumulate: whether batches add up to steps of the budget.
+
+    Returns:
+        For each bound the plan that `plan_batches` returns for it.
+
+    Raises:
+        ValueError: as `plan_batches`.
     """
-    budget = Budget.of(batch_size, batch_timesteps)
-    lengths = {length: count for length, count in sorted(lengths.items()) if count}
-    _check(lengths, budget, replicas=replicas, max_paddings=max_paddings)
+    lengths = _sorted(lengths)
+    _check(lengths, budget, replicas=replicas)
+    for bound in max_paddings:
+        check_max_padding(bound)
     limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
     histogram = np.array([*lengths.items()], np.int64).T
     timesteps = int(histogram[0] @ histogram[1])
@@ -302,9 +335,11 @@ def plan_frontier(
     frontier = merge_lengths(*histogram, limits, cost) if any(max_paddings) else None
     plans = []
     for bound in max_paddings:
-        ends = frontier.span_ends(bound * timesteps) if bound else apart
+        ends = frontier.span_ends(bound * timesteps) if frontier and bound else apart
         buckets = _bucket_spans(*histogram, limits, ends)
-        plans.append(BatchPlan(lengths, budget, replicas, bound, cost, *buckets))
+        plans.append(
+            BatchPlan(lengths, budget, replicas, bound, cost, *buckets, accumulates=accumulate)
+        )
     return plans
 
 
@@ -318,11 +353,13 @@ def check_max_padding(max_padding: float) -> None:
         raise ValueError(f"`max_padding` must be at least 0 and finite, got {max_padding}.")
 
 
-def _check(lengths, budget: Budget, *, replicas: int, max_paddings: Sequence[float]) -> None:
+def _sorted(lengths: Mapping[int, int]) -> dict[int, int]:
+    return {length: count for length, count in sorted(lengths.items()) if count}
+
+
+def _check(lengths: Mapping[int, int], budget: Budget, *, replicas: int) -> None:
     if replicas < 1:
         raise ValueError(f"`replicas` must be at least 1, got {replicas}.")
-    for bound in max_paddings:
-        check_max_padding(bound)
     if not lengths:
         raise ValueError("`lengths` must count at least one sequence, got none.")
     if budget.max_sequences(longest := max(lengths)) < 1:

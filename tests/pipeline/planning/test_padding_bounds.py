@@ -2,6 +2,7 @@
 
 import pytest
 
+from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.padding_bounds import (
     PICTURE_BOUNDS,
     TABLE_BOUNDS,
@@ -18,7 +19,7 @@ def rows(plans):
 
 
 def test_list_frontier_shows_each_bound():
-    plans = plan_frontier(LENGTHS, [0.0, 0.01], batch_size=64)
+    plans = plan_frontier(LENGTHS, [0.0, 0.01], budget=Budget(64))
     assert [plan.padded_timesteps for plan in plans] == [0, 3]
     first, second = rows(plans)
     assert first[:7] == ["0", "%", "0.00", "%", "4", "3", "44"]
@@ -28,7 +29,7 @@ def test_list_frontier_shows_each_bound():
 
 
 def test_list_frontier_ends_where_more_padding_saves_nothing():
-    plans = plan_frontier(LENGTHS, TABLE_BOUNDS, batch_size=64)
+    plans = plan_frontier(LENGTHS, TABLE_BOUNDS, budget=Budget(64))
     shown = rows(plans)
     assert 1 < len(shown) < len(plans)
     last = plans[len(shown) - 1]

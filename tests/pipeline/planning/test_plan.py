@@ -169,7 +169,7 @@ def test_merged_plan_holds_every_sequence_within_its_bounds(lengths, budget, max
 @given(histograms, st.integers(1, 70))
 def test_plan_frontier_gets_faster_with_its_bound(lengths, batch_size):
     bounds = [0.0, 0.001, 0.01, 0.05, 0.2, 1.0, 50.0]
-    plans = plan_frontier(lengths, bounds, batch_size=batch_size)
+    plans = plan_frontier(lengths, bounds, budget=Budget(batch_size))
     seconds = [plan.predicted_seconds for plan in plans]
     assert all(b <= a * (1 + 1e-9) for a, b in itertools.pairwise(seconds))
     for bound, plan in zip(bounds, plans, strict=True):
@@ -234,7 +234,7 @@ def test_without_accumulation_each_batch_is_a_step():
 
 @given(histograms, st.integers(1, 70), st.integers(1, 4))
 def test_mixed_plan_holds_all_padded_to_the_longest(lengths, batch_size, replicas):
-    plan = plan_mixed_batches(lengths, batch_size=batch_size, replicas=replicas)
+    plan = plan_mixed_batches(lengths, budget=Budget(batch_size), replicas=replicas)
     rows = plan.bucket_batch_sizes * plan.bucket_num_batches
     assert set(plan.bucket_lengths.tolist()) == {max(lengths)}
     assert set(plan.bucket_shortest.tolist()) == {min(n for n in lengths if lengths[n])}
@@ -244,7 +244,19 @@ def test_mixed_plan_holds_all_padded_to_the_longest(lengths, batch_size, replica
 
 
 def test_mixed_plan_counts_the_longest_in_its_budget():
-    plan = plan_mixed_batches({3: 9, 10: 1}, batch_timesteps=40)
+    plan = plan_mixed_batches({3: 9, 10: 1}, budget=Budget(batch_timesteps=40))
     assert buckets(plan) == [(10, 4, 1), (10, 3, 2)]
     assert plan.kind == "batches of mixed lengths"
     assert plan_mixed_batches({3: 9}).kind == "equal-length batches"
+
+
+@pytest.mark.parametrize("accumulate", [True, False])
+def test_plans_of_a_budget_are_those_of_its_number(accumulate):
+    lengths, options = {3: 65, 4: 1, 9: 2}, {"replicas": 2, "accumulate": accumulate}
+    expected = plan_batches(lengths, batch_size=8, max_padding=0.1, **options)
+    (plan,) = plan_frontier(lengths, [0.1], budget=Budget(8), **options)
+    mixed = plan_mixed_batches(lengths, budget=Budget(8), **options)
+    assert buckets(plan) == buckets(expected)
+    assert plan.steps_per_epoch == expected.steps_per_epoch
+    for each in (plan, mixed):
+        assert (each.budget, each.replicas, each.accumulates) == (Budget(8), 2, accumulate)
