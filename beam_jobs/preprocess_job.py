@@ -11,13 +11,15 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
-from padless.beam_jobs.engine.local_runner import choose_runner, quiet, worker_deaths_raised
+from padless.beam_jobs.engine.local_runner import choose_runner
 from padless.beam_jobs.engine.progress import JobProgress, watched
+from padless.beam_jobs.engine.quiet import beam_quieted
 from padless.beam_jobs.engine.runners import (
     check_job_server,
     prepare_options,
     runner_errors_explained,
 )
+from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
 from padless.beam_jobs.options import PreprocessOptions
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, check_output
@@ -93,9 +95,9 @@ def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None
     runner = choose_runner(beam_options, inputs.num_bytes)
     _LOGGER.info("Preprocessing %d files with %s.", len(inputs.paths), runner)
     with (
+        beam_quieted(),
         worker_deaths_raised(),
         interrupts_unwrapped(),
-        quiet(),
         runner_errors_explained(beam_options),
         beam.Pipeline(runner, options=beam_options) as pipeline,
     ):

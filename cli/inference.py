@@ -96,7 +96,11 @@ def _opened(args: argparse.Namespace, is_raw: bool):
 @contextlib.contextmanager
 def _rejects_shown(raw) -> Iterator:
     """Opens raw input as a dataset, and prints the report if anything was rejected."""
-    with raw as opened:
+    from padless.beam_jobs.engine.quiet import beam_quieted
+
+    with contextlib.ExitStack() as stack:
+        with beam_quieted(for_good=True):
+            opened = stack.enter_context(raw)
         if opened.report.rejected:
             print(opened.report, file=sys.stderr)
         yield opened.dataset

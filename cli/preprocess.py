@@ -54,13 +54,12 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the job and prints its report."""
     from padless.beam_jobs import preprocess
-    from padless.beam_jobs.engine.quiet_servers import quiet_job_servers
+    from padless.beam_jobs.engine.quiet import beam_quieted
 
-    quiet_job_servers()
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
     with options_checked(args.parser, COLUMN_OPTIONS):
         options = _make_options(args)
-    with JobProgressLine() as progress:
+    with beam_quieted(for_good=True), JobProgressLine() as progress:
         report = preprocess(options, beam_options, show=progress.show)
     print(report)
 

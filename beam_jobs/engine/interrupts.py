@@ -1,48 +1,40 @@
 """Ctrl-C during a pipeline as the `KeyboardInterrupt` that it is.
 
-Beam catches it in the worker, logs its traceback as an error of the step and raises a
-`RuntimeError("KeyboardInterrupt [while running ...]")`. A job server that Beam has started leaves
-its own handler of the signal behind, which waits for itself if the signal comes while it stops.
+Beam catches it in the worker and raises a `RuntimeError("KeyboardInterrupt [while running ...]")`.
+A job server that Beam has started leaves its own handler of the signal in place, which waits for
+itself if the signal comes while it stops.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 
-from padless.beam_jobs.engine.log_filters import records_dropped
-
 
 @contextlib.contextmanager
 def interrupts_unwrapped() -> Iterator[None]:
-    """Raises `KeyboardInterrupt` where Beam has wrapped one, and keeps Beam from logging it.
+    """Raises `KeyboardInterrupt` where Beam has wrapped one.
 
     Afterwards the handler of the signal is again the one that it was.
     """
     handler = signal.getsignal(signal.SIGINT)
-    with records_dropped("apache_beam.runners.common", _shows_interrupt):
-        try:
-            yield
-        except Exception as error:
-            if is_interrupt(error):
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    except Exception as error:
+        if is_interrupt(error):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Tells whether an exception is an interrupt, wraps one or was raised while handling one."""
+    """Checks whether an exception is an interrupt, wraps one or was raised while handling one."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt) or str(error).startswith("KeyboardInterrupt"):
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _shows_interrupt(record: logging.LogRecord) -> bool:
-    return bool(record.exc_info) and is_interrupt(record.exc_info[1])

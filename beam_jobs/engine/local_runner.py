@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pathlib
 import shlex
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Iterator
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from padless.beam_jobs.engine.log_filters import records_dropped
+from padless.beam_jobs.engine.worker_deaths import WORKER_MODULE
 
 # Where two workers were as fast as one process: at some 40 MB of CSV, 100 MB of Parquet.
 _BYTES_WORTH_WORKERS = 32 * 1024 * 1024
-_DROPPED = {
-    # Tracebacks of workers, whose exception is raised in this process as well.
-    "portability.local_job_service": lambda record: True,
-    # That a worker which has died cannot be stopped.
-    "portability.fn_api_runner.worker_handlers": lambda record: True,
-    # That worker processes should be asked for by another option, which starts loud ones.
-    "portability.fn_api_runner.fn_runner": lambda record: (
-        "direct_num_workers is not equal to 1" in record.getMessage()
-    ),
-}
-_WORKER_MODULE = "padless.beam_jobs.engine.local_worker"
-_WORKER_THREAD = "run_worker"  # Beam's, which waits for a worker process and raises if it fails
 
 
 def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner:
@@ -52,7 +35,8 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
     if is_chosen or is_small or not _reaches_itself():
         return FnApiRunner()
     direct.direct_num_workers = num_workers
-    command = f"exec {shlex.quote(sys.executable)} -m {_WORKER_MODULE}"
+    # Ctrl-C in a terminal is for this process, which ends its workers, from their first moment on.
+    command = f"trap '' INT; exec {shlex.quote(sys.executable)} -m {WORKER_MODULE}"
     return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
 
 
@@ -66,52 +50,3 @@ def _reaches_itself() -> bool:
             return True
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def worker_deaths_raised() -> Iterator[None]:
-    """Ends the job where a worker process dies: Beam's local runner waits for it for ever.
-
-    Raises:
-        RuntimeError: if a worker has died. Only the main thread can be woken from its wait.
-    """
-    died, others = [], threading.excepthook
-
-    def notice(args: threading.ExceptHookArgs) -> None:
-        if args.thread is None or args.thread.name != _WORKER_THREAD:
-            others(args)
-        elif not died:
-            died.append(args.exc_value)
-            _kill_workers()  # none is of use without the other, and all are waited for
-            # A real signal: `_thread.interrupt_main` does not end a wait for a lock.
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    threading.excepthook = notice
-    try:
-        yield
-    except BaseException as error:
-        if not died:
-            raise
-        raise RuntimeError(
-            f"A worker process died: {died[0]}. Where the system killed it for its memory, "
-            "--runner=FnApiRunner works in one process."
-        ) from error
-    finally:
-        threading.excepthook = others
-
-
-def _kill_workers() -> None:
-    for path in pathlib.Path("/proc/self/task").glob("*/children"):
-        for child in path.read_text().split():
-            with contextlib.suppress(OSError):
-                if _WORKER_MODULE.encode() in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(int(child), signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the runner from logging what its exceptions say too, or what is as it should be."""
-    with contextlib.ExitStack() as stack:
-        for name, drops in _DROPPED.items():
-            stack.enter_context(records_dropped(f"apache_beam.runners.{name}", drops))
-        yield

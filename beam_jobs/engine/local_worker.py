@@ -23,7 +23,7 @@ def main() -> None:
     """
     from apache_beam.runners.worker import sdk_worker_main
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the shell that starts it has done
     # What is worth knowing reaches the runner over its own channel, and there the exception.
     logging.getLogger().addHandler(logging.NullHandler())
     with contextlib.ExitStack() as stack:

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import threading
 
 import numpy as np
 import pytest
@@ -60,6 +61,18 @@ def make_options(tmp_path):
             rules=Rules(**pick(Rules, options)),
             **options,
         )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def failing_thread():
+    """Makes a thread that a package has started, by default Beam, and that raises an error."""
+
+    def make(error, package="apache_beam", name=None):
+        scope = {"__name__": f"{package}.module", "error": error}
+        exec("def fail():\n    raise error", scope)
+        return threading.Thread(target=scope["fail"], name=name)
 
     return make
 

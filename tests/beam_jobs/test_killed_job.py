@@ -34,6 +34,7 @@ def start(raw, output):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env=os.environ | {"PADLESS_TEST": str(output)},
     )
 
@@ -110,6 +111,16 @@ def test_an_interrupted_job_with_workers_ends_in_one_line_and_leaves_nothing(raw
     process = start(raw, tmp_path / "out")
     wait_until(lambda: count_staged(tmp_path) >= 5)
     process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "padless preprocess: interrupted\n")
+    wait_until(lambda: not list_workers(tmp_path / "out"))
+    assert {path.name for path in tmp_path.iterdir()} == {f"{i}.csv" for i in range(4)}
+
+
+def test_ctrl_c_in_a_terminal_ends_in_one_line_while_workers_start(raw, tmp_path):
+    process = start(raw, tmp_path / "out")
+    wait_until(lambda: list_workers(tmp_path / "out"))
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of its processes
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "padless preprocess: interrupted\n")
     wait_until(lambda: not list_workers(tmp_path / "out"))

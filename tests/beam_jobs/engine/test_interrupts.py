@@ -10,6 +10,7 @@ import time
 import pytest
 
 from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
+from padless.beam_jobs.engine.quiet import beam_quieted
 
 LOGGER = logging.getLogger("apache_beam.runners.common")
 
@@ -24,13 +25,13 @@ def fail_as_beam_does(error):
 
 
 def test_a_wrapped_interrupt_is_raised_and_not_logged(caplog):
-    with pytest.raises(KeyboardInterrupt), interrupts_unwrapped():
+    with pytest.raises(KeyboardInterrupt), beam_quieted(), interrupts_unwrapped():
         fail_as_beam_does(KeyboardInterrupt())
     assert not caplog.records
 
 
 def test_an_error_of_a_step_stays_and_is_logged(caplog):
-    with pytest.raises(RuntimeError, match="OSError"), interrupts_unwrapped():
+    with pytest.raises(RuntimeError, match="OSError"), beam_quieted(), interrupts_unwrapped():
         fail_as_beam_does(OSError("full"))
     assert len(caplog.records) == 1
     assert not LOGGER.filters
