@@ -25,7 +25,7 @@ def main(argv=None):
     for name, split in builder.info.splits.items():
         print(f"split {name}: {split.num_examples} sequences in {split.num_shards} shards")
 
-    # Sequences come one by one, as `batch` would need one length: `(timesteps, features)` each.
+    # Sequences come one by one, `(timesteps, features)` each, as `batch` would need equal lengths.
     for example in tfds.as_numpy(builder.as_dataset(split=args.split).take(args.take)):
         key, sequence = example["key"].decode(), example["sequence"]
         print(f"sequence {key}: length {example['length']}, shape {sequence.shape}")

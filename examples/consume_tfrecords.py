@@ -1,8 +1,8 @@
 """Reads a padless dataset as plain TFRecords, in equal-length batches, without padless.
 
-A record is a `tf.train.Example`; four features and two JSON files are all there is to know. With
-one bucket per length that occurs, `bucket_by_sequence_length` has nothing to pad, and
-`no_padding=True` makes it an error if it had.
+A record is a `tf.train.Example` with four features; two JSON files describe the rest. With one
+bucket per length that occurs, `bucket_by_sequence_length` has nothing to pad, and
+`no_padding=True` makes any padding an error.
 
     python consume_tfrecords.py DATASET_DIRECTORY
 """

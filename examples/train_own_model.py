@@ -1,8 +1,8 @@
-"""Trains a Keras model of one's own on equal-length batches, with plain `fit`.
+"""Trains your own Keras model on equal-length batches, with plain `fit`.
 
-A GRU tells the label from the sequence. It needs no mask, as no batch holds a padded timestep, and
+A GRU predicts the label of a sequence. It needs no mask, as no batch holds a padded timestep, and
 the plan knows the number of batches before the first one is read. For one device only: under a
-strategy, `fit` averages the means of replicas that hold unequal work, and that is not the mean.
+strategy, `fit` averages the means of replicas that hold unequal work, which is not the true mean.
 
     python train_own_model.py DATASET_DIRECTORY
 """

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job on real data: 9 speakers say two vowels, 7 to 29 timesteps of 12 cepstra each.
-# usage: demo.sh FOLDER, which is made anew
+# Runs every step on real data: 9 speakers say two vowels, 7 to 29 timesteps of 12 cepstra each.
+# usage: demo.sh FOLDER, whose data and run are made anew
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:?usage: demo.sh FOLDER}
