@@ -30,6 +30,7 @@ from padless.beam_jobs.readers.arrow_columns import (
     read_numbers,
     read_times,
 )
+from padless.beam_jobs.readers.suggestions import did_you_mean
 from padless.beam_jobs.readers.values import parse_key, parse_label, parse_split
 
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
@@ -116,6 +117,7 @@ class _Kinds:
         if name not in self.types:
             raise ValueError(
                 f"{self.path}: must have a column {name!r}, it has {shorten(list(self.types))}."
+                f"{did_you_mean(name, self.types)}"
             )
         if not is_right(self.types[name]):
             raise ValueError(

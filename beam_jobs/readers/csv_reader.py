@@ -25,6 +25,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.suggestions import did_you_mean
 from padless.beam_jobs.readers.values import (
     find_infinite,
     pack_times,
@@ -77,7 +78,10 @@ class CsvColumns:
             names = tuple(name for name in header if name not in roles.values())
         for name in (*roles.values(), *names):
             if name not in header:
-                raise ValueError(f"{path}: must have a column {name!r}, it has {header}.")
+                raise ValueError(
+                    f"{path}: must have a column {name!r}, it has {header}."
+                    f"{did_you_mean(name, header)}"
+                )
         if not names or "" in names:
             raise ValueError(
                 f"{path}: must have named feature columns besides {list(roles.values())}, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from padless.beam_jobs.files import open_text
 from padless.beam_jobs.fragments import (
@@ -17,6 +17,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import (
     parse_key,
     parse_label,
@@ -49,7 +50,7 @@ def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterat
         place = source.place(number)
         try:
             record = _parse_object(line)
-            key = parse_key(record.get(columns.key))
+            key = _parse_field(parse_key, record, columns.key)
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
@@ -69,21 +70,28 @@ def _parse_object(line: str) -> dict:
 def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | RejectedPart:
     try:
         if columns.sequence not in record:
-            raise RejectionError(
-                "bad_json",
-                f"the object must have the field {columns.sequence!r}, "
-                f"it has {shorten(sorted(record))}.",
-            )
+            rule = f"the object {is_missing('field', columns.sequence, record)}"
+            raise RejectionError("bad_json", rule)
         values = parse_nested(record[columns.sequence])
         return Whole(
             place,
             values,
-            None if columns.label is None else parse_label(record.get(columns.label)),
+            None if columns.label is None else _parse_field(parse_label, record, columns.label),
             parse_times(record.get(columns.time), len(values)),
-            None if columns.split is None else parse_split(record.get(columns.split)),
+            None if columns.split is None else _parse_field(parse_split, record, columns.split),
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
+
+
+def _parse_field(parse: Callable[[object], bytes], record: dict, name: str) -> bytes:
+    try:
+        return parse(record.get(name))
+    except RejectionError as rejection:
+        if name in record:
+            raise
+        rule = f"the object {is_missing('field', name, record)}"
+        raise RejectionError(rejection.reason, rule) from None
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:

@@ -26,6 +26,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.suggestions import did_you_mean
 from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
     check_sequence,
@@ -144,7 +145,10 @@ def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> 
         names.append(columns.key)
     for name in names:
         if name is not None and name not in features:
-            raise ValueError(f"{path}: must have the feature {name!r}, it has {sorted(features)}.")
+            raise ValueError(
+                f"{path}: must have the feature {name!r}, it has {sorted(features)}."
+                f"{did_you_mean(name, features)}"
+            )
     info = features[columns.sequence].get_tensor_info()
     shape = getattr(info, "shape", ())
     if not shape or np.dtype(info.np_dtype).kind not in "iuf":
@@ -185,9 +189,11 @@ def _find_prepared(name: str):
         return read_only_builder.builder_from_files(name)
     except tfds.core.DatasetNotFoundError as error:
         reason = str(error).partition(" Make sure")[0]
-        if re.split("[/:]", name)[0] not in tfds.list_builders(with_community_datasets=False):
+        known = tfds.list_builders(with_community_datasets=False)
+        if (builder := re.split("[/:]", name)[0]) not in known:
             raise ValueError(
                 f"{reason} TFDS does not know the name; name the directory that holds {INFO_FILE}."
+                f"{did_you_mean(builder, known)}"
             ) from error
         raise ValueError(
             f"{reason} Prepare it once, which may download much, by "

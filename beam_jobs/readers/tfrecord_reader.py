@@ -10,7 +10,7 @@ split are features of the example, or of the sequence example's context.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,6 +29,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label, parse_split
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
 from padless.pipeline.dataset.records import begins_record, read_record_stream
@@ -63,7 +64,7 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
         place = source.place(number)
         try:
             record = _parse_record(data)
-            key = parse_key(_read_constant(record.context.feature, columns.key))
+            key = _parse_constant(parse_key, record.context.feature, columns.key)
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
@@ -162,9 +163,21 @@ def _parse_constants(features: Mapping[str, Any], columns: Columns) -> tuple:
     """Reads label and split, None where the options name none."""
     label, split = columns.label, columns.split
     return (
-        None if label is None else parse_label(_read_constant(features, label)),
-        None if split is None else parse_split(_read_constant(features, split)),
+        None if label is None else _parse_constant(parse_label, features, label),
+        None if split is None else _parse_constant(parse_split, features, split),
     )
+
+
+def _parse_constant(
+    parse: Callable[[object], bytes], features: Mapping[str, Any], name: str
+) -> bytes:
+    try:
+        return parse(_read_constant(features, name))
+    except RejectionError as rejection:
+        if name in features:
+            raise
+        rule = f"the record {is_missing('feature', name, features)}"
+        raise RejectionError(rejection.reason, rule) from None
 
 
 def _read_values(record, columns: Columns) -> np.ndarray:
@@ -195,10 +208,7 @@ def _check_width(values: np.ndarray, columns: Columns) -> None:
 def _find(available: Mapping[str, Any], name: str, what: str):
     # A message's map makes an entry where one is asked for that it does not have.
     if name not in available:
-        raise RejectionError(
-            "bad_record",
-            f"the record must have the {what} {name!r}, it has {shorten(sorted(available))}.",
-        )
+        raise RejectionError("bad_record", f"the record {is_missing(what, name, available)}")
     return available[name]
 
 

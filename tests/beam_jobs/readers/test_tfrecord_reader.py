@@ -102,13 +102,13 @@ def test_missing_values_stay():
 @pytest.mark.parametrize(
     ("record", "reason", "rule"),
     [
-        (example(key=None), "missing_key", "got None"),
+        (example(key=None), "missing_key", "the record must have the feature 'key', it has []"),
         (example(key=b""), "missing_key", "got ''"),
         (example(key=[b"a", b"b"]), "bad_key", "got [b'a', b'b']"),
         (example(key=1.5), "bad_key", "got 1.5"),
         (example(key=b"\xff"), "bad_key", "must be UTF-8, got '\\udcff'"),
         (b"hello", "bad_record", "its 5 bytes are not"),
-        (b"", "missing_key", "got None"),
+        (b"", "missing_key", "the record must have the feature 'key', it has []"),
     ],
 )
 def test_a_record_without_readable_key_is_one_reject(record, reason, rule):

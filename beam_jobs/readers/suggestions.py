@@ -1,0 +1,33 @@
+"""What was meant by the name of a column or field that is not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from padless.beam_jobs.fragments import shorten
+
+
+def is_missing(what: str, name: str, available: Iterable[str]) -> str:
+    """Returns the rule that a name breaks: what must be there, what is, and what may be meant.
+
+    Example:
+        >>> is_missing("column", "machin", ["machine", "hour"])
+        "must have the column 'machin', it has ['hour', 'machine']. Did you mean 'machine'?"
+    """
+    names = sorted(available)
+    return f"must have the {what} {name!r}, it has {shorten(names)}.{did_you_mean(name, names)}"
+
+
+def did_you_mean(name: str, available: Iterable[str]) -> str:
+    """Returns a question that names the most similar name, whatever its case, or nothing.
+
+    Example:
+        >>> did_you_mean("Time", ["machine", "time"])
+        " Did you mean 'time'?"
+        >>> did_you_mean("pressure", ["machine", "time"])
+        ''
+    """
+    folded = {known.casefold(): known for known in available}
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" Did you mean {folded[matches[0]]!r}?" if matches else ""

@@ -1,0 +1,62 @@
+"""A mistyped name of a column or field is answered by the one that was meant, in every form."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padless.beam_jobs import preprocess
+from padless.beam_jobs.readers import inputs
+from padless.beam_jobs.readers.suggestions import did_you_mean
+from padless.pipeline.dataset.records import encode_example, frame_record
+
+HEADER = ("machine", "hour", "state", "fold", "temperature")
+MISTYPED = [
+    ("key", "machin", "machine"),
+    ("time", "Hour", "hour"),
+    ("label", "sate", "state"),
+    ("split", "folds", "fold"),
+    ("features", ("temperatur",), "temperature"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("KEY", " Did you mean 'key'?"), ("x", "")])
+def test_did_you_mean(name, meant):
+    assert did_you_mean(name, ["key", "time"]) == meant
+
+
+@pytest.mark.parametrize(("role", "name", "meant"), MISTYPED)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_mistyped_column_is_suggested(make_options, write_csv, tmp_path, form, role, name, meant):
+    path = write_csv("x.csv", [], header=HEADER)
+    if form == "parquet":
+        path = str(tmp_path / "x.parquet")
+        pq.write_table(
+            pa.table({column: ["1"] for column in HEADER[:-1]} | {HEADER[-1]: [1]}), path
+        )
+    columns = {"key": "machine", "time": "hour", "features": ("temperature",)} | {role: name}
+    mistyped = name if isinstance(name, str) else name[0]
+    with pytest.raises(ValueError, match=f"{mistyped}.*{meant}") as caught:
+        inputs.check_inputs(make_options(path, **columns))
+    assert "it has ['machine', 'hour'," in str(caught.value)
+    assert str(caught.value).endswith(f" Did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "meant"), [("key", "keys", "key"), ("label", "lable", "label")]
+)
+@pytest.mark.parametrize("form", ["jsonl", "tfrecord"])
+def test_a_mistyped_field_is_suggested(
+    make_options, write_jsonl, tmp_path, form, role, name, meant
+):
+    path = write_jsonl("x.jsonl", [{"key": "a", "sequence": [[1]], "label": "x"}])
+    if form == "tfrecord":
+        path = str(tmp_path / "x.tfrecord")
+        record = frame_record(encode_example(b"a", np.ones((1, 1), np.float32), b"x"))
+        (tmp_path / "x.tfrecord").write_bytes(record)
+    with pytest.raises(
+        ValueError, match=f"must have the .* {name!r}, it has .*'key', 'l"
+    ) as caught:
+        preprocess(make_options(path, **{role: name}))
+    assert f"missing_{role} 1" in str(caught.value)
+    assert str(caught.value).endswith(f" Did you mean {meant!r}?")
