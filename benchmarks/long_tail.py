@@ -16,9 +16,8 @@ import pathlib
 import statistics
 import tempfile
 
-from padless.model import Architecture, TrainingOptions, train
-from padless.model.run_directory.layout import read_config
-from padless.pipeline import BatchCost, BatchPlan, open_dataset
+from padless.model import Architecture, TrainingOptions, open_run, train
+from padless.pipeline import BatchPlan, open_dataset
 
 
 def main():
@@ -70,7 +69,7 @@ def measure(directory, args):
 
 
 def plan_of(directory, run, options) -> BatchPlan:
-    cost = BatchCost(**read_config(run)["batch_cost"])
+    cost = open_run(run).config.batch_cost
     return options.plan(open_dataset(directory).split("train").lengths, 1, cost)
 
 

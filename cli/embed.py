@@ -18,6 +18,4 @@ EXAMPLES = (
 
 def run(args: argparse.Namespace) -> None:
     """Writes the embeddings; the decoder does not run."""
-    from padless.model.scoring.inference import EMBEDDING
-
-    infer(args, EMBEDDING)
+    infer(args, scores=False)

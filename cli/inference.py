@@ -8,9 +8,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from padless.cli.arguments import columns_of
 from padless.cli.progress import progress_of
+
+if TYPE_CHECKING:
+    from padless.model import Run
 
 RAW_OPTIONS = {
     "input_format": None,
@@ -25,26 +29,23 @@ RAW_OPTIONS = {
 }
 
 
-def infer(args: argparse.Namespace, outputs: tuple[str, ...]) -> None:
-    """Writes `outputs` for all sequences of the input and prints a line."""
+def infer(args: argparse.Namespace, *, scores: bool) -> None:
+    """Writes scores or embeddings of all sequences of the input and prints a line."""
     is_raw = _check_usage(args)
-    from padless.model import Inference, load_calibration, load_model, write_parquet
-    from padless.model.run_directory.layout import check_features
-    from padless.model.scoring.inference import EVERYTHING, check_output
+    from padless.model import open_run
+    from padless.model.scoring.inference import check_output
 
     started = time.monotonic()
     check_output(args.output)
-    model = load_model(args.run_directory)
-    calibration = load_calibration(args.run_directory) if outputs == EVERYTHING else None
-    with _opened(args, is_raw) as dataset:
-        check_features(args.run_directory, dataset)
-        count = write_parquet(
-            Inference(model, outputs),
+    run = open_run(args.run_directory)
+    run.check_finished(calibrated=scores)
+    write = run.write_scores if scores else run.write_embeddings
+    with _opened(args, run, is_raw) as dataset:
+        count = write(
             dataset,
             args.output,
-            splits=tuple(args.split) if args.split else None,
+            splits=args.split,
             name_splits=not is_raw,
-            calibration=calibration,
             progress=progress_of("sequences"),
         )
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
@@ -72,9 +73,8 @@ def _as_option(name: str) -> str:
     return "--format" if name == "input_format" else f"--{name.replace('_', '-')}"
 
 
-def _opened(args: argparse.Namespace, is_raw: bool):
+def _opened(args: argparse.Namespace, run: Run, is_raw: bool):
     """Opens a dataset directory, or raw files as a dataset of one split in their own order."""
-    from padless.model.run_directory.layout import read_config
     from padless.pipeline import open_dataset
 
     if not is_raw:
@@ -82,7 +82,7 @@ def _opened(args: argparse.Namespace, is_raw: bool):
     from padless.beam_jobs import Columns, Rules, open_raw
 
     # Columns by the names that the run was trained on, whatever else stands in the file.
-    features = args.feature_columns or read_config(args.run_directory)["feature_names"]
+    features = args.feature_columns or run.config.feature_names
     raw = open_raw(
         args.inputs,
         columns=Columns(**columns_of(args, features=features)),

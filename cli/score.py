@@ -18,6 +18,4 @@ EXAMPLES = (
 
 def run(args: argparse.Namespace) -> None:
     """Writes everything that the model says of a sequence."""
-    from padless.model.scoring.inference import EVERYTHING
-
-    infer(args, EVERYTHING)
+    infer(args, scores=True)

@@ -127,19 +127,20 @@ def add_training_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
-    from padless.model import Architecture, TrainingOptions, TrainingStopped, read_options, train
-    from padless.model.run_directory.layout import CONFIG_FILE
+    from padless.model import Architecture, TrainingOptions, TrainingStopped, open_run, train
+    from padless.model.run_directory.config import CONFIG_FILE
 
-    architecture, options = Architecture(), TrainingOptions()
-    if args.resume and (pathlib.Path(args.run_directory) / CONFIG_FILE).exists():
-        architecture, options = read_options(args.run_directory)
+    run_directory, architecture, options = args.run_directory, Architecture(), TrainingOptions()
+    if args.resume and (pathlib.Path(run_directory) / CONFIG_FILE).exists():
+        run_directory = open_run(run_directory)
+        architecture, options = run_directory.architecture, run_directory.options
     with options_checked(args.parser):
         architecture, options = replace_given(architecture, args), replace_given(options, args)
         cost = cost_of(args)
     try:
         report = train(
             args.dataset,
-            args.run_directory,
+            run_directory,
             architecture=architecture,
             options=options,
             cost=cost,

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from padless.model.reporting.picture import draw_report
     from padless.model.reporting.report import RunReport, report_run
     from padless.model.reporting.summary import Summary, summarize
-    from padless.model.run_directory.layout import load_model, read_options
     from padless.model.run_directory.training_options import TrainingOptions
     from padless.model.scoring.anomaly_fit import fit_anomaly_score
-    from padless.model.scoring.calibration import Calibration, load_calibration
-    from padless.model.scoring.inference import Inference, write_parquet
+    from padless.model.scoring.calibration import Calibration
+    from padless.model.scoring.inference import Inference
+    from padless.model.scoring.run import Run, load_model, open_run
     from padless.model.training.replicas import mirrored_strategy
     from padless.model.training.step import Trainer
     from padless.model.training.stopping import TrainingStopped
@@ -47,6 +47,7 @@ _WITH_TENSORFLOW = {
     "Inference": "padless.model.scoring.inference",
     "Recurrent": "padless.model.network.recurrent",
     "ReplicaDropout": "padless.model.network.layers",
+    "Run": "padless.model.scoring.run",
     "RunReport": "padless.model.reporting.report",
     "SequenceAutoencoder": "padless.model.network.autoencoder",
     "Standardize": "padless.model.network.layers",
@@ -58,14 +59,12 @@ _WITH_TENSORFLOW = {
     "draw_comparison": "padless.model.comparison.compare_picture",
     "draw_report": "padless.model.reporting.picture",
     "fit_anomaly_score": "padless.model.scoring.anomaly_fit",
-    "load_calibration": "padless.model.scoring.calibration",
-    "load_model": "padless.model.run_directory.layout",
+    "load_model": "padless.model.scoring.run",
     "mirrored_strategy": "padless.model.training.replicas",
-    "read_options": "padless.model.run_directory.layout",
+    "open_run": "padless.model.scoring.run",
     "report_run": "padless.model.reporting.report",
     "summarize": "padless.model.reporting.summary",
     "train": "padless.model.training.train",
-    "write_parquet": "padless.model.scoring.inference",
 }
 
 __all__ = [
@@ -79,6 +78,7 @@ __all__ = [
     "Inference",
     "Recurrent",
     "ReplicaDropout",
+    "Run",
     "RunReport",
     "SequenceAutoencoder",
     "Standardize",
@@ -91,14 +91,12 @@ __all__ = [
     "draw_comparison",
     "draw_report",
     "fit_anomaly_score",
-    "load_calibration",
     "load_model",
     "mirrored_strategy",
-    "read_options",
+    "open_run",
     "report_run",
     "summarize",
     "train",
-    "write_parquet",
 ]
 
 

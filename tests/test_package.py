@@ -237,6 +237,7 @@ def test_help_leaves_out_what_it_does_not_need(run_installed):
 ROOMS = {
     "pipeline": {
         "figures": set(),
+        "written_whole": set(),
         "tensorflow_start": set(),
         "dataset": set(),
         "planning": {"dataset", "figures"},

@@ -12,10 +12,13 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+
+from padless.pipeline.written_whole import is_unfinished, written_whole
 
 _DIRECTORY = "progress"
 _SECONDS_BETWEEN_WRITES = 0.5
@@ -65,9 +68,8 @@ class WorkerCounts:
             # Not with its parents: a worker must not make the directory of an ended job again.
             with contextlib.suppress(FileExistsError):
                 os.mkdir(os.path.dirname(self._path))
-            with open(f"{self._path}.new", "w", encoding="utf-8") as file:
-                json.dump(self._counts, file)
-            os.replace(f"{self._path}.new", self._path)
+            with written_whole(pathlib.Path(self._path)) as beside:
+                beside.write_text(json.dumps(self._counts), encoding="utf-8")
         self._due = time.monotonic() + _SECONDS_BETWEEN_WRITES
 
 
@@ -99,7 +101,7 @@ def read_progress(temporary: str, seconds: float) -> JobProgress:
     directory = os.path.join(temporary, _DIRECTORY)
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):
-            if not name.endswith(".new"):
+            if not is_unfinished(name):
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     total.update(json.load(file))
     return JobProgress(**total, seconds=seconds)

@@ -14,16 +14,16 @@ import tensorflow as tf
 
 from padless.model.comparison.label_accuracy import label_accuracy
 from padless.model.network.architecture import Architecture
-from padless.model.reporting.report import report_plan
 from padless.model.reporting.summary import summarize
-from padless.model.run_directory import layout
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.inference import EMBEDDING, Inference
+from padless.model.scoring.run import open_run
 from padless.model.training.stopping import TrainingStopped
 from padless.model.training.train import train
 from padless.pipeline.dataset.directory import open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.written_whole import written_whole
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
 _COMMAND = f"""
@@ -95,9 +95,8 @@ def train_and_evaluate(spec: str, result: str) -> None:
         sys.exit(str(error))
     except TrainingStopped as stopped:
         sys.exit(128 + stopped.signal)
-    beside = layout.incomplete(pathlib.Path(result))
-    beside.write_text(json.dumps(dataclasses.asdict(compared)))
-    beside.replace(result)
+    with written_whole(pathlib.Path(result)) as beside:
+        beside.write_text(json.dumps(dataclasses.asdict(compared)))
 
 
 def _train_and_evaluate(spec: dict) -> ComparedRun:
@@ -108,9 +107,9 @@ def _train_and_evaluate(spec: dict) -> ComparedRun:
         spec["directory"], spec["run"], architecture=architecture, options=options, cost=cost
     )
     peak_bytes = _peak_bytes()
-    dataset, model = open_dataset(spec["directory"]), layout.load_model(spec["run"])
-    plan = report_plan(spec["run"], dataset)
-    summary = summarize(model, dataset, spec["split"], options.weighting)
+    run, dataset = open_run(spec["run"]), open_dataset(spec["directory"])
+    plan = run.plan(dataset)
+    summary = summarize(run.model, dataset, spec["split"], options.weighting)
     return ComparedRun(
         alignment=architecture.alignment,
         seconds_per_epoch=(report.times.computing + report.times.waiting) / report.epochs,
@@ -119,7 +118,7 @@ def _train_and_evaluate(spec: dict) -> ComparedRun:
         peak_bytes=peak_bytes,
         loss=summary.losses.model,
         losses_by_length=[(r.shortest, r.longest, r.losses.model) for r in summary.ranges],
-        accuracy=_measure_accuracy(model, dataset, spec["split"]) if spec["labels"] else None,
+        accuracy=_measure_accuracy(run.model, dataset, spec["split"]) if spec["labels"] else None,
     )
 
 

@@ -17,17 +17,15 @@ from padless.model.reporting.length_bias import (
     read_scores,
 )
 from padless.model.reporting.summary import Summary, summarize
-from padless.model.run_directory import layout
 from padless.model.run_directory.metrics_files import HISTORY_FILE
-from padless.model.scoring.calibration import load_calibration
 from padless.model.scoring.inference import EVERYTHING, Inference
+from padless.model.scoring.run import Run, open_run
 from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
-from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
-from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.plan import BatchPlan, plan_batches
 
 
@@ -130,63 +128,37 @@ def _count_rejected(directory: epath.Path) -> int:
         raise ValueError(f"{path}: {error}") from error
 
 
-def report_run(run: epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
+def report_run(run: Run | epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
     """Checks a finished run against a dataset and compares its loss with the baselines.
 
     Args:
-        run: run directory.
+        run: run directory, or the opened run.
         directory: dataset directory; the one that the run was trained on if None.
 
     Raises:
         FileNotFoundError: if the run or the dataset is missing.
         ValueError: if the dataset has other features or is damaged.
     """
-    config = layout.read_config(run)
-    inference = Inference(layout.load_model(run), EVERYTHING)
-    calibration = load_calibration(run)
-    directory = epath.Path(directory or config["dataset"])
-    if not directory.is_dir():
-        raise FileNotFoundError(
-            f"{directory}: the dataset directory does not exist. If it was moved, name it by "
-            "`directory`."
-        )
-    dataset = open_dataset(directory)
-    layout.check_features(run, dataset)
-    _, options = layout.read_options(run)
-    plan = report_plan(run, dataset)
+    run = run if isinstance(run, Run) else open_run(run)
+    inference, calibration = Inference(run.model, EVERYTHING), run.calibration
+    dataset = run.open_dataset(directory)
+    plan, options = run.plan(dataset), run.options
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     scored = read_scores(inference, dataset, example_split)
     return RunReport(
-        run=str(run),
+        run=str(run.directory),
         dataset=dataset,
-        rejected=_count_rejected(directory),
+        rejected=_count_rejected(epath.Path(directory or run.config.dataset)),
         plan=plan,
         epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
         summaries={
             name: summarize(inference, dataset, name, options.weighting) for name in dataset.splits
         },
         length_bias=measure_length_bias(calibration, scored, example_split),
-        history=_read_history(epath.Path(run)),
+        history=_read_history(run.directory),
         examples=_pick_examples(inference, dataset, example_split, scored),
         example_split=example_split,
-    )
-
-
-def report_plan(run: epath.PathLike, dataset: SequenceDataset) -> BatchPlan:
-    """Plans the training split as the run did.
-
-    Raises:
-        FileNotFoundError: if it is not a run directory.
-        ValueError: if its configuration is not one of this version.
-    """
-    config = layout.read_config(run)
-    architecture, options = layout.read_options(run)
-    return options.plan(
-        dataset.split(TRAINING_SPLIT).lengths,
-        config["replicas"],
-        BatchCost(**config["batch_cost"]),
-        architecture.alignment,
     )
 
 

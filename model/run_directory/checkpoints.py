@@ -18,10 +18,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from padless.pipeline.written_whole import delete_unfinished, written_whole
+
 KEPT = 3
 
 _STATE = "state.json"
-_INCOMPLETE = ".incomplete"
 _NAME = re.compile(r"step-(\d+)\.npz")
 # What a damaged archive is answered with: by the file system, the archive, an array, the JSON.
 _DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -50,7 +51,7 @@ class Checkpoints:
         return sorted(int(match[1]) for match in found if match)
 
     def path(self, step: int) -> pathlib.Path:
-        """Tells where the checkpoint after `step` steps is, or would be."""
+        """Returns the path of the checkpoint after `step` steps, whether it is there or not."""
         return self._directory / f"step-{step:08d}.npz"
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping) -> pathlib.Path:
@@ -65,18 +66,12 @@ class Checkpoints:
             OSError: if it cannot be written, as on a full disk; those before it are still there.
         """
         path = self.path(step)
-        incomplete = path.with_suffix(_INCOMPLETE)
         text = np.frombuffer(json.dumps(state).encode(), np.uint8)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with incomplete.open("wb") as file:
+            with written_whole(path, durable=True) as beside, beside.open("wb") as file:
                 np.savez(file, **{_STATE: text}, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            incomplete.replace(path)
-            _sync_directory(self._directory)
         except OSError as error:
-            incomplete.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f"the checkpoint after {step} steps could not be written ({error.strerror}); "
@@ -99,8 +94,7 @@ class Checkpoints:
         Raises:
             ValueError: if there are checkpoints but all are damaged.
         """
-        for leftover in self._directory.glob(f"*{_INCOMPLETE}"):
-            leftover.unlink(missing_ok=True)
+        delete_unfinished(self._directory)
         for step in reversed(self.steps()):
             try:
                 return step, *_read(self.path(step))
@@ -133,11 +127,3 @@ def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return arrays, json.loads(arrays.pop(_STATE).tobytes())
-
-
-def _sync_directory(directory: pathlib.Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

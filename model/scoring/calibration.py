@@ -23,6 +23,7 @@ from etils import epath
 from padless.model.run_directory import layout
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.written_whole import written_whole
 
 # Few neighbours have nearly the length of the sequence, many let a p-value get small. The root lets
 # both get better with more data. 100 are the fewest that allow p < 0.01; with 2,000 the smallest is
@@ -246,25 +247,25 @@ def choose_split(dataset: SequenceDataset) -> str:
 def save_calibration(calibration: Calibration, run: epath.PathLike) -> None:
     """Writes `calibration.npz` into a run directory, whole or not at all."""
     path = pathlib.Path(run) / layout.CALIBRATION_FILE
-    incomplete = layout.incomplete(path)
-    with incomplete.open("wb") as file:
+    with written_whole(path) as beside, beside.open("wb") as file:
         np.savez(
             file,
             split=np.array(calibration.split),
             length=calibration.length,
             score=calibration.score,
         )
-    incomplete.replace(path)
 
 
 def load_calibration(run: epath.PathLike) -> Calibration:
     """Loads what the p-values of a finished run compare with, without pickle.
 
+    Args:
+        run: run directory, whose configuration has been read.
+
     Raises:
-        FileNotFoundError: if it is not a run directory, or has no calibration.
+        FileNotFoundError: if the run has no calibration.
         ValueError: if the file is damaged.
     """
-    layout.read_config(run)
     path = epath.Path(run) / layout.CALIBRATION_FILE
     if not path.exists():
         raise FileNotFoundError(

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.written_whole import written_whole
 
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "feature_error")
@@ -96,7 +96,7 @@ def write_parquet(
     dataset: SequenceDataset,
     output: epath.PathLike,
     *,
-    splits: tuple[str, ...] | None = None,
+    splits: Sequence[str] | None = None,
     name_splits: bool = True,
     calibration: Calibration | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -136,21 +136,19 @@ def write_parquet(
         inference, dataset, name_splits=name_splits, with_p_value=calibration is not None
     )
     total, done = sum(split.num_sequences for split in chosen), 0
-    temporary = output.with_name(f"{output.name}.incomplete-{secrets.token_hex(4)}")
-    try:
-        with pq.ParquetWriter(str(temporary), schema) as writer:
-            for split in chosen:
-                for window in inference.windows(dataset, split.name):
-                    if name_splits:
-                        window["split"] = np.full(len(window["length"]), split.name.encode())
-                    if calibration is not None:
-                        window["p_value"] = _p_values(calibration, window)
-                    writer.write_table(_as_table(window, schema))
-                    done += len(window["length"])
-                    progress(done, total)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        written_whole(output, shared=True) as beside,
+        pq.ParquetWriter(str(beside), schema) as writer,
+    ):
+        for split in chosen:
+            for window in inference.windows(dataset, split.name):
+                if name_splits:
+                    window["split"] = np.full(len(window["length"]), split.name.encode())
+                if calibration is not None:
+                    window["p_value"] = _p_values(calibration, window)
+                writer.write_table(_as_table(window, schema))
+                done += len(window["length"])
+                progress(done, total)
     return done
 
 

@@ -29,13 +29,21 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.summary import Summary, summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.checkpoints import Checkpoints
-from padless.model.run_directory.config import check_same_run, describe_plans, describe_run
+from padless.model.run_directory.config import (
+    CONFIG_FILE,
+    RunConfig,
+    check_same_run,
+    describe_run,
+    read_config,
+    write_config,
+)
 from padless.model.run_directory.lock import locked
 from padless.model.run_directory.metrics_files import MetricsFiles
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
 from padless.model.scoring.calibration import choose_split, save_calibration
 from padless.model.scoring.inference import Inference
+from padless.model.scoring.run import Run
 from padless.model.training.cluster import (
     check_same_number,
     cluster_size,
@@ -111,7 +119,7 @@ class TrainingReport:
 
 def train(
     directory: epath.PathLike,
-    run: epath.PathLike,
+    run: Run | epath.PathLike,
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
@@ -130,7 +138,8 @@ def train(
 
     Args:
         directory: dataset directory.
-        run: run directory to make; must not exist, unless the run is resumed.
+        run: run directory to make; must not exist, unless the run is resumed. To resume, the
+            opened run as well.
         architecture: what to build; the default one, or that of the run that is resumed, if None.
         options: how to train; the default, or those of the run that is resumed, if None.
         cost: what batches cost, by which `max_padding` is used; measured here if None. A run that
@@ -150,10 +159,9 @@ def train(
         RuntimeError: if another process trains in the run directory.
         TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
     """
-    begun = _read_begun(run) if resume else None
+    run, begun = _find_begun(run, resume=resume)
     if begun:
-        begun_architecture, begun_options = layout.read_options(run)
-        architecture, options = architecture or begun_architecture, options or begun_options
+        architecture, options = architecture or begun.architecture, options or begun.training
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
@@ -161,7 +169,12 @@ def train(
     request = _Request(dataset, architecture, options, strategy)
     request.plan(DEFAULT_COST)  # an option that does not fit the data leaves nothing behind
     config = describe_run(
-        directory, dataset, architecture=architecture, options=options, strategy=strategy
+        directory,
+        dataset,
+        architecture=architecture,
+        options=options,
+        devices=strategy.extended.worker_devices,
+        replicas=strategy.num_replicas_in_sync,
     )
     if begun:
         check_same_run(run, begun, config)
@@ -171,12 +184,12 @@ def train(
         cost = _cost_of(run, begun, cost) if begun else request.choose_cost(cost)
         plans = request.plan(cost)
         if is_writer:
-            layout.write_config(run, config | describe_plans(plans, cost))
+            write_config(run, config.with_plans(plans, cost))
         return _go_on(request, plans, run, callbacks)
 
 
-def _cost_of(run, begun: dict, cost: BatchCost | None) -> BatchCost:
-    before = BatchCost(**begun["batch_cost"])
+def _cost_of(run: pathlib.Path, begun: RunConfig, cost: BatchCost | None) -> BatchCost:
+    before = begun.batch_cost
     if cost not in (None, before):
         raise ValueError(
             f"{run}: `cost` must be that of the run that is resumed, {before}, got {cost}."
@@ -184,9 +197,14 @@ def _cost_of(run, begun: dict, cost: BatchCost | None) -> BatchCost:
     return before
 
 
-def _read_begun(run: epath.PathLike) -> dict | None:
-    path = epath.Path(run) / layout.CONFIG_FILE
-    return layout.read_config(run) if path.exists() else None
+def _find_begun(
+    run: Run | epath.PathLike, *, resume: bool
+) -> tuple[epath.PathLike, RunConfig | None]:
+    """Returns the run directory, and the configuration of a run that is to be resumed there."""
+    if isinstance(run, Run):
+        return run.directory, run.config if resume else None
+    is_begun = resume and (epath.Path(run) / CONFIG_FILE).exists()
+    return run, read_config(run) if is_begun else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

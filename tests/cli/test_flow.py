@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from padless.model import Inference, load_calibration, load_model
+from padless.model import Inference, load_model, open_run
 from padless.pipeline import open_dataset
 
 
@@ -134,7 +134,7 @@ def test_score_gives_the_p_values_of_the_calibration(call, trained, tmp_path):
     table = pq.read_table(output)
     length, score, p_value = (table[name].to_numpy() for name in ("length", "score", "p_value"))
     assert ((p_value > 0) & (p_value <= 1)).all()
-    calibration = load_calibration(trained.run)
+    calibration = open_run(trained.run).calibration
     assert calibration.split == "validation"
     expected = calibration.p_values(length, score).astype(np.float32)
     np.testing.assert_array_equal(p_value, expected)

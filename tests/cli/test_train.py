@@ -11,7 +11,7 @@ import time
 import pytest
 
 from padless.cli import train as train_command
-from padless.model import ALIGNMENTS, Architecture, TrainingOptions, read_options
+from padless.model import ALIGNMENTS, Architecture, TrainingOptions, open_run
 from padless.model.network.architecture import POOLINGS
 from padless.model.run_directory.training_options import PRECISIONS, SCHEDULES, WEIGHTINGS
 from padless.pipeline.tensorflow_start import LOG_LEVEL
@@ -42,7 +42,8 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
     assert "resumed after step 0 of epoch 2" in printed.out
     assert "epoch 2/2: " in printed.out
     assert "epoch 1/2: " not in printed.out
-    architecture, options = read_options(tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    architecture, options = run.architecture, run.options
     assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
     printed = call(*argv)
     assert printed.code == 0

@@ -1,5 +1,7 @@
 """Four logical CPU devices for the replicas, and small models, trainers and runs."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from padless.model import (
     mirrored_strategy,
     train,
 )
+from padless.model.run_directory.config import RunConfig, write_config
+from padless.model.run_directory.layout import make_run
 from padless.pipeline import Shuffle, plan_batches, replica_batches
 from padless.pipeline.dataset.records import read_records
 
@@ -23,6 +27,18 @@ tf.config.set_logical_device_configuration(
 )
 
 SMALL = {"latent_size": 3, "units": 4}
+CONFIG = RunConfig(
+    dataset="data",
+    fingerprint={"lengths.json": "0a"},
+    num_features=2,
+    feature_names=("x", "y"),
+    architecture=Architecture(**SMALL),
+    training=TrainingOptions(),
+    replicas=1,
+    devices=("CPU:0",),
+    versions={"padless": None, "keras": "3"},
+    steps_per_epoch={"train": 4, "validation": 1},
+)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +156,18 @@ def train_small(tmp_path_factory, small):
         return run, report
 
     return train_on
+
+
+@pytest.fixture
+def create_run(tmp_path):
+    """Makes a run directory with a configuration of two features and nothing else."""
+
+    def create(**config):
+        run = make_run(tmp_path / "run", resume=False)
+        write_config(run, dataclasses.replace(CONFIG, **config))
+        return run
+
+    return create
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from padless.model import (
     Inference,
     TrainingOptions,
     fit_anomaly_score,
-    load_calibration,
+    load_model,
+    open_run,
     train,
 )
 from padless.model.network.anomaly_score import log_error
-from padless.model.run_directory.layout import load_model
 from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_embeddings
 
 SIZE = 5
@@ -255,7 +255,7 @@ def waves(tmp_path_factory, store_sequences):
 
 def test_anomalies_raise_alarms_and_normal_sequences_few(waves):
     run, told = waves
-    calibration = load_calibration(run)
+    calibration = open_run(run).calibration
     alarms = {
         name: (calibration.p_values(told[name]["length"], told[name]["score"]) < 0.05).mean()
         for name in ("normal", "spikes", "slower")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from padless.model import Inference, load_model
+from padless.model import Inference, load_model, open_run
 from padless.model.reporting.summary import (
     BaselineComparison,
     FeatureErrors,
@@ -15,8 +15,6 @@ from padless.model.reporting.summary import (
     divide_lengths,
     summarize,
 )
-from padless.model.run_directory import layout
-from padless.pipeline import open_dataset
 
 
 def fits(dataset):
@@ -190,7 +188,7 @@ class Spoil(keras.callbacks.Callback):
 
 def test_train_sums_up_the_best_weights(train_small, validated_dataset):
     run, report = train_small(validated_dataset, callbacks=[Spoil()])
-    dataset = open_dataset(layout.read_config(run)["dataset"])
+    dataset = open_run(run).open_dataset()
     assert report.summary == summarize(load_model(run), dataset, "validation")
     assert str(report).startswith("best epoch 1 by val_loss: ")
     assert str(report.summary) in str(report)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from padless.model.run_directory.checkpoints import Checkpoints
+from padless.pipeline.written_whole import unfinished
 
 ARRAYS = {"model/0000": np.arange(6, dtype=np.float32).reshape(2, 3), "seed": np.uint32([1, 2])}
 STATE = {"progress": {"epoch": 1, "best_logs": {"loss": 0.1}, "worst": float("inf")}}
@@ -44,7 +45,7 @@ def test_a_checkpoint_of_the_same_step_takes_the_place_of_the_one_before(checkpo
 
 def test_restore_deletes_what_a_killed_process_left(checkpoints):
     checkpoints.save(5, ARRAYS, STATE)
-    leftover = checkpoints.path(9).with_suffix(".incomplete")
+    leftover = checkpoints.path(9).with_name(unfinished(checkpoints.path(9).name))
     leftover.write_bytes(b"half")
     assert checkpoints.restore()[0] == 5
     assert not leftover.exists()
@@ -53,7 +54,7 @@ def test_restore_deletes_what_a_killed_process_left(checkpoints):
 def test_a_full_disk_leaves_the_checkpoints_before(checkpoints):
     checkpoints.save(5, ARRAYS, STATE)
     # What is written there is answered by the system as on a full disk.
-    checkpoints.path(9).with_suffix(".incomplete").symlink_to("/dev/full")
+    checkpoints.path(9).with_name(unfinished(checkpoints.path(9).name)).symlink_to("/dev/full")
     message = (
         r"No space left on device\); the newest is of step 5. Make room and resume the run: "
         f"'{checkpoints.path(9)}'"
@@ -67,7 +68,7 @@ def test_a_full_disk_leaves_the_checkpoints_before(checkpoints):
 
 def test_a_disk_that_was_full_from_the_start_is_answered(checkpoints):
     checkpoints.path(9).parent.mkdir()
-    checkpoints.path(9).with_suffix(".incomplete").symlink_to("/dev/full")
+    checkpoints.path(9).with_name(unfinished(checkpoints.path(9).name)).symlink_to("/dev/full")
     with pytest.raises(OSError, match="there is none before it"):
         checkpoints.save(9, ARRAYS, STATE)
 

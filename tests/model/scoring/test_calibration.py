@@ -12,16 +12,18 @@ from padless.model import (
     Calibration,
     Inference,
     TrainingOptions,
-    load_calibration,
+    load_model,
+    open_run,
     train,
 )
 from padless.model.reporting.length_bias import rank_correlation
-from padless.model.run_directory.layout import discard_model, load_model
+from padless.model.run_directory.layout import discard_model
 from padless.model.scoring import calibration as module
 from padless.model.scoring.calibration import (
     count_neighbours,
     find_nearest,
     fit_trend,
+    load_calibration,
     save_calibration,
 )
 
@@ -286,7 +288,7 @@ def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_seque
         architecture=Architecture(latent_size=4, units=8),
         options=TrainingOptions(epochs=4, batch_size=16, learning_rate=0.01, verbose=0),
     )
-    calibration = load_calibration(tmp_path / "run")
+    calibration = open_run(tmp_path / "run").calibration
     assert report.calibration_split == calibration.split == "validation"
     assert len(calibration.length) == 1000
     windows = list(Inference(load_model(tmp_path / "run")).windows(dataset, "test"))
@@ -302,7 +304,7 @@ def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_seque
 
 def test_train_calibrates_on_validation_with_the_model_that_it_saves(finished, validated_dataset):
     run, report = finished
-    calibration = load_calibration(run)
+    calibration = open_run(run).calibration
     assert (report.calibration_split, calibration.split) == ("validation", "validation")
     assert calibration.is_held_out
     (window,) = Inference(load_model(run)).windows(validated_dataset, "validation")
@@ -314,7 +316,7 @@ def test_train_calibrates_on_validation_with_the_model_that_it_saves(finished, v
 
 def test_train_says_where_it_calibrates_on_what_it_was_trained_on(train_small, make_dataset):
     run, report = train_small(make_dataset([3, 4, 4]), epochs=1)
-    assert not load_calibration(run).is_held_out
+    assert not open_run(run).calibration.is_held_out
     (line,) = (line for line in str(report).splitlines() if line.startswith("p-values"))
     assert line.endswith("'train', which was trained on: on new data they are too small; "
                          "a split 'validation' mends that")  # fmt: skip
@@ -323,10 +325,10 @@ def test_train_says_where_it_calibrates_on_what_it_was_trained_on(train_small, m
 def test_train_makes_the_calibration_of_a_finished_run_that_has_none(train_small, make_dataset):
     dataset = make_dataset([3, 4, 4])
     run, _ = train_small(dataset, epochs=1)
-    before = load_calibration(run)
+    before = open_run(run).calibration
     (run / "calibration.npz").unlink()
     train_small(dataset, epochs=1, run=run, resume=True)
-    np.testing.assert_array_equal(load_calibration(run).score, before.score)
+    np.testing.assert_array_equal(open_run(run).calibration.score, before.score)
 
 
 def test_discard_model_discards_the_calibration(run):
@@ -343,7 +345,7 @@ def run(finished, tmp_path):
 
 
 def test_load_calibration_gives_back_what_was_saved(run):
-    calibration = load_calibration(run)
+    calibration = open_run(run).calibration
     assert calibration.split == "validation"
     assert calibration.length.tolist() == [3, 4]
     assert calibration.score.tolist() == [1.0, np.inf]
@@ -358,12 +360,12 @@ def test_save_calibration_leaves_the_one_before_where_it_fails(run, monkeypatch)
     monkeypatch.setattr(np, "savez", fail)
     with pytest.raises(OSError, match="No space left"):
         save_calibration(calibrate([(3, 2.0)]), run)
-    assert load_calibration(run).score.tolist() == [1.0, np.inf]
+    assert open_run(run).calibration.score.tolist() == [1.0, np.inf]
 
 
 def test_load_calibration_rejects_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config.json is missing"):
-        load_calibration(tmp_path)
+        open_run(tmp_path)
 
 
 def test_load_calibration_says_what_to_do_where_there_is_none(run):

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padless.model import Calibration, Inference, write_parquet
+from padless.model import Calibration, Inference
 from padless.model.scoring import inference
+from padless.model.scoring.inference import write_parquet
 from padless.pipeline import RecordFormat, open_records
 from padless.pipeline.dataset.records import encode_example, frame_record, read_records
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-from padless.model import TrainingOptions, TrainingStopped, load_model, read_options, train
+from padless.model import TrainingOptions, TrainingStopped, load_model, open_run, train
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.lock import locked
 
@@ -152,7 +152,7 @@ def test_a_signal_stops_a_run_behind_a_checkpoint_of_the_last_step(
     assert signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler)
     assert Checkpoints(run / "checkpoints").steps() == [7] == [killed_training.steps_done(run)]
     assert not (run / "model.keras").exists()
-    _, options = read_options(run)
+    options = open_run(run).options
     train(folder, run, options=dataclasses.replace(options, verbose=2), resume=True)
     assert "resumed after step 2 of epoch 2" in capsys.readouterr().out
 
@@ -209,7 +209,7 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_again(stopped, folder):
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_a_run_goes_on_with_other_replicas(stopped, folder, whole, replicas):
     run = stopped(7)
-    options = dataclasses.replace(read_options(run)[1], replicas=replicas)
+    options = dataclasses.replace(open_run(run).options, replicas=replicas)
     train(folder, run, options=options, resume=True)
     arrays, _, files, _ = outcome(run)
     assert len(files["history.csv"].splitlines()) == len(whole[2]["history.csv"].splitlines())
@@ -226,13 +226,13 @@ def test_resume_begins_a_run_that_is_not_there(train_small, dataset, whole, tmp_
 def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, tmp_path, capsys):
     run, _ = train_small(dataset, run=tmp_path / "run", epochs=1, batch_size=24)
     before = (run / "model.keras").read_bytes()
-    options = dataclasses.replace(read_options(run)[1], verbose=2)
+    options = dataclasses.replace(open_run(run).options, verbose=2)
     train(folder, run, options=options, resume=True)
     assert "the run has finished with 1 epochs; ask for more" in capsys.readouterr().out
     assert (run / "model.keras").read_bytes() == before
     report = train(folder, run, options=dataclasses.replace(options, epochs=3), resume=True)
     assert report.epochs == 3
-    assert read_options(run)[1].epochs == 3
+    assert open_run(run).options.epochs == 3
     assert_same(run, outcome(train_small(dataset, epochs=3, batch_size=24)[0]))
 
 
@@ -249,7 +249,7 @@ def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, t
 )
 def test_resume_rejects_what_would_change_the_result(stopped, folder, changes, message):
     run = stopped(7)
-    options = dataclasses.replace(read_options(run)[1], **changes)
+    options = dataclasses.replace(open_run(run).options, **changes)
     config = (run / "config.json").read_bytes()
     with pytest.raises(ValueError, match=f"{run}: {message}"):
         train(folder, run, options=options, resume=True)
@@ -259,14 +259,14 @@ def test_resume_rejects_what_would_change_the_result(stopped, folder, changes, m
 
 def test_resume_rejects_other_epochs_where_the_schedule_runs_along_them(stopped, folder):
     run = stopped(3, schedule="cosine")
-    options = dataclasses.replace(read_options(run)[1], epochs=9)
+    options = dataclasses.replace(open_run(run).options, epochs=9)
     with pytest.raises(ValueError, match=r"`epochs` must be 3 .* 'cosine' runs along all epochs"):
         train(folder, run, options=options, resume=True)
 
 
 def test_resume_rejects_another_model(stopped, folder):
     run = stopped(7)
-    architecture = dataclasses.replace(read_options(run)[0], units=5)
+    architecture = dataclasses.replace(open_run(run).architecture, units=5)
     with pytest.raises(ValueError, match="`units` must be 4 as in the run that is resumed, got 5"):
         train(folder, run, architecture=architecture, resume=True)
 
@@ -328,5 +328,5 @@ def test_resume_rejects_the_checkpoint_of_another_model(stopped, folder, train_s
 
 
 def test_options_of_a_run_are_read_back(stopped):
-    options = read_options(stopped(7))[1]
+    options = open_run(stopped(7)).options
     assert options == TrainingOptions(verbose=0, learning_rate=0.02, schedule="constant", **SHORT)

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model import TrainingOptions, load_model, train
+from padless.model import TrainingOptions, load_model, open_run, train
 from padless.model.run_directory import layout
 from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
 from padless.pipeline.planning.batch_time import DEFAULT_COST
+from padless.pipeline.written_whole import unfinished
 
 ORDER = (
     "length_correlation",
@@ -79,7 +80,7 @@ def test_train_writes_what_the_run_directory_promises(finished):
 
 def test_train_describes_itself(finished, validated_dataset, small):
     run, _ = finished
-    config = layout.read_config(run)
+    config = json.loads((run / "config.json").read_text())
     assert config["dataset"] == str(folder_of(validated_dataset))
     assert config["architecture"] == dataclasses.asdict(small)
     assert config["training"]["epochs"] == 6
@@ -129,7 +130,7 @@ def test_train_on_other_plans_ends_as_its_resumed_run(
     dataset = make_dataset({"train": [3, 4, 5, 9] * 6 + [7], "validation": [3, 4]})
     cost = BatchCost(1.0, 0.0, 0.0)
     whole, report = train_small(dataset, epochs=2, cost=cost, **options)
-    config = layout.read_config(whole)
+    config = json.loads((whole / "config.json").read_text())
     plan = TrainingOptions(batch_size=8, **options).plan(dataset.split("train").lengths, 1, cost)
     assert config["steps_per_epoch"]["train"] == plan.steps_per_epoch
     assert report.steps == 2 * plan.steps_per_epoch
@@ -145,7 +146,7 @@ def test_train_measures_what_batches_cost_where_it_may_pad(train_small, make_dat
     dataset = make_dataset([3, 4, 5, 9] * 6)
     run, _ = train_small(dataset, epochs=1, max_padding=0.2, verbose=2)
     (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("measured here: "))
-    cost = BatchCost(**layout.read_config(run)["batch_cost"])
+    cost = open_run(run).config.batch_cost
     assert line == f"measured here: {cost}"
     assert cost != DEFAULT_COST
 
@@ -351,7 +352,7 @@ def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset
     class Fill(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 1:
-                path = tmp_path / "run" / "checkpoints" / "step-00000002.incomplete"
+                path = tmp_path / "run" / "checkpoints" / unfinished("step-00000002.npz")
                 path.symlink_to("/dev/full")
 
     message = r"checkpoint after 2 steps could not be .*No space left .* the newest is of step 1"

@@ -1,0 +1,219 @@
+"""A run, opened once: the one door to what a run directory holds."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from etils import epath
+
+from padless.model.network.architecture import Architecture
+from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.run_directory import layout
+from padless.model.run_directory.config import RunConfig, read_config
+from padless.model.run_directory.training_options import TrainingOptions
+from padless.model.scoring.calibration import Calibration, load_calibration
+from padless.model.scoring.inference import (
+    EMBEDDING,
+    EVERYTHING,
+    Inference,
+    check_output,
+    write_parquet,
+)
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.planning.plan import BatchPlan
+
+
+def open_run(directory: epath.PathLike) -> Run:
+    """Opens the run directory of `padless train`.
+
+    Only the configuration is read, once; the model and the calibration are loaded when first used.
+
+    Example:
+        >>> run = open_run("run")  # doctest: +SKIP
+        >>> run.write_scores(open_dataset("data"), "scores.parquet")  # doctest: +SKIP
+        370
+
+    Raises:
+        FileNotFoundError: if it is not a run directory.
+        ValueError: if its configuration is not one of this version.
+    """
+    return Run(epath.Path(directory), read_config(directory))
+
+
+def load_model(directory: epath.PathLike) -> SequenceAutoencoder:
+    """Loads the model of a finished run; short for `open_run(directory).model`."""
+    return open_run(directory).model
+
+
+class Run:
+    """A training run on disk, made by `open_run`.
+
+    Attributes:
+        directory: the run directory.
+        config: its configuration.
+    """
+
+    def __init__(self, directory: epath.Path, config: RunConfig):
+        self.directory = directory
+        self.config = config
+
+    @property
+    def architecture(self) -> Architecture:
+        """What the model is built of."""
+        return self.config.architecture
+
+    @property
+    def options(self) -> TrainingOptions:
+        """How the model is trained."""
+        return self.config.training
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that the run was trained on and validated on, in this order."""
+        return tuple(self.config.steps_per_epoch)
+
+    @functools.cached_property
+    def model(self) -> SequenceAutoencoder:
+        """The model with its best weights; takes raw units.
+
+        Raises:
+            FileNotFoundError: if the training has not finished.
+            ValueError: if the file is damaged or holds another model.
+        """
+        return layout.load_model(self.directory)
+
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """The scores that p-values compare with.
+
+        Raises:
+            FileNotFoundError: if the training has not finished.
+            ValueError: if the file is damaged.
+        """
+        return load_calibration(self.directory)
+
+    def check_finished(self, *, calibrated: bool = True) -> None:
+        """Loads the model, and the calibration if wanted, as before work that takes long.
+
+        Raises:
+            FileNotFoundError: if the training has not finished.
+            ValueError: if a file is damaged.
+        """
+        _ = self.model, calibrated and self.calibration
+
+    def open_dataset(self, directory: epath.PathLike | None = None) -> SequenceDataset:
+        """Opens a dataset directory whose sequences the model takes.
+
+        Args:
+            directory: dataset directory; the one that the run was trained on if None.
+
+        Raises:
+            FileNotFoundError: if the dataset or a part of it is missing.
+            ValueError: if the dataset has other features or is damaged.
+        """
+        directory = epath.Path(directory or self.config.dataset)
+        if not directory.is_dir():
+            raise FileNotFoundError(
+                f"{directory}: the dataset directory does not exist. If it was moved, name it by "
+                "`directory`."
+            )
+        dataset = open_dataset(directory)
+        self.check_features(dataset)
+        return dataset
+
+    def check_features(self, dataset: SequenceDataset) -> None:
+        """Checks that the sequences of a dataset have the features that the run was trained on.
+
+        Raises:
+            ValueError: if their number differs, or their names or order where both are known.
+        """
+        num_features, names = self.config.num_features, self.config.feature_names
+        received = dataset.record_format.num_features
+        if received != num_features:
+            raise ValueError(
+                f"{self.directory}: the run was trained on {num_features} features per timestep, "
+                f"dataset {dataset.name!r} has {received}."
+            )
+        if names and dataset.feature_names and names != tuple(dataset.feature_names):
+            raise ValueError(
+                f"{self.directory}: the run was trained on the features {list(names)}, in this "
+                f"order, dataset {dataset.name!r} has {list(dataset.feature_names)}."
+            )
+
+    def plan(self, dataset: SequenceDataset) -> BatchPlan:
+        """Plans the batches of a dataset's training split as the run did.
+
+        Raises:
+            KeyError: if there is no training split.
+            ValueError: if an option does not fit the data.
+        """
+        return self.options.plan(
+            dataset.split(TRAINING_SPLIT).lengths,
+            self.config.replicas,
+            self.config.batch_cost,
+            self.architecture.alignment,
+        )
+
+    def write_scores(
+        self,
+        dataset: SequenceDataset,
+        output: epath.PathLike,
+        *,
+        splits: Sequence[str] | None = None,
+        name_splits: bool = True,
+        p_values: bool = True,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Writes embedding, score, p-value and errors of all sequences as a Parquet file.
+
+        The columns are those of `padless score`, see `padless.model.scoring.inference`.
+
+        Args:
+            dataset: an opened dataset whose records have keys.
+            output: the file; one that exists is replaced.
+            splits: names of the splits to take; all if None.
+            name_splits: whether to write the column `split`.
+            p_values: whether to write the column `p_value`.
+            progress: called with the number of sequences done and to do.
+
+        Returns:
+            The number of sequences.
+
+        Raises:
+            FileNotFoundError: if the training has not finished, or the folder of `output` is
+                missing.
+            ValueError: if the dataset has other features, a split is unknown, the records are
+                damaged or have no keys, or a key is not UTF-8.
+        """
+        self.check_features(dataset)
+        return write_parquet(
+            Inference(self.model, EVERYTHING),
+            dataset,
+            check_output(output),
+            splits=splits,
+            name_splits=name_splits,
+            calibration=self.calibration if p_values else None,
+            progress=progress,
+        )
+
+    def write_embeddings(
+        self,
+        dataset: SequenceDataset,
+        output: epath.PathLike,
+        *,
+        splits: Sequence[str] | None = None,
+        name_splits: bool = True,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Writes the embeddings alone, without running the decoder; else as `write_scores`."""
+        self.check_features(dataset)
+        return write_parquet(
+            Inference(self.model, EMBEDDING),
+            dataset,
+            check_output(output),
+            splits=splits,
+            name_splits=name_splits,
+            progress=progress,
+        )
