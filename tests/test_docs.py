@@ -4,9 +4,13 @@ import argparse
 import ast
 import functools
 import importlib
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -97,10 +101,8 @@ def test_names_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_imports_of_the_examples_exist(page):
-    imports = find_imports(read(page))
-    assert [
-        pair for pair in imports if not hasattr(importlib.import_module(pair[0]), pair[1])
-    ] == []
+    names = {f"{module}.{name}" for module, name in find_imports(read(page))}
+    assert [name for name in sorted(names) if not exists(name)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -139,6 +141,26 @@ def test_options_named_alone_exist(page):
         if f'"{option}"' not in scripts
     ]
     assert unknown == []
+
+
+def test_the_python_of_the_readme_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+    for name, file in {"runs.csv": "train.csv", "new_runs.csv": "test.csv"}.items():
+        rows = read(f"examples/japanese_vowels/{file}")
+        (tmp_path / name).write_text(rows.replace("key,time,", "run,t,", 1))
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("epochs=50", "epochs=1")],
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, num_sequences in {"scores.parquet": 270, "new_scores.parquet": 370}.items():
+        table = pq.read_table(tmp_path / name)
+        assert table.num_rows == num_sequences
+        assert not table.column("p_value").null_count
 
 
 def test_what_does_not_exist_is_found():

@@ -42,7 +42,8 @@ def vowels(tmp_path_factory):
 def python_path(tmp_path_factory):
     """A folder where `padless` is this checkout, installed or not."""
     folder = tmp_path_factory.mktemp("python_path")
-    (folder / "padless").symlink_to(ROOT)
+    link_packages = [sys.executable, str(ROOT / "tests" / "link_packages.py"), str(folder)]
+    subprocess.run(link_packages, check=True)
     return folder
 
 
@@ -72,8 +73,8 @@ def run(python_path, tmp_path):
 def run_example(run):
     """Runs an example that must succeed, and returns what it prints."""
 
-    def run_script(name, directory, **options):
-        done = run(EXAMPLES / name, directory, **options)
+    def run_script(name, *args, **options):
+        done = run(EXAMPLES / name, *args, **options)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -129,3 +130,16 @@ def test_train_own_model_learns_the_speakers(vowels, run_example):
     assert len(training) == 8
     assert training[-1] > max(0.9, training[0])
     assert validation > 0.8
+
+
+def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run, run_example, tmp_path):
+    options = "--run", "run", "--epochs", 1, "--units", 4, "--latent-size", 2, "--verbose", 0
+    done = run(ROOT / "cli" / "main.py", "train", vowels[1], *options)
+    assert done.returncode == 0, done.stderr
+    file = EXAMPLES / "japanese_vowels" / "test.csv"
+    printed = run_example("draw_scores.py", "run", file, "--label-column", "speaker")
+    scores = [float(score) for score in re.findall(r": score (\d+\.\d+), p-value", printed)]
+    assert len(scores) == 3
+    assert scores == sorted(scores)
+    assert scores[0] < 1 < scores[2]
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
