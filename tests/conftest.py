@@ -1,4 +1,7 @@
-"""Runs the tests also in a checkout that is not installed, and writes datasets for them."""
+"""Runs the tests also in a checkout that is not installed, and writes datasets for them.
+
+All tests of a process share eight logical CPU devices, so that files can run in any order.
+"""
 
 import collections
 import importlib.util
@@ -8,6 +11,7 @@ import sys
 import google_crc32c
 import numpy as np
 import pytest
+import tensorflow as tf
 
 if not all(map(importlib.util.find_spec, ("padless", "padless.pipeline"))):
     root = str(pathlib.Path(__file__).resolve().parent.parent)
@@ -19,6 +23,12 @@ from padless.pipeline.dataset import directory, metadata, records
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import shard_name
+
+# Before the first operation of the process, for afterwards the devices are fixed.
+tf.config.set_visible_devices([], "GPU")
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
+)
 
 
 def pytest_make_parametrize_id(val, argname):

@@ -1,4 +1,4 @@
-"""Four logical CPU devices for the replicas, and small models, trainers and runs."""
+"""Small models, trainers and runs."""
 
 import dataclasses
 
@@ -19,12 +19,6 @@ from padless.model.run_directory.config import RunConfig, write_config
 from padless.model.run_directory.layout import make_run
 from padless.pipeline import Shuffle, plan_batches, replica_batches
 from padless.pipeline.dataset.records import read_records
-
-# Before the first operation of the process, for afterwards the devices are fixed.
-tf.config.set_visible_devices([], "GPU")
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
-)
 
 SMALL = {"latent_size": 3, "units": 4}
 CONFIG = RunConfig(

@@ -1,4 +1,4 @@
-"""Strategies over the eight logical CPU devices of these tests."""
+"""Strategies over the eight logical CPU devices of the tests."""
 
 import pytest
 import tensorflow as tf
