@@ -31,7 +31,7 @@ engines: install
 docs: $(DOCS_INSTALLED)
 	mkdir -p build/typing
 	$(BIN)/python tests/link_packages.py build/typing
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 $(DOCS_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
