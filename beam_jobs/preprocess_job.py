@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
 from padless.beam_jobs.engine.local_runner import choose_runner
-from padless.beam_jobs.engine.progress import JobProgress, watched
+from padless.beam_jobs.engine.progress import watched
 from padless.beam_jobs.engine.quiet import beam_quieted
 from padless.beam_jobs.engine.runners import (
     check_job_server,
@@ -27,6 +26,7 @@ from padless.beam_jobs.readers.inputs import CheckedInputs, check_inputs
 from padless.beam_jobs.stages.finish import read_outcome, write_outcome
 from padless.beam_jobs.stages.job import Job
 from padless.beam_jobs.stages.transforms import BuildDataset, ReadFragments
+from padless.pipeline.progress import ShowProgress, ignore_progress
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def preprocess(
     options: PreprocessOptions,
     beam_options: PipelineOptions | None = None,
     *,
-    show: Callable[[JobProgress], None] | None = None,
+    progress: ShowProgress = ignore_progress,
 ) -> PreprocessReport:
     """Turns raw files into a dataset directory, which appears whole or not at all.
 
@@ -46,7 +46,8 @@ def preprocess(
         options: what to read and to write.
         beam_options: for Beam, such as a runner; by default the local one, with a worker process
             per core where the input is large.
-        show: is told twice a second how far the job is, where the output is on this machine.
+        progress: called twice a second with how many records are read, see
+            `padless.pipeline.Progress`, where the output is on this machine.
 
     Returns:
         The closing summary.
@@ -63,7 +64,7 @@ def preprocess(
     started = time.monotonic()
     check_output(options.output)
     inputs = check_inputs(options)
-    report = preprocess_checked(options, inputs, beam_options, show=show)
+    report = preprocess_checked(options, inputs, beam_options, progress=progress)
     return dataclasses.replace(report, seconds=time.monotonic() - started)
 
 
@@ -72,7 +73,7 @@ def preprocess_checked(
     inputs: CheckedInputs,
     beam_options: PipelineOptions | None = None,
     *,
-    show: Callable[[JobProgress], None] | None = None,
+    progress: ShowProgress = ignore_progress,
 ) -> PreprocessReport:
     """Runs the job of `preprocess` on inputs that are checked; its report has no `seconds` yet."""
     staging = Staging.make(options.output)
@@ -83,7 +84,7 @@ def preprocess_checked(
             columns=inputs.columns,
             splits_are_given=options.splits_are_given,
         )
-        with watched(staging.temporary, show):
+        with watched(staging.temporary, progress):
             _run(inputs, job, prepare_options(beam_options))
         report = read_outcome(staging.temporary).result()
         staging.commit()
@@ -93,7 +94,7 @@ def preprocess_checked(
 def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None:
     check_job_server(beam_options)
     runner = choose_runner(beam_options, inputs.num_bytes)
-    _LOGGER.info("Preprocessing %d files with %s.", len(inputs.paths), runner)
+    _LOGGER.debug("preprocessing %d files with %s", len(inputs.paths), runner)
     with (
         beam_quieted(),
         worker_deaths_raised(),

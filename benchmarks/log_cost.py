@@ -21,7 +21,7 @@ from padless.pipeline import open_dataset
 def replay(log: TensorBoardLog, epochs: int, steps: int) -> tuple[float, float, list[float]]:
     """Returns the seconds of all steps, of the epochs without a picture, and of each picture."""
     of_steps, of_epochs, of_pictures = 0.0, 0.0, []
-    log.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
+    log.set_params({"epochs": epochs, "steps": steps})
     log.on_train_begin()
     for epoch in range(epochs):
         log.on_epoch_begin(epoch)
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--batch-size", type=int, default=16)
     args = parser.parse_args()
-    options = TrainingOptions(epochs=args.epochs, batch_size=args.batch_size, verbose=0)
+    options = TrainingOptions(epochs=args.epochs, batch_size=args.batch_size)
     with tempfile.TemporaryDirectory() as folder:
         run = pathlib.Path(folder) / "run"
         report = train(args.dataset, run, options=options)

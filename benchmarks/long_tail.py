@@ -38,7 +38,7 @@ def main():
 
 def measure(directory, args):
     """Trains in each way, alternating, and returns the rows of the table."""
-    common = {"epochs": args.epochs, "batch_size": args.batch_size, "verbose": 0}
+    common = {"epochs": args.epochs, "batch_size": args.batch_size}
     ways = {
         "accumulated": TrainingOptions(**common),
         "small steps": TrainingOptions(**common, accumulate=False),

@@ -145,7 +145,7 @@ def run_set(chosen: Set, args: argparse.Namespace, work: pathlib.Path):
     for seed in range(args.seeds):
         run = work / f"run-{seed}"
         size = ("--latent-size", chosen.latent_size, "--epochs", epochs)
-        _padless("train", data, "--run", run, *size, "--seed", seed, "--verbose", 0)
+        _padless("train", data, "--run", run, *size, "--seed", seed, "--quiet")
         scores = work / f"scores-{seed}.parquet"
         _padless("score", run, data, "--output", scores)
         table = pq.read_table(scores)

@@ -35,6 +35,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains each, prints the table, and draws the picture."""
+    from padless.cli.progress import progress_shown
     from padless.model import ALIGNMENTS, Architecture, TrainingOptions, compare_alignments
 
     alignments = args.alignments or tuple(ALIGNMENTS)
@@ -43,17 +44,18 @@ def run(args: argparse.Namespace) -> None:
         options, cost = replace_given(TrainingOptions(), args), cost_of(args)
         for name in alignments:
             dataclasses.replace(architecture, alignment=name)
-    comparison = compare_alignments(
-        args.dataset,
-        architecture=architecture,
-        options=options,
-        cost=cost,
-        alignments=alignments,
-        split=args.split,
-        runs=args.runs,
-        progress=lambda alignment: print(f"\n{alignment}", flush=True),
-    )
-    print(f"\n{comparison}")
+    with progress_shown(quiet=args.quiet) as progress:
+        comparison = compare_alignments(
+            args.dataset,
+            architecture=architecture,
+            options=options,
+            cost=cost,
+            alignments=alignments,
+            split=args.split,
+            runs=args.runs,
+            progress=progress,
+        )
+    print(comparison)
     if args.picture:
         from padless.model.comparison.compare_picture import draw_comparison
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
-import sys
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from padless.cli.arguments import columns_of
-from padless.cli.progress import progress_of
 
 if TYPE_CHECKING:
     from padless.model import Run
 
+_LOGGER = logging.getLogger(__name__)
 RAW_OPTIONS = {
     "input_format": None,
     "key_column": "key",
@@ -32,6 +32,7 @@ RAW_OPTIONS = {
 def infer(args: argparse.Namespace, *, scores: bool) -> None:
     """Writes scores or embeddings of all sequences of the input and prints a line."""
     is_raw = _check_usage(args)
+    from padless.cli.progress import progress_shown
     from padless.model import open_run
     from padless.model.scoring.inference import check_output
 
@@ -40,13 +41,16 @@ def infer(args: argparse.Namespace, *, scores: bool) -> None:
     run = open_run(args.run_directory)
     run.check_finished(calibrated=scores)
     write = run.write_scores if scores else run.write_embeddings
-    with _opened(args, run, is_raw) as dataset:
+    with (
+        _opened(args, run, is_raw) as dataset,
+        progress_shown(quiet=args.quiet) as progress,
+    ):
         count = write(
             dataset,
             args.output,
             splits=args.split,
             name_splits=not is_raw,
-            progress=progress_of("sequences"),
+            progress=progress,
         )
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 
@@ -102,5 +106,5 @@ def _rejects_shown(raw) -> Iterator:
         with beam_quieted(for_good=True):
             opened = stack.enter_context(raw)
         if opened.report.rejected:
-            print(opened.report, file=sys.stderr)
+            _LOGGER.info(opened.report)
         yield opened.dataset

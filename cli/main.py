@@ -16,6 +16,7 @@ import signal
 import sys
 
 from padless.cli.arguments import ShowVersion
+from padless.cli.messages import messages_shown
 from padless.cli.parser import Parser, describe_examples, name_options
 
 COMMANDS = {
@@ -38,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     args = _parse(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(args)
+        with messages_shown(args.command, quiet=args.quiet, verbose=args.verbose):
+            code = _run(args)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -127,8 +129,16 @@ def _make_parser() -> Parser:
             epilog=describe_examples(module.EXAMPLES),
         )
         module.add_arguments(subparser)
+        _add_message_arguments(subparser)
         subparser.set_defaults(run=module.run, parser=subparser)
     return parser
+
+
+def _add_message_arguments(parser: Parser) -> None:
+    group = parser.add_argument_group("messages").add_mutually_exclusive_group()
+    quiet = "show no progress and no messages but warnings and errors"
+    group.add_argument("-q", "--quiet", action="store_true", help=quiet)
+    group.add_argument("-v", "--verbose", action="store_true", help="show details too")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from padless.cli.arguments import (
     add_tail_arguments,
 )
 from padless.cli.parser import Parser, add_option, options_checked
-from padless.cli.progress import progress_of
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchPlan, SequenceDataset
@@ -87,22 +86,24 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
     from padless.pipeline.tensorflow_start import start_tensorflow
 
     start_tensorflow()
+    from padless.cli.progress import progress_shown
     from padless.pipeline import Shuffle, measure_order
     from padless.pipeline.batching.rare import describe_held
 
     shuffle = Shuffle(args.seed)
     num_features = dataset.record_format.num_features
     print(f"\n{describe_held(plan, num_features, shuffle.held_bytes)}")
-    orders = measure_order(
-        dataset,
-        plan,
-        split=args.split,
-        shuffle=shuffle,
-        epochs=range(args.order),
-        progress=progress_of("batches"),
-    )
-    for order in orders:
-        print(order, flush=True)
+    with progress_shown(quiet=args.quiet) as progress:
+        orders = measure_order(
+            dataset,
+            plan,
+            split=args.split,
+            shuffle=shuffle,
+            epochs=range(args.order),
+            progress=progress,
+        )
+        for order in orders:
+            print(order, flush=True)
 
 
 def _plan_options(args: argparse.Namespace) -> dict:

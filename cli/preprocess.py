@@ -14,7 +14,6 @@ from padless.cli.arguments import (
     shares,
 )
 from padless.cli.parser import Parser, add_option, options_checked
-from padless.cli.progress import JobProgressLine
 
 USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
 EXAMPLES = (
@@ -55,12 +54,13 @@ def run(args: argparse.Namespace) -> None:
     """Runs the job and prints its report."""
     from padless.beam_jobs import preprocess
     from padless.beam_jobs.engine.quiet import beam_quieted
+    from padless.cli.progress import progress_shown
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
     with options_checked(args.parser, COLUMN_OPTIONS):
         options = _make_options(args)
-    with beam_quieted(for_good=True), JobProgressLine() as progress:
-        report = preprocess(options, beam_options, show=progress.show)
+    with beam_quieted(for_good=True), progress_shown(quiet=args.quiet) as progress:
+        report = preprocess(options, beam_options, progress=progress)
     print(report)
 
 

@@ -121,12 +121,11 @@ def add_training_arguments(parser: Parser) -> None:
     patience = "stop after N epochs without a better loss (default: never)"
     _add(group, "--patience", patience, type=int)
     _add(group, "--seed", "seed of the initial weights and of the order", type=int)
-    verbose = "0 silent, 1 a bar, 2 a line per epoch and minute (default: what fits the output)"
-    _add(group, "--verbose", verbose, type=int, choices=(0, 1, 2), metavar="N")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
+    from padless.cli.progress import progress_shown
     from padless.model import Architecture, TrainingOptions, TrainingStopped, open_run, train
     from padless.model.run_directory.config import CONFIG_FILE
 
@@ -138,14 +137,16 @@ def run(args: argparse.Namespace) -> int:
         architecture, options = replace_given(architecture, args), replace_given(options, args)
         cost = cost_of(args)
     try:
-        report = train(
-            args.dataset,
-            run_directory,
-            architecture=architecture,
-            options=options,
-            cost=cost,
-            resume=args.resume,
-        )
+        with progress_shown(quiet=args.quiet) as progress:
+            report = train(
+                args.dataset,
+                run_directory,
+                architecture=architecture,
+                options=options,
+                cost=cost,
+                resume=args.resume,
+                progress=progress,
+            )
     except TrainingStopped as stopped:
         print(f"padless train: {stopped}; resume it with --resume", file=sys.stderr)
         return 128 + stopped.signal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from padless.cli.parser import Parser
-from padless.cli.progress import progress_of
 
 USAGE = "DATASET [options]"
 EXAMPLES = ("padless verify data", "padless verify data --all")
@@ -24,9 +23,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the report; returns 1 if there is a fault."""
+    from padless.cli.progress import progress_shown
     from padless.pipeline import verify_dataset
 
     limit = {"faults_per_file": None} if args.all else {}
-    report = verify_dataset(args.dataset, progress=progress_of("MiB"), **limit)
+    with progress_shown(quiet=args.quiet) as progress:
+        report = verify_dataset(args.dataset, progress=progress, **limit)
     print(report.describe() if args.all else report)
     return 0 if report.ok else 1

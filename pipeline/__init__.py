@@ -14,6 +14,7 @@ from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
 from padless.pipeline.planning.plan import BatchPlan, plan_batches, plan_frontier
+from padless.pipeline.progress import Progress, ShowProgress
 from padless.pipeline.verification.report import VerifyReport
 from padless.pipeline.verification.verify import verify_dataset
 
@@ -32,8 +33,10 @@ __all__ = [
     "BatchPlan",
     "Budget",
     "EpochOrder",
+    "Progress",
     "RecordFormat",
     "SequenceDataset",
+    "ShowProgress",
     "Shuffle",
     "Split",
     "StepOrder",

@@ -237,12 +237,13 @@ def test_help_leaves_out_what_it_does_not_need(run_installed):
 ROOMS = {
     "pipeline": {
         "figures": set(),
+        "progress": set(),
         "written_whole": set(),
         "tensorflow_start": set(),
         "dataset": set(),
         "planning": {"dataset", "figures"},
-        "batching": {"planning"},
-        "verification": {"dataset"},
+        "batching": {"planning", "progress"},
+        "verification": {"dataset", "progress"},
     },
     "model": {
         "network": set(),
@@ -358,6 +359,18 @@ def test_rooms_depend_one_way(folder):
 
 def test_no_modules_import_each_other():
     assert find_circle() == []
+
+
+@pytest.mark.parametrize("folder", [folder for folder in MAY_IMPORT if folder != "cli"])
+def test_only_the_command_line_prints(folder):
+    printing = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in files_of(folder)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if (isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print")
+        or (isinstance(node, ast.Attribute) and node.attr in ("stdout", "__stdout__"))
+    ]
+    assert printing == []
 
 
 def checkout_with(tmp_path, files):

@@ -1,4 +1,4 @@
-"""What the workers of a running job have done so far, for a line that shows it.
+"""What the workers of a running job have done so far, for whoever shows it.
 
 Beam's local runners tell nothing of a job before it is done. Each worker therefore keeps its counts
 in a small file of the staging directory, and the launching process adds them up. A step that runs
@@ -16,8 +16,9 @@ import pathlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import is_unfinished, written_whole
 
 _DIRECTORY = "progress"
@@ -25,7 +26,7 @@ _SECONDS_BETWEEN_WRITES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobCounts:
     """What all workers have done.
 
     Attributes:
@@ -33,14 +34,19 @@ class JobProgress:
         accepted: sequences that were accepted.
         rejected: sequences that were rejected.
         written: sequences that stand in shards.
-        seconds: since the job began.
     """
 
     read: int = 0
     accepted: int = 0
     rejected: int = 0
     written: int = 0
-    seconds: float = 0.0
+
+    def describe(self) -> Progress:
+        """Says it as all long work of padless does."""
+        note = f"accepted {self.accepted:,} sequences, rejected {self.rejected:,}"
+        return Progress(
+            "preprocess", self.read, None, "records", f"{note}, written {self.written:,}"
+        )
 
 
 class WorkerCounts:
@@ -74,16 +80,16 @@ class WorkerCounts:
 
 
 @contextlib.contextmanager
-def watched(temporary: str, show: Callable[[JobProgress], None] | None) -> Iterator[None]:
-    """Shows the sum of all workers' counts, again and again, while the job runs."""
-    if show is None:
+def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
+    """Tells the sum of all workers' counts, again and again, while the job runs."""
+    if progress is ignore_progress:
         yield
         return
-    started, done = time.monotonic(), threading.Event()
+    done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_SECONDS_BETWEEN_WRITES):
-            show(read_progress(temporary, time.monotonic() - started))
+            progress(read_counts(temporary).describe())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -92,10 +98,10 @@ def watched(temporary: str, show: Callable[[JobProgress], None] | None) -> Itera
     finally:
         done.set()
         thread.join()
-        show(read_progress(temporary, time.monotonic() - started))
+        progress(read_counts(temporary).describe())
 
 
-def read_progress(temporary: str, seconds: float) -> JobProgress:
+def read_counts(temporary: str) -> JobCounts:
     """Adds up what the workers have written."""
     total = collections.Counter()
     directory = os.path.join(temporary, _DIRECTORY)
@@ -104,4 +110,4 @@ def read_progress(temporary: str, seconds: float) -> JobProgress:
             if not is_unfinished(name):
                 with open(os.path.join(directory, name), encoding="utf-8") as file:
                     total.update(json.load(file))
-    return JobProgress(**total, seconds=seconds)
+    return JobCounts(**total)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -23,6 +23,7 @@ from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
+from padless.pipeline.progress import ShowProgress, ignore_progress
 
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.
@@ -98,7 +99,7 @@ def compare_alignments(
     alignments: Sequence[str] = tuple(ALIGNMENTS),
     split: str | None = None,
     runs: epath.PathLike | None = None,
-    progress: Callable[[str], None] = lambda alignment: None,
+    progress: ShowProgress = ignore_progress,
 ) -> Comparison:
     """Trains an autoencoder with each alignment and compares what they came to.
 
@@ -112,7 +113,7 @@ def compare_alignments(
             training split if None.
         runs: directory to keep the run directories in, `RUNS/<alignment>`; must not exist.
             Nothing is kept if None.
-        progress: called with each alignment before it is trained.
+        progress: called with how far each training is, see `train`.
 
     Raises:
         FileExistsError: if `runs` exists.
@@ -144,13 +145,15 @@ def compare_alignments(
         return _run_all(dataset, aligned, spec, pathlib.Path(folder), progress)
 
 
-def _run_all(dataset: SequenceDataset, aligned, spec: dict, runs: pathlib.Path, progress):
+def _run_all(
+    dataset: SequenceDataset, aligned, spec: dict, runs: pathlib.Path, progress: ShowProgress
+):
     compared = []
     for architecture in aligned:
-        progress(architecture.alignment)
         run = runs / architecture.alignment
         described = {"run": str(run), "architecture": dataclasses.asdict(architecture)}
-        compared.append(run_in_process(spec | described, runs / f"{architecture.alignment}.json"))
+        result = runs / f"{architecture.alignment}.json"
+        compared.append(run_in_process(spec | described, result, progress))
     return Comparison(dataset.name, spec["split"], spec["options"]["epochs"], tuple(compared))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import resource
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.model.comparison.label_accuracy import label_accuracy
+from padless.model.comparison.told import Teller, pass_on
 from padless.model.network.architecture import Architecture
 from padless.model.reporting.summary import summarize
 from padless.model.run_directory.training_options import TrainingOptions
@@ -23,6 +25,7 @@ from padless.model.training.train import train
 from padless.pipeline.dataset.directory import open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.batch_time import BatchCost
+from padless.pipeline.progress import ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
@@ -60,51 +63,72 @@ class ComparedRun:
     accuracy: float | None
 
 
-def run_in_process(spec: dict, result: pathlib.Path) -> ComparedRun:
-    """Trains and evaluates in a new process, whose output is shown as it comes.
+def run_in_process(
+    spec: dict, result: pathlib.Path, progress: ShowProgress = ignore_progress
+) -> ComparedRun:
+    """Trains and evaluates in a new process.
 
     Args:
         spec: `directory` and `run`, `architecture`, `options` and `cost` as dicts, `split` to
             evaluate.
         result: file to write; one that is there is replaced.
+        progress: is told how far the run is; what it logs, this process logs too.
 
     Raises:
         RuntimeError: if the process fails. What it printed says why.
         KeyboardInterrupt: if it was interrupted.
     """
-    command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result)]
-    process = subprocess.run(command, check=False)
-    if process.returncode:
-        name = spec["architecture"]["alignment"]
+    name = spec["architecture"]["alignment"]
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result), str(writing)]
+    with open(reading, encoding="utf-8") as told:
+        process = subprocess.Popen(command, pass_fds=[writing])
+        os.close(writing)
+        try:
+            pass_on(told, name, progress)
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    if code:
         raise RuntimeError(
             f"{spec['run']}: the run with the alignment {name!r} must end with exit code 0, got "
-            f"{process.returncode}; what it printed says why."
+            f"{code}; what it printed says why."
         )
     return ComparedRun(**json.loads(result.read_text()))
 
 
-def train_and_evaluate(spec: str, result: str) -> None:
-    """Trains and evaluates what the JSON text `spec` says, and writes the file `result`.
+def train_and_evaluate(spec: str, result: str, pipe: str) -> None:
+    """Trains and evaluates what the JSON string `spec` says, and writes the file `result`.
 
     This is what the new process calls: an error that answers the user ends it with its message
-    alone. The file appears whole or not at all.
+    alone. The file appears whole or not at all. The file descriptor `pipe` is told of progress.
     """
-    try:
-        compared = _train_and_evaluate(json.loads(spec))
-    except (ArithmeticError, MemoryError, OSError, ValueError) as error:
-        sys.exit(str(error))
-    except TrainingStopped as stopped:
-        sys.exit(128 + stopped.signal)
+    with open(int(pipe), "w", encoding="utf-8") as file:
+        teller = Teller(file)
+        teller.start()
+        try:
+            compared = _train_and_evaluate(json.loads(spec), teller.show)
+        except (ArithmeticError, MemoryError, OSError, ValueError) as error:
+            sys.exit(str(error))
+        except TrainingStopped as stopped:
+            sys.exit(128 + stopped.signal)
     with written_whole(pathlib.Path(result)) as beside:
         beside.write_text(json.dumps(dataclasses.asdict(compared)))
 
 
-def _train_and_evaluate(spec: dict) -> ComparedRun:
+def _train_and_evaluate(spec: dict, progress: ShowProgress) -> ComparedRun:
     architecture = Architecture(**spec["architecture"])
     options = TrainingOptions(**spec["options"])
     cost = BatchCost(**spec["cost"]) if spec["cost"] else None
     report = train(
-        spec["directory"], spec["run"], architecture=architecture, options=options, cost=cost
+        spec["directory"],
+        spec["run"],
+        architecture=architecture,
+        options=options,
+        cost=cost,
+        progress=progress,
     )
     peak_bytes = _peak_bytes()
     run, dataset = open_run(spec["run"]), open_dataset(spec["directory"])

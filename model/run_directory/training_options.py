@@ -29,7 +29,6 @@ FREE_TO_CHANGE = (
     "patience",
     "checkpoint_steps",
     "checkpoint_minutes",
-    "verbose",
 )
 
 
@@ -56,8 +55,6 @@ class TrainingOptions:
         seed: of the initial weights and of the order.
         checkpoint_steps: steps after which a checkpoint is due, or None.
         checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
-        verbose: 0 silent, 1 a progress bar, 2 a line per epoch and per minute; None for what fits
-            the output.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -78,7 +75,6 @@ class TrainingOptions:
     seed: int = 0
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0
-    verbose: int | None = None
 
     def __post_init__(self):
         Budget.of(self.batch_size, self.batch_timesteps)
@@ -96,8 +92,6 @@ class TrainingOptions:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {value!r}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
-        if self.verbose not in (None, 0, 1, 2):
-            raise ValueError(f"`verbose` must be 0, 1, 2 or None, got {self.verbose}.")
 
     @property
     def budget(self) -> Budget:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
 EMBEDDING = ("embedding",)
@@ -99,7 +100,7 @@ def write_parquet(
     splits: Sequence[str] | None = None,
     name_splits: bool = True,
     calibration: Calibration | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: ShowProgress = ignore_progress,
 ) -> int:
     """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
 
@@ -116,7 +117,7 @@ def write_parquet(
         name_splits: whether to write the column `split`.
         calibration: what the p-values compare with, that of the same run as the model; there are
             none if None.
-        progress: called with the number of sequences done and to do.
+        progress: called with how many are done, see `padless.pipeline.Progress`.
 
     Returns:
         The number of sequences.
@@ -136,6 +137,8 @@ def write_parquet(
         inference, dataset, name_splits=name_splits, with_p_value=calibration is not None
     )
     total, done = sum(split.num_sequences for split in chosen), 0
+    work = "score" if "score" in inference.outputs else "embed"
+    progress(Progress(work, done, total, "sequences"))
     with (
         written_whole(output, shared=True) as beside,
         pq.ParquetWriter(str(beside), schema) as writer,
@@ -148,7 +151,7 @@ def write_parquet(
                     window["p_value"] = _p_values(calibration, window)
                 writer.write_table(_as_table(window, schema))
                 done += len(window["length"])
-                progress(done, total)
+                progress(Progress(work, done, total, "sequences"))
     return done
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -23,6 +23,7 @@ from padless.model.scoring.inference import (
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.progress import ShowProgress, ignore_progress
 
 
 def open_run(directory: epath.PathLike) -> Run:
@@ -164,7 +165,7 @@ class Run:
         splits: Sequence[str] | None = None,
         name_splits: bool = True,
         p_values: bool = True,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: ShowProgress = ignore_progress,
     ) -> int:
         """Writes embedding, score, p-value and errors of all sequences as a Parquet file.
 
@@ -176,7 +177,7 @@ class Run:
             splits: names of the splits to take; all if None.
             name_splits: whether to write the column `split`.
             p_values: whether to write the column `p_value`.
-            progress: called with the number of sequences done and to do.
+            progress: called with how many are done, see `padless.pipeline.Progress`.
 
         Returns:
             The number of sequences.
@@ -205,7 +206,7 @@ class Run:
         *,
         splits: Sequence[str] | None = None,
         name_splits: bool = True,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: ShowProgress = ignore_progress,
     ) -> int:
         """Writes the embeddings alone, without running the decoder; else as `write_scores`."""
         self.check_features(dataset)

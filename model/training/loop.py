@@ -240,12 +240,16 @@ class TrainingLoop:
 
     def _validate(self) -> float:
         error = weight = 0.0
+        self._calls.on_test_begin()
         with explained(self._dataset.split(VALIDATION_SPLIT)):
             for step in range(self._plans[VALIDATION_SPLIT].steps_per_epoch):
+                self._calls.on_test_batch_begin(step)
                 sums = StepSums(*map(float, self._trainer.evaluation_step(self._validation)))
                 self._check_finite(sums, VALIDATION_SPLIT, step)
                 error, weight = error + sums.error, weight + sums.weight
+                self._calls.on_test_batch_end(step, {"loss": sums.loss})
                 self._stop_if_asked(sums)
+        self._calls.on_test_end({"loss": error / weight})
         return error / weight
 
     def _check_finite(self, sums: StepSums, split: str, step: int) -> None:

@@ -7,6 +7,7 @@ Events go through TensorBoard's own writer, which takes 5 to 20 microseconds a s
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import pathlib
 import struct
@@ -28,6 +29,7 @@ from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.dataset.records import parse_examples
 
+_LOGGER = logging.getLogger(__name__)
 _QUEUE_SIZE = 1000
 _FLUSH_SECONDS = 10
 _PREFIX = "val_"
@@ -65,8 +67,8 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._shown: list[tuple[str, np.ndarray]] = []
         if importlib.util.find_spec("matplotlib"):
             self._shown = read_some(self._dataset, self._split)
-        elif self.params["verbose"]:
-            print(
+        else:
+            _LOGGER.info(
                 "no pictures in the TensorBoard logs: they need matplotlib, "
                 "`pip install 'padless[plot]'`"
             )

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import math
 import pathlib
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -55,7 +55,7 @@ from padless.model.training.cluster import (
 from padless.model.training.loop import TrainingLoop
 from padless.model.training.measure_batch_time import measure_batch_cost
 from padless.model.training.optimizer import make_optimizer
-from padless.model.training.progress import ProgressDisplay
+from padless.model.training.progress import EpochProgress
 from padless.model.training.replicas import make_strategy
 from padless.model.training.state import RunState
 from padless.model.training.step import Trainer
@@ -65,6 +65,9 @@ from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ def train(
     cost: BatchCost | None = None,
     resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: ShowProgress = ignore_progress,
 ) -> TrainingReport:
     """Trains an autoencoder on the training split of a dataset directory.
 
@@ -146,6 +150,9 @@ def train(
             is resumed keeps its own.
         resume: whether to go on with the run, where it exists.
         callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
+        progress: called after each step with how far the epoch is, and then with how far the fit of
+            the anomaly score is, see `padless.pipeline.Progress`. A line per epoch, and what else
+            there is to say, goes to the logger `padless`, at level INFO.
 
     Raises:
         FileExistsError: if the run directory exists and is not to be resumed.
@@ -166,7 +173,7 @@ def train(
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
     strategy = make_strategy(options.replicas)
-    request = _Request(dataset, architecture, options, strategy)
+    request = _Request(dataset, architecture, options, strategy, progress)
     request.plan(DEFAULT_COST)  # an option that does not fit the data leaves nothing behind
     config = describe_run(
         directory,
@@ -215,16 +222,12 @@ class _Request:
     architecture: Architecture
     options: TrainingOptions
     strategy: tf.distribute.Strategy
+    progress: ShowProgress
 
-    @property
-    def verbose(self) -> int:
-        """What to print; one machine of several does."""
-        verbose = self.options.verbose
-        if not is_chief(self.strategy):
-            return 0
-        if verbose is None:
-            return 1 if sys.stdout.isatty() else 2
-        return verbose
+    def log(self, message: str) -> None:
+        """Logs a message: one machine of several does."""
+        if is_chief(self.strategy):
+            _LOGGER.info(message)
 
     def plan(self, cost: BatchCost) -> dict[str, BatchPlan]:
         """Plans the training split and, to validate after each epoch, the validation split."""
@@ -256,8 +259,7 @@ class _Request:
         )
         # Machines that measured something else would plan something else.
         cost = BatchCost(*numbers_of_chief(self.strategy, list(dataclasses.astuple(measured))))
-        if self.verbose:
-            print(f"measured here: {cost}")
+        self.log(f"measured here: {cost}")
         return cost
 
     def make_trainer(self, *, steps_per_epoch: int, exact: bool = True) -> Trainer:
@@ -283,55 +285,65 @@ class _Request:
 
 def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingReport:
     """Goes on from the newest checkpoint to the end; one machine writes, the others wait for it."""
-    dataset, strategy, verbose = request.dataset, request.strategy, request.verbose
+    dataset, strategy = request.dataset, request.strategy
     plan = plans[TRAINING_SPLIT]
     trainer = request.make_trainer(
         steps_per_epoch=plan.steps_per_epoch, exact=all(p.is_exact for p in plans.values())
     )
     state = RunState(trainer.model)
     loop = TrainingLoop(trainer, dataset, plans, options=request.options, state=state)
-    if verbose:
-        print(_introduce(plans, trainer.model, strategy))
+    request.log(_introduce(plans, trainer.model, strategy))
     inference = Inference(trainer.model)
     checkpoints = Checkpoints(run / layout.CHECKPOINT_DIRECTORY)
     files = MetricsFiles(run) if is_chief(strategy) else None
-    if _restore(loop, checkpoints, files) and verbose:
+    if _restore(loop, checkpoints, files):
         progress = state.progress
-        print(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
+        request.log(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
     check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
     if loop.is_over() and layout.is_finished(run):
         state.use_best()
-        if verbose:
-            epochs = state.progress.epoch
-            print(f"the run has finished with {epochs} epochs; ask for more to go on")
+        epochs = state.progress.epoch
+        request.log(f"the run has finished with {epochs} epochs; ask for more to go on")
     else:
         if files:
             layout.discard_model(run)
             log = TensorBoardLog(run / layout.TENSORBOARD_DIRECTORY, dataset)
-            callbacks = [log, *callbacks]
-        calls = _callbacks(loop, verbose, callbacks)
+            steps = plans[VALIDATION_SPLIT].steps_per_epoch if VALIDATION_SPLIT in plans else 0
+            display = EpochProgress(request.progress, validation_steps=steps)
+            callbacks = [display, log, *callbacks]
+        calls = _callbacks(loop, callbacks)
         loop.run(calls, checkpoints=checkpoints if files else None, files=files)
         state.use_best()
         if files:
-            if verbose:
-                print("fitting the anomaly score")
-            _save(inference, dataset, run)
+            _save(inference, dataset, run, request.progress)
         wait_for_all(strategy)
     summary = summarize(inference, dataset, list(plans)[-1], request.options.weighting)
     return _report(loop, plan, summary, choose_split(dataset))
 
 
-def _save(inference: Inference, dataset: SequenceDataset, run: pathlib.Path) -> None:
+def _save(
+    inference: Inference, dataset: SequenceDataset, run: pathlib.Path, progress: ShowProgress
+) -> None:
     """Fits the anomaly score, saves calibration and model; the latter marks the run finished."""
     split = choose_split(dataset)
     calibration = fit_anomaly_score(
         inference.model.anomaly_score,
-        inference.windows(dataset, TRAINING_SPLIT),
+        _windows(inference, dataset, TRAINING_SPLIT, progress),
         split,
-        inference.windows(dataset, split),
+        _windows(inference, dataset, split, progress),
     )
     save_calibration(calibration, run)
     layout.save_model(inference.model, run)
+
+
+def _windows(
+    inference: Inference, dataset: SequenceDataset, split: str, progress: ShowProgress
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yields the windows of a split, and tells how far the fit of the anomaly score is."""
+    total = dataset.split(split).num_sequences
+    start = Progress(f"anomaly score, {split}", 0, total, "sequences")
+    windows = inference.windows(dataset, split)
+    return counted(windows, progress, start, size=lambda window: len(window["length"]))
 
 
 def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
@@ -346,12 +358,11 @@ def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles |
     return checkpoint is not None
 
 
-def _callbacks(loop: TrainingLoop, verbose: int, callbacks) -> keras.callbacks.CallbackList:
-    display = [ProgressDisplay(bar=verbose == 1)] if verbose else []
+def _callbacks(loop: TrainingLoop, callbacks: Sequence) -> keras.callbacks.CallbackList:
     return keras.callbacks.CallbackList(
-        [*display, *callbacks],
+        [*callbacks],
         model=loop.model,
-        verbose=verbose,
+        verbose=0,
         epochs=loop.epochs,
         steps=loop.steps_per_epoch,
     )

@@ -17,13 +17,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 if TYPE_CHECKING:
     from padless.pipeline.batching.grouping import Shuffle
@@ -273,7 +274,7 @@ def measure_order(
     split: str = "train",
     shuffle: Shuffle | None = None,
     epochs: range = range(2),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: ShowProgress = ignore_progress,
 ) -> Iterator[EpochOrder]:
     """Reads the batches of whole epochs and yields how mixed the order of each was.
 
@@ -286,7 +287,7 @@ def measure_order(
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
         epochs: numbers of the epochs to read.
-        progress: called with the number of the epoch's batches read and to read.
+        progress: called with how much of an epoch is read, see `padless.pipeline.Progress`.
 
     Raises:
         ValueError: if there is no such split, the plan is not for its lengths, or a record is
@@ -301,17 +302,12 @@ def measure_order(
     with explained(dataset.split(split)):
         for epoch in epochs:
             of_epoch = itertools.islice(batches, plan.num_batches)
-            steps = _read_epoch(_counted(of_epoch, plan.num_batches, progress), plan, mates)
+            start = Progress(f"order of epoch {epoch}", 0, plan.num_batches, "batches")
+            steps = _read_epoch(counted(of_epoch, progress, start), plan, mates)
             repeated, by_chance = mates.finish_epoch()
             yield dataclasses.replace(
                 steps.result(epoch), repeated_mates=repeated, repeated_by_chance=by_chance
             )
-
-
-def _counted(batches: Iterator, total: int, progress: Callable[[int, int], None]) -> Iterator:
-    for done, batch in enumerate(batches, start=1):
-        progress(done, total)
-        yield batch
 
 
 def _read_epoch(batches: Iterator, plan: BatchPlan, mates: MateSample) -> StepOrder:

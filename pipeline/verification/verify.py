@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from etils import epath
 
@@ -31,6 +31,7 @@ from padless.pipeline.dataset.provenance import ShardInfo
 from padless.pipeline.dataset.records import decode_example, scan_records
 from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.tfds_files import SplitInfo
+from padless.pipeline.progress import ShowProgress, ignore_progress
 from padless.pipeline.verification.compare import compare_lengths, compare_moments
 from padless.pipeline.verification.duplicate_keys import KeyIndex, Place
 from padless.pipeline.verification.faults import Fault, FaultLog
@@ -44,7 +45,7 @@ def verify_dataset(
     directory: epath.PathLike,
     *,
     faults_per_file: int | None = 5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ShowProgress = ignore_progress,
 ) -> VerifyReport:
     """Verifies a dataset that `padless preprocess` wrote.
 
@@ -54,7 +55,7 @@ def verify_dataset(
         directory: the dataset directory.
         faults_per_file: number of faulty records to name per file, or None for all; all are
             counted.
-        progress: called with the MiB read and the MiB to read.
+        progress: called with how much is read, see `padless.pipeline.Progress`.
 
     Returns:
         What was found; `report.ok` says whether all is well.
@@ -82,7 +83,7 @@ def verify_dataset(
 class _Verification:
     """One verification under way."""
 
-    def __init__(self, directory: epath.Path, log: FaultLog, progress):
+    def __init__(self, directory: epath.Path, log: FaultLog, progress: ShowProgress):
         self.directory, self.log, self._progress = directory, log, progress
         self.recorded = read_recorded(directory, log)
         self.keys = KeyIndex()

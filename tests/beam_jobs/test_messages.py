@@ -23,9 +23,9 @@ def test_nothing_prints_and_nothing_warns():
 
 def test_a_job_is_silent_and_logged(make_options, write_csv, capfd, caplog, recwarn):
     path = write_csv("x.csv", [("a", 1, 1, 1), ("b", 1, "?", 1)])
-    with caplog.at_level(logging.INFO, "padless"):
+    with caplog.at_level(logging.DEBUG, "padless"):
         preprocess(make_options(path))
     assert capfd.readouterr() == ("", "")
     assert list(recwarn) == []
     assert [record.name for record in caplog.records] == ["padless.beam_jobs.preprocess_job"]
-    assert "Preprocessing 1 files with" in caplog.text
+    assert "preprocessing 1 files with" in caplog.text

@@ -1,6 +1,6 @@
 """`padless compare` on a small data set, with real runs."""
 
-SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--verbose", 0)
+SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
 
 
 def test_compare_prints_a_table_and_draws(call, trained, tmp_path):

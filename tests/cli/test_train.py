@@ -39,15 +39,15 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
     assert first.code == 0
     printed = call(*argv, "--epochs", 2)
     assert printed.code == 0
-    assert "resumed after step 0 of epoch 2" in printed.out
-    assert "epoch 2/2: " in printed.out
-    assert "epoch 1/2: " not in printed.out
+    assert "resumed after step 0 of epoch 2" in printed.err
+    assert "epoch 2/2: " in printed.err
+    assert "epoch 1/2: " not in printed.err
     run = open_run(tmp_path / "run")
     architecture, options = run.architecture, run.options
     assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
     printed = call(*argv)
     assert printed.code == 0
-    assert "the run has finished with 2 epochs; ask for more to go on" in printed.out
+    assert "the run has finished with 2 epochs; ask for more to go on" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_resume_rejects_other_options(call, trained, options, message):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
     run = tmp_path / "run"
-    argv = ["train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--verbose", 0]
+    argv = ["train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--quiet"]
     # Set by the commands that ran in this process; a user who sets it wants to see more.
     environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
     process = subprocess.Popen(

@@ -133,9 +133,11 @@ def read_sequences():
 def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
-    def train_on(dataset, callbacks=(), run=None, resume=False, cost=None, **options):
+    def train_on(dataset, run=None, **options):
+        passed = ("callbacks", "cost", "progress", "resume")
+        passed = {name: options.pop(name) for name in passed if name in options}
         run = run or tmp_path_factory.mktemp("runs") / "run"
-        options = {"epochs": 2, "batch_size": 8, "verbose": 0} | options
+        options = {"epochs": 2, "batch_size": 8} | options
         # A schedule along all epochs would not let a finished run go on.
         options = {"learning_rate": 0.02, "schedule": "constant"} | options
         report = train(
@@ -143,9 +145,7 @@ def train_small(tmp_path_factory, small):
             run,
             architecture=small,
             options=TrainingOptions(**options),
-            resume=resume,
-            cost=cost,
-            callbacks=callbacks,
+            **passed,
         )
         return run, report
 

@@ -3,8 +3,8 @@
 import itertools
 import time
 
-from padless.beam_jobs import JobProgress, preprocess
-from padless.beam_jobs.engine.progress import WorkerCounts, read_progress, watched
+from padless.beam_jobs import preprocess
+from padless.beam_jobs.engine.progress import JobCounts, WorkerCounts, read_counts, watched
 
 
 def test_the_counts_of_all_workers_are_added_up(tmp_path):
@@ -13,21 +13,21 @@ def test_the_counts_of_all_workers_are_added_up(tmp_path):
         worker.add(read=5)
         worker.add(read=2, accepted=1)
         worker.write()
-    assert read_progress(str(tmp_path), 1.5) == JobProgress(read=21, accepted=3, seconds=1.5)
+    assert read_counts(str(tmp_path)) == JobCounts(read=21, accepted=3)
 
 
 def test_counts_are_not_written_for_each_record(tmp_path):
     worker = WorkerCounts(str(tmp_path))
     worker.add(read=1)
     worker.add(read=1)
-    assert read_progress(str(tmp_path), 0).read == 1
+    assert read_counts(str(tmp_path)).read == 1
 
 
 def test_workers_elsewhere_count_for_nobody(tmp_path):
     worker = WorkerCounts(None)
     worker.add(read=1)
     worker.write()
-    assert read_progress(str(tmp_path), 0) == JobProgress()
+    assert read_counts(str(tmp_path)) == JobCounts()
 
 
 def test_a_directory_that_is_gone_stops_nothing(tmp_path):
@@ -41,14 +41,21 @@ def test_progress_is_shown_while_the_work_runs(tmp_path):
     with watched(str(tmp_path), shown.append):
         WorkerCounts(str(tmp_path)).add(read=4)
         time.sleep(1.2)
-    assert shown[-1].read == 4
-    assert shown[-1].seconds > 0.4
+    assert len(shown) > 2
+    assert shown[-1] == JobCounts(read=4).describe()
+
+
+def test_counts_are_said_as_all_progress_is():
+    counts = JobCounts(read=12_000, accepted=300, rejected=2, written=100)
+    assert str(counts.describe()) == (
+        "preprocess: 12,000 records, accepted 300 sequences, rejected 2, written 100"
+    )
 
 
 def test_a_job_shows_what_it_has_done(make_options, write_csv):
     rows = [(key, step, step, 1) for key in range(4000) for step in range(20)]
     shown = []
-    preprocess(make_options(write_csv("x.csv", rows)), show=shown.append)
+    preprocess(make_options(write_csv("x.csv", rows)), progress=shown.append)
     assert shown
-    assert 0 < shown[-1].read <= 80_000
-    assert all(one.read <= other.read for one, other in itertools.pairwise(shown))
+    assert 0 < shown[-1].done <= 80_000
+    assert all(one.done <= other.done for one, other in itertools.pairwise(shown))

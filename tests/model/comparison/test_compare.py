@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from padless.model import (
 )
 from padless.model.comparison.compared_run import ComparedRun
 from padless.model.comparison.label_accuracy import label_accuracy
-from padless.pipeline import open_dataset
+from padless.pipeline import BatchCost, open_dataset
 
 FIRST = ComparedRun(
     alignment="dynamic_repeat",
@@ -93,15 +94,18 @@ def labelled(make_dataset):
     return make_dataset(lengths, labels=["even", "odd"] * 15)
 
 
-def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, capfd):
-    folder = labelled.split("train").files[0].parent
-    options = TrainingOptions(epochs=2, batch_size=8, verbose=2)
+def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, capfd, caplog):
+    folder, shown = labelled.split("train").files[0].parent, []
+    options = TrainingOptions(epochs=2, batch_size=8)
+    caplog.set_level(logging.INFO, "padless")
     comparison = compare_alignments(
         folder,
         architecture=small,
         options=options,
+        cost=BatchCost(1, 2, 3),
         alignments=("dynamic_repeat", "padded"),
         runs=tmp_path / "runs",
+        progress=shown.append,
     )
     assert (comparison.split, comparison.epochs) == ("test", 2)
     first, control = comparison.runs
@@ -117,15 +121,20 @@ def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, 
         assert run.peak_bytes > 100 * 2**20
         assert run.seconds_per_epoch > 0
         assert json.loads(kept.with_suffix(".json").read_text())["alignment"] == run.alignment
+        cost = {"per_batch": 1, "per_timestep_in_a_row": 2, "per_computed_timestep": 3}
+        assert json.loads((kept / "config.json").read_text())["batch_cost"] == cost
+        assert any(line.startswith(f"{run.alignment}: epoch 2/2: ") for line in caplog.messages)
+        works = {progress.work for progress in shown if progress.work.startswith(run.alignment)}
+        assert {f"{run.alignment}, epoch {i}/2" for i in (1, 2)} < works
     printed = capfd.readouterr()
-    assert printed.out.count("epoch 2/2") == 2
+    assert printed.out == ""
     assert "oneDNN" not in printed.err
     assert "Warning" not in printed.err
 
 
 def test_compare_names_the_run_that_failed(labelled, small, tmp_path, capfd):
     folder = labelled.split("train").files[0].parent
-    options = TrainingOptions(epochs=3, learning_rate=1e30, verbose=0)
+    options = TrainingOptions(epochs=3, learning_rate=1e30)
     with pytest.raises(RuntimeError, match="the alignment 'padded' must end with exit code 0"):
         compare_alignments(folder, architecture=small, options=options, alignments=["padded"])
     printed = capfd.readouterr().err

@@ -224,7 +224,7 @@ def train_aligned(validated_dataset, small, tmp_path_factory):
     def train_with(alignment, **options):
         run = tmp_path_factory.mktemp("runs") / "run"
         architecture = dataclasses.replace(small, alignment=alignment)
-        options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.02, "verbose": 0} | options
+        options = {"epochs": 3, "batch_size": 8, "learning_rate": 0.02} | options
         options = TrainingOptions(**options)
         return run, train(folder, run, architecture=architecture, options=options)
 

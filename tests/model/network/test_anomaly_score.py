@@ -245,7 +245,7 @@ def waves(tmp_path_factory, store_sequences):
               "slower": make(200, pitch=0.45)}  # fmt: skip
     dataset = store_sequences(splits)
     run = tmp_path_factory.mktemp("waves") / "run"
-    options = TrainingOptions(epochs=12, batch_size=16, verbose=0)
+    options = TrainingOptions(epochs=12, batch_size=16)
     train(dataset.split("train").files[0].parent, run, options=options)
     inference = Inference(load_model(run))
     windows = {name: list(inference.windows(dataset, name)) for name in splits}

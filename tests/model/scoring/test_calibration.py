@@ -286,7 +286,7 @@ def test_false_alarms_of_a_trained_model_are_as_many_at_every_length(store_seque
         dataset.split("train").files[0].parent,
         tmp_path / "run",
         architecture=Architecture(latent_size=4, units=8),
-        options=TrainingOptions(epochs=4, batch_size=16, learning_rate=0.01, verbose=0),
+        options=TrainingOptions(epochs=4, batch_size=16, learning_rate=0.01),
     )
     calibration = open_run(tmp_path / "run").calibration
     assert report.calibration_split == calibration.split == "validation"

@@ -12,6 +12,7 @@ from padless.model.scoring import inference
 from padless.model.scoring.inference import write_parquet
 from padless.pipeline import RecordFormat, open_records
 from padless.pipeline.dataset.records import encode_example, frame_record, read_records
+from padless.pipeline.progress import Progress
 
 LENGTHS = {"train": [3, 5, 3, 9, 5, 5, 1, 3] * 3, "test": [4, 3, 4]}
 FLOATS = ["embedding", "score", "error", "feature_error"]
@@ -108,12 +109,10 @@ def test_results_do_not_depend_on_windows_and_batches(
     monkeypatch.setattr(inference, "_WINDOW", window)
     monkeypatch.setattr(inference, "_MAX_BATCH_TIMESTEPS", max_timesteps)
     done = []
-    write_parquet(
-        everything, dataset, tmp_path / "out.parquet", progress=lambda *counts: done.append(counts)
-    )
+    write_parquet(everything, dataset, tmp_path / "out.parquet", progress=done.append)
     assert_same_tables(pq.read_table(tmp_path / "out.parquet"), table)
-    assert done[-1] == (27, 27)
-    assert len(done) == -(-24 // window) + -(-3 // window)
+    assert done[-1] == Progress("score", 27, 27, "sequences")
+    assert len(done) == 1 + -(-24 // window) + -(-3 // window)
 
 
 def test_inference_needs_one_trace_for_all_lengths(model, dataset):

@@ -15,7 +15,6 @@ OPTIONS = {
     "dropout": 0.0,
     "epochs": 4,
     "batch_size": 6,
-    "verbose": 0,
     "learning_rate": 0.02,
     "schedule": "constant",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import os
 import pathlib
 import re
@@ -146,15 +147,15 @@ def stopped(stop, tmp_path):
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_a_run_behind_a_checkpoint_of_the_last_step(
-    stopped, folder, whole, capsys, signum
+    stopped, folder, whole, caplog, signum
 ):
     run = stopped(7, signum)
     assert signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler)
     assert Checkpoints(run / "checkpoints").steps() == [7] == [killed_training.steps_done(run)]
     assert not (run / "model.keras").exists()
-    options = open_run(run).options
-    train(folder, run, options=dataclasses.replace(options, verbose=2), resume=True)
-    assert "resumed after step 2 of epoch 2" in capsys.readouterr().out
+    with caplog.at_level(logging.INFO, "padless"):
+        train(folder, run, resume=True)
+    assert "resumed after step 2 of epoch 2" in caplog.messages
 
 
 @pytest.mark.parametrize("steps", [2, STEPS, STEPS + 1, 2 * STEPS + 3])
@@ -223,12 +224,13 @@ def test_resume_begins_a_run_that_is_not_there(train_small, dataset, whole, tmp_
     assert_same(run, whole)
 
 
-def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, tmp_path, capsys):
+def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, tmp_path, caplog):
     run, _ = train_small(dataset, run=tmp_path / "run", epochs=1, batch_size=24)
     before = (run / "model.keras").read_bytes()
-    options = dataclasses.replace(open_run(run).options, verbose=2)
-    train(folder, run, options=options, resume=True)
-    assert "the run has finished with 1 epochs; ask for more" in capsys.readouterr().out
+    options = open_run(run).options
+    with caplog.at_level(logging.INFO, "padless"):
+        train(folder, run, options=options, resume=True)
+    assert "the run has finished with 1 epochs; ask for more" in caplog.text
     assert (run / "model.keras").read_bytes() == before
     report = train(folder, run, options=dataclasses.replace(options, epochs=3), resume=True)
     assert report.epochs == 3
@@ -329,4 +331,4 @@ def test_resume_rejects_the_checkpoint_of_another_model(stopped, folder, train_s
 
 def test_options_of_a_run_are_read_back(stopped):
     options = open_run(stopped(7)).options
-    assert options == TrainingOptions(verbose=0, learning_rate=0.02, schedule="constant", **SHORT)
+    assert options == TrainingOptions(learning_rate=0.02, schedule="constant", **SHORT)

@@ -16,6 +16,7 @@ from padless.pipeline import (
     plan_batches,
 )
 from padless.pipeline.batching.order import MateSample, chance_of_mates
+from padless.pipeline.progress import Progress
 
 RARE_LENGTHS = np.clip(np.random.default_rng(0).lognormal(3, 0.5, 16_000).astype(int), 1, None)
 
@@ -184,9 +185,13 @@ def test_measure_order_is_that_of_the_batches(make_dataset):
 def test_measure_order_shows_progress_and_goes_on(make_dataset):
     dataset = make_dataset([2, 3, 3, 5] * 30)
     plan, calls = plan_batches(dataset.split("train").lengths, batch_size=4), []
-    options = {"shuffle": Shuffle(1), "progress": lambda *counts: calls.append(counts)}
+    options = {"shuffle": Shuffle(1), "progress": calls.append}
     whole = list(measure_order(dataset, plan, **options, epochs=range(4)))
-    assert calls == [(i + 1, plan.num_batches) for i in range(plan.num_batches)] * 4
+    assert calls == [
+        Progress(f"order of epoch {epoch}", done, plan.num_batches, "batches")
+        for epoch in range(4)
+        for done in range(plan.num_batches + 1)
+    ]
     later = list(measure_order(dataset, plan, **options, epochs=range(2, 4)))
     assert later[1] == whole[3]
     assert (later[0].epoch, later[0].correlation) == (2, whole[2].correlation)

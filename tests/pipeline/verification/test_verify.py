@@ -472,7 +472,7 @@ def test_faults_are_named_up_to_a_limit_and_all_counted(data, make_dataset):
 def test_progress_ends_at_all(data, monkeypatch):
     monkeypatch.setattr("padless.pipeline.verification.meter.MEBIBYTE", 100)
     seen = []
-    verify_dataset(data, progress=lambda *step: seen.append(step))
+    verify_dataset(data, progress=lambda progress: seen.append((progress.done, progress.total)))
     assert len(seen) > 4
     assert seen == sorted(set(seen))
     assert seen[-1][0] == seen[-1][1]
