@@ -7,7 +7,12 @@ import csv
 from typing import Any
 
 import padless
-from padless.cli.parser import Parser, add_option
+from padless.beam_jobs.options import MISSING, TIME_ORDERS, Columns, Rules
+from padless.cli.parser import Parser, add_option, defaults_of
+from padless.model.run_directory.training_options import TrainingOptions
+from padless.pipeline.planning.budget import DEFAULT_BATCH_SIZE
+
+COLUMNS, RULES, TRAINING = map(defaults_of, (Columns, Rules, TrainingOptions))
 
 # What `Columns` calls by a shorter name.
 COLUMN_OPTIONS = {
@@ -41,8 +46,9 @@ def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool
     """Adds the maximum size of a batch, in one of two units."""
     budget = group.add_mutually_exclusive_group()
     shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
-    sequences = "maximum sequences per batch, and their mean number per step (default: 64, if no "
-    add_option(budget, "--batch-size", f"{sequences}--batch-timesteps is given)", **shared)
+    sequences = "maximum sequences per batch, and their mean number per step"
+    default = f" (default: {DEFAULT_BATCH_SIZE}, if no --batch-timesteps is given)"
+    add_option(budget, "--batch-size", sequences + default, **shared)
     timesteps = "maximum timesteps per batch, and their mean number per step"
     add_option(budget, "--batch-timesteps", timesteps, **shared)
 
@@ -53,7 +59,7 @@ def add_tail_arguments(group: argparse._ActionsContainer, *, is_optional: bool =
         group,
         "--accumulate",
         "add up small batches of rare lengths to full steps; off: each batch is a step of its own",
-        default=True,
+        default=TRAINING["accumulate"],
         is_optional=is_optional,
     )
     add_option(
@@ -63,7 +69,7 @@ def add_tail_arguments(group: argparse._ActionsContainer, *, is_optional: bool =
         "share batches where that is predicted to save time",
         type=float,
         metavar="P",
-        default=0.0,
+        default=TRAINING["max_padding"],
         is_optional=is_optional,
     )
     add_option(
@@ -105,34 +111,28 @@ def add_raw_arguments(parser: Parser) -> None:
         "--missing",
         "what to do about missing values: reject the sequence, take the last value of the feature, "
         "or drop the timestep",
-        choices=("reject", "forward_fill", "drop_timestep"),
-        default="reject",
+        choices=MISSING,
+        default=RULES["missing"],
     )
     add_option(
         values,
         "--time-order",
         "sort timesteps by time, or reject sequences that are not sorted",
-        choices=("sort", "reject"),
-        default="sort",
+        choices=TIME_ORDERS,
+        default=RULES["time_order"],
     )
 
 
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:
     columns = {
-        "--key-column": ("column or field with the key of the sequence", "key"),
-        "--time-column": ("column that orders the timesteps", "time"),
-        "--sequence-column": (
-            "field with the timesteps, where one record is one sequence",
-            "sequence",
-        ),
-        "--length-column": (
-            "field with the number of timesteps, in TFRecords with flat values",
-            "length",
-        ),
-        "--label-column": ("column or field with the label (default: no labels)", None),
+        "key": "column or field with the key of the sequence",
+        "time": "column that orders the timesteps",
+        "sequence": "field with the timesteps, where one record is one sequence",
+        "length": "field with the number of timesteps, in TFRecords with flat values",
+        "label": "column or field with the label (default: no labels)",
     }
-    for flag, (help, default) in columns.items():
-        add_option(group, flag, help, default=default, metavar="NAME")
+    for name, help in columns.items():
+        add_option(group, COLUMN_OPTIONS[name], help, default=COLUMNS[name], metavar="NAME")
     add_option(
         group,
         "--feature-columns",

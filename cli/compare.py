@@ -8,6 +8,9 @@ import dataclasses
 from padless.cli.arguments import COST_OPTIONS, add_picture_argument, comma_separated
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, cost_of, replace_given
+from padless.model.network.alignment import ALIGNMENTS
+from padless.model.network.architecture import Architecture
+from padless.model.run_directory.training_options import TrainingOptions
 
 USAGE = "DATASET [options]"
 EXAMPLES = (
@@ -36,7 +39,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Trains each, prints the table, and draws the picture."""
     from padless.cli.progress import progress_shown
-    from padless.model import ALIGNMENTS, Architecture, TrainingOptions, compare_alignments
+    from padless.model import compare_alignments
 
     alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):

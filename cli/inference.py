@@ -10,22 +10,19 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from padless.cli.arguments import columns_of
+from padless.cli.arguments import COLUMNS, RULES, columns_of
 
 if TYPE_CHECKING:
     from padless.model import Run
 
 _LOGGER = logging.getLogger(__name__)
+# The options of raw files, as they are parsed where they are not given.
 RAW_OPTIONS = {
     "input_format": None,
-    "key_column": "key",
-    "time_column": "time",
-    "sequence_column": "sequence",
-    "length_column": "length",
-    "label_column": None,
-    "feature_columns": None,
-    "missing": "reject",
-    "time_order": "sort",
+    **{f"{name}_column": COLUMNS[name] for name in ("key", "time", "sequence", "length", "label")},
+    "feature_columns": COLUMNS["features"],
+    "missing": RULES["missing"],
+    "time_order": RULES["time_order"],
 }
 
 

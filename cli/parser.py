@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import difflib
 import re
 import sys
@@ -124,6 +125,18 @@ def add_option(
     action = group.add_argument(flag, default=kept, **options)
     # Set here and not above, as versions of Python differ in what they add to it themselves.
     action.help = f"{help}{describe_default(default)}"
+
+
+def defaults_of(*options: type) -> dict[str, Any]:
+    """Returns the defaults of dataclasses of options, by name; those without one are left out.
+
+    Example:
+        >>> from padless.pipeline import Budget
+        >>> defaults_of(Budget)
+        {'batch_size': None, 'batch_timesteps': None}
+    """
+    fields = [field for one in options for field in dataclasses.fields(one)]
+    return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}
 
 
 def describe_default(value: Any) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import logging
 
+from padless.beam_jobs.options import TOO_LONG, Columns, Output, PreprocessOptions, Rules
 from padless.cli.arguments import (
     COLUMN_OPTIONS,
+    RULES,
     add_raw_arguments,
     columns_of,
     comma_separated,
     count_or_share,
     shares,
 )
-from padless.cli.parser import Parser, add_option, options_checked
+from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 
+OUTPUT = defaults_of(Output)
 USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
 EXAMPLES = (
     "padless preprocess runs.csv --output data --label-column machine --max-rejects 1%",
@@ -39,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     )
     shard_bytes = "target size of a shard"
     add_option(
-        output, "--shard-bytes", shard_bytes, type=int, default=128 * 1024 * 1024, metavar="N"
+        output, "--shard-bytes", shard_bytes, type=int, default=OUTPUT["shard_bytes"], metavar="N"
     )
     _add_split_arguments(parser.add_argument_group("splits"))
     add_raw_arguments(parser)
@@ -66,11 +69,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _add_rule_arguments(group: argparse._ActionsContainer) -> None:
     length = {"type": int, "metavar": "N"}
-    add_option(group, "--min-length", "minimum number of timesteps", default=1, **length)
+    add_option(
+        group, "--min-length", "minimum number of timesteps", default=RULES["min_length"], **length
+    )
     add_option(group, "--max-length", "maximum number of timesteps (default: any)", **length)
     too_long = "what to do about longer sequences; the pieces get the keys KEY[0:N], KEY[N:2N], ..."
-    choices = ("reject", "truncate", "split")
-    add_option(group, "--too-long", too_long, choices=choices, default="reject")
+    add_option(group, "--too-long", too_long, choices=TOO_LONG, default=RULES["too_long"])
     labels = "the known labels; sequences with others are rejected (default: any label)"
     add_option(group, "--labels", labels, type=comma_separated, metavar="A,B,...")
     add_option(
@@ -90,7 +94,7 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
         "--splits",
         "shares of the sequences, drawn by a stable hash of the key",
         type=shares,
-        default="train=0.8,validation=0.1,test=0.1",
+        default=OUTPUT["splits"],
         metavar="NAME=SHARE,...",
     )
     column = "column or field that names the split of each sequence"
@@ -102,12 +106,10 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
         "the split of a TFDS builder",
     )
     seed = "seed of the hash that draws splits and order"
-    add_option(group, "--seed", seed, type=int, default=0, metavar="N")
+    add_option(group, "--seed", seed, type=int, default=OUTPUT["seed"], metavar="N")
 
 
-def _make_options(args: argparse.Namespace):
-    from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
-
+def _make_options(args: argparse.Namespace) -> PreprocessOptions:
     return PreprocessOptions(
         inputs=args.inputs,
         output=Output(

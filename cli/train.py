@@ -10,33 +10,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import COST_OPTIONS, add_budget_arguments, add_tail_arguments
-from padless.cli.parser import Parser, add_option, options_checked
+from padless.cli.parser import Parser, add_option, defaults_of, options_checked
+from padless.model.network.alignment import ALIGNMENTS
+from padless.model.network.architecture import CELLS, POOLINGS, PRECISIONS, Architecture
+from padless.model.run_directory.training_options import SCHEDULES, WEIGHTINGS, TrainingOptions
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchCost
 
-# Shown in the help; the dataclasses decide, or the run that is resumed.
-DEFAULTS = {
-    "epochs": 50,
-    "latent_size": 32,
-    "units": 64,
-    "layers": 1,
-    "cell": "lstm",
-    "bidirectional": True,
-    "pooling": "last_and_mean",
-    "initial_state": True,
-    "linear_head": True,
-    "dropout": 0.0,
-    "alignment": "dynamic_repeat",
-    "learning_rate": 5e-3,
-    "schedule": "one_cycle",
-    "clip_norm": 1.0,
-    "weighting": "sequence",
-    "precision": "float32",
-    "seed": 0,
-    "checkpoint_minutes": 10.0,
-}
-
+# Shown in the help; where a run is resumed, its own options are the defaults.
+DEFAULTS = defaults_of(Architecture, TrainingOptions)
 
 USAGE = "DATASET --run RUN [options]"
 EXAMPLES = (
@@ -62,17 +45,10 @@ def add_arguments(parser: Parser) -> None:
     _add(run, "--checkpoint-steps", "write a checkpoint every N steps (default: never)", type=int)
     _add(run, "--checkpoint-minutes", "write a checkpoint every X minutes", type=float)
     model = add_model_arguments(parser)
-    alignments = (
-        "dynamic_repeat",
-        "masked_repeat",
-        "cropped_output",
-        "propagated_mask",
-        "padded",
-    )
     alignment = (
         "how sequences share a batch: of equal length (the first), or padded in one of four ways"
     )
-    _add(model, "--alignment", alignment, choices=alignments)
+    _add(model, "--alignment", alignment, choices=tuple(ALIGNMENTS))
     add_training_arguments(parser)
 
 
@@ -81,7 +57,7 @@ def _add(group: argparse._ActionsContainer, flag: str, help: str, **options: Any
     name = flag.strip("-").replace("-", "_")
     if "choices" not in options and "type" in options:
         options.setdefault("metavar", "X" if options["type"] is float else "N")
-    add_option(group, flag, help, default=DEFAULTS.get(name), is_optional=True, **options)
+    add_option(group, flag, help, default=DEFAULTS[name], is_optional=True, **options)
 
 
 def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
@@ -90,10 +66,9 @@ def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
     _add(group, "--latent-size", "values in an embedding", type=int)
     _add(group, "--units", "units of each recurrent layer", type=int)
     _add(group, "--layers", "recurrent layers in the encoder, and in the decoder", type=int)
-    _add(group, "--cell", "kind of recurrent layer", choices=("lstm", "gru"))
+    _add(group, "--cell", "kind of recurrent layer", choices=CELLS)
     _add(group, "--bidirectional", "encode each sequence from both ends")
-    poolings = ("last", "mean", "last_and_mean")
-    _add(group, "--pooling", "how encoder outputs are pooled", choices=poolings)
+    _add(group, "--pooling", "how encoder outputs are pooled", choices=POOLINGS)
     _add(group, "--initial-state", "start the decoder's state from the embedding")
     head = "add a linear layer after the decoder; without it outputs lie between -1 and 1"
     _add(group, "--linear-head", head)
@@ -111,13 +86,10 @@ def add_training_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("training")
     _add(group, "--epochs", "maximum number of epochs", type=int)
     _add(group, "--learning-rate", "of Adam, the highest of the schedule", type=float)
-    schedules = ("constant", "cosine", "one_cycle")
-    _add(group, "--schedule", "how the learning rate changes over all epochs", choices=schedules)
+    _add(group, "--schedule", "how the learning rate changes over all epochs", choices=SCHEDULES)
     _add(group, "--clip-norm", "maximum gradient norm", type=float)
-    weightings = ("sequence", "timestep")
-    _add(group, "--weighting", "what has the same weight in the loss", choices=weightings)
-    precisions = ("float32", "mixed_float16", "mixed_bfloat16")
-    _add(group, "--precision", "of the model's arithmetic", choices=precisions)
+    _add(group, "--weighting", "what has the same weight in the loss", choices=WEIGHTINGS)
+    _add(group, "--precision", "of the model's arithmetic", choices=PRECISIONS)
     patience = "stop after N epochs without a better loss (default: never)"
     _add(group, "--patience", patience, type=int)
     _add(group, "--seed", "seed of the initial weights and of the order", type=int)
@@ -126,7 +98,7 @@ def add_training_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the report; the exit code of a stopped run is that of its signal."""
     from padless.cli.progress import progress_shown
-    from padless.model import Architecture, TrainingOptions, TrainingStopped, open_run, train
+    from padless.model import TrainingStopped, open_run, train
     from padless.model.run_directory.config import CONFIG_FILE
 
     run_directory, architecture, options = args.run_directory, Architecture(), TrainingOptions()

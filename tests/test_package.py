@@ -212,7 +212,8 @@ def test_wheel_brings_the_command(installed, users_folder):
     [
         ("padless.pipeline", ("tensorflow", "apache_beam")),
         ("padless.model", ("tensorflow", "keras")),
-        ("padless.beam_jobs", ("tensorflow",)),
+        ("padless.beam_jobs.options", ("tensorflow", "apache_beam")),
+        ("padless.beam_jobs.preprocess_job", ("tensorflow",)),
         ("padless.beam_jobs.readers.inputs", ("tensorflow", "tensorflow_datasets")),
     ],
 )
