@@ -94,7 +94,8 @@ def preprocess_checked(
 def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None:
     check_job_server(beam_options)
     runner = choose_runner(beam_options, inputs.num_bytes)
-    _LOGGER.debug("preprocessing %d files with %s", len(inputs.paths), runner)
+    name = runner if isinstance(runner, str) else type(runner).__name__
+    _LOGGER.debug("preprocessing %d files with %s", len(inputs.paths), name)
     with (
         beam_quieted(),
         worker_deaths_raised(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Sequence
 from typing import Any
 
 import padless
 from padless.beam_jobs.options import MISSING, TIME_ORDERS, Columns, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.model.run_directory.training_options import TrainingOptions
-from padless.pipeline.planning.budget import DEFAULT_BATCH_SIZE
+from padless.pipeline.planning.budget import DEFAULT_BUDGET
 
 COLUMNS, RULES, TRAINING = map(defaults_of, (Columns, Rules, TrainingOptions))
 
@@ -36,7 +37,13 @@ COST_OPTIONS = {
 class ShowVersion(argparse.Action):
     """Prints the installed version; looked up only when asked for."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
         """Prints and exits."""
         print(f"padless {padless.__version__}")
         parser.exit()
@@ -47,7 +54,7 @@ def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool
     budget = group.add_mutually_exclusive_group()
     shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
     sequences = "maximum sequences per batch, and their mean number per step"
-    default = f" (default: {DEFAULT_BATCH_SIZE}, if no --batch-timesteps is given)"
+    default = f" (default: {DEFAULT_BUDGET.batch_size}, if no --batch-timesteps is given)"
     add_option(budget, "--batch-size", sequences + default, **shared)
     timesteps = "maximum timesteps per batch, and their mean number per step"
     add_option(budget, "--batch-timesteps", timesteps, **shared)

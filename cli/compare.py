@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 from padless.cli.arguments import COST_OPTIONS, add_picture_argument, comma_separated
+from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, cost_of, replace_given
 from padless.model.network.alignment import ALIGNMENTS
@@ -25,12 +27,13 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     comparison = parser.add_argument_group("comparison")
     alignments = "what to compare (default: all that `padless train --alignment` knows)"
-    options = {"type": comma_separated, "metavar": "A,B,..."}
+    options: dict[str, Any] = {"type": comma_separated, "metavar": "A,B,..."}
     add_option(comparison, "--alignments", alignments, **options)
     split = "split to measure on (default: test, else validation, else train)"
     add_option(comparison, "--split", split, metavar="NAME")
     runs = "directory to make, which keeps the run directories (default: none is kept)"
     add_option(comparison, "--runs", runs, metavar="RUNS")
+    add_json_argument(comparison)
     add_picture_argument(comparison)
     add_model_arguments(parser)
     add_training_arguments(parser)
@@ -58,9 +61,14 @@ def run(args: argparse.Namespace) -> None:
             runs=args.runs,
             progress=progress,
         )
-    print(comparison)
     if args.picture:
         from padless.model.comparison.compare_picture import draw_comparison
 
         draw_comparison(comparison, args.picture)
+    if args.json:
+        found = {"conclusion": comparison.conclusion(), "picture": args.picture}
+        print_json(as_json(comparison) | found)
+        return
+    print(comparison)
+    if args.picture:
         print(f"picture: {args.picture}")

@@ -103,7 +103,7 @@ def _is_tensorflow_error(error: Exception) -> bool:
 def _explain(error: Exception) -> str:
     if not _is_tensorflow_error(error):
         return str(error) or type(error).__name__
-    text = f"TensorFlow: {error.message}"
+    text = f"TensorFlow: {getattr(error, 'message', error)}"
     if type(error).__name__ == "ResourceExhaustedError":
         text += (
             "\nOut of memory: try a smaller --batch-size or --batch-timesteps, or fewer --units."

@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         self.names: dict[str, str] = {}
         self._given: list[str] = []
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]  # overloaded
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses as usual, and keeps the arguments to suggest others for those that are unknown."""
         self._given = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(args, namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import (
@@ -11,12 +12,20 @@ from padless.cli.arguments import (
     add_picture_argument,
     add_tail_arguments,
 )
+from padless.cli.json_output import add_json_argument, print_json
 from padless.cli.parser import Parser, add_option, options_checked
 
 if TYPE_CHECKING:
-    from padless.pipeline import BatchPlan, SequenceDataset
+    from padless.pipeline import BatchPlan, EpochOrder, SequenceDataset
 
 
+_BOUNDS_NOTE = """\
+what bounds on the padding give: padding allowed and used, as shares of the sequences'
+timesteps; timesteps in a row, the lengths of all batches added up; the share of batches
+at their limit, and the mean size of a batch as a share of that limit"""
+_ORDER_NOTE = """\
+how mixed the order of an epoch is: neither the step before nor the time in the epoch
+should tell the lengths of a step; numbers in the ranges shown are those of a random order"""
 USAGE = "DATASET [options]"
 EXAMPLES = (
     "padless plan data --batch-size 32 --buckets",
@@ -45,56 +54,84 @@ def add_arguments(parser: Parser) -> None:
     shown.add_argument(
         "--frontier", action="store_true", help="also list what other bounds on the padding give"
     )
+    add_json_argument(shown)
     add_picture_argument(shown, "draw what each bound on the padding gives into this file")
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
-    from padless.pipeline import (
-        describe_plan,
-        list_buckets,
-        open_dataset,
-        plan_frontier,
-    )
-    from padless.pipeline.planning.padding_bounds import (
-        PICTURE_BOUNDS,
-        TABLE_BOUNDS,
-        draw_frontier,
-        list_frontier,
-    )
+    from padless.pipeline import describe_plan, list_buckets, open_dataset
+    from padless.pipeline.planning.padding_bounds import list_frontier
     from padless.pipeline.planning.plan import plan_epoch
 
     options = _plan_options(args)
     dataset = open_dataset(args.dataset)
     lengths = dataset.split(args.split).lengths
     plan = plan_epoch(lengths, max_padding=args.max_padding, **options)
+    bounds = _plan_bounds(lengths, args, options) if args.frontier else []
+    if args.picture:
+        _draw_bounds(lengths, args, options)
+    if args.json:
+        orders = [] if args.order is None else list(_measure_order(dataset, plan, args))
+        print_json(_as_dict(dataset, plan, args) | _list_details(plan, bounds, orders, args))
+        return
     print(f"{dataset.name}, split {args.split}")
     print(describe_plan(plan))
     if args.buckets:
-        print(list_buckets(plan))
-    if args.frontier:
-        bounds = sorted({*TABLE_BOUNDS, args.max_padding})
-        print(f"\n{list_frontier(plan_frontier(lengths, bounds, **options))}")
+        print(f"\n{list_buckets(plan)}")
+    if bounds:
+        print(f"\n{_BOUNDS_NOTE}\n{list_frontier(bounds)}")
     if args.picture:
-        draw_frontier(plan_frontier(lengths, PICTURE_BOUNDS, **options), args.picture)
         print(f"picture: {args.picture}")
     if args.order is not None:
         _print_order(dataset, plan, args)
+
+
+def _plan_bounds(
+    lengths: Mapping[int, int], args: argparse.Namespace, options: dict[str, Any]
+) -> list[BatchPlan]:
+    from padless.pipeline import plan_frontier
+    from padless.pipeline.planning.padding_bounds import TABLE_BOUNDS
+
+    return plan_frontier(lengths, sorted({*TABLE_BOUNDS, args.max_padding}), **options)
+
+
+def _draw_bounds(
+    lengths: Mapping[int, int], args: argparse.Namespace, options: dict[str, Any]
+) -> None:
+    from padless.pipeline import plan_frontier
+    from padless.pipeline.planning.padding_bounds import PICTURE_BOUNDS, draw_frontier
+
+    draw_frontier(plan_frontier(lengths, PICTURE_BOUNDS, **options), args.picture)
 
 
 def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> None:
     from padless.pipeline.tensorflow_start import start_tensorflow
 
     start_tensorflow()
-    from padless.cli.progress import progress_shown
-    from padless.pipeline import Shuffle, measure_order
+    from padless.pipeline import Shuffle
     from padless.pipeline.batching.rare import describe_held
 
-    shuffle = Shuffle(args.seed)
+    print(f"\n{_ORDER_NOTE}")
     num_features = dataset.record_format.num_features
-    print(f"\n{describe_held(plan, num_features, shuffle.held_bytes)}")
+    print(describe_held(plan, num_features, Shuffle(args.seed).held_bytes))
+    for order in _measure_order(dataset, plan, args):
+        print(order, flush=True)
+
+
+def _measure_order(
+    dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace
+) -> Iterator[EpochOrder]:
+    """Reads epochs and yields the order of each."""
+    from padless.pipeline.tensorflow_start import start_tensorflow
+
+    start_tensorflow()
+    from padless.cli.progress import progress_shown
+    from padless.pipeline import Shuffle, measure_order
+
+    shuffle = Shuffle(args.seed)
     with progress_shown(quiet=args.quiet) as progress:
-        orders = measure_order(
+        yield from measure_order(
             dataset,
             plan,
             split=args.split,
@@ -102,8 +139,71 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
             epochs=range(args.order),
             progress=progress,
         )
-        for order in orders:
-            print(order, flush=True)
+
+
+def _as_dict(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> dict[str, Any]:
+    from padless.pipeline.planning.describe import count_timesteps
+
+    return {
+        "dataset": dataset.name,
+        "split": args.split,
+        "replicas": plan.replicas,
+        "batch_size": plan.budget.batch_size,
+        "batch_timesteps": plan.budget.batch_timesteps,
+        "accumulate": plan.accumulates,
+        "sequences": plan.num_sequences,
+        "timesteps": plan.num_timesteps,
+        "lengths": len(plan.lengths),
+        "shortest": min(plan.lengths),
+        "longest": max(plan.lengths),
+        **_counts(plan),
+        "filler_rows": plan.filler_rows,
+        "timesteps_per_epoch": {
+            way: {"computed": computed, "in_a_row": in_a_row}
+            for way, (computed, in_a_row) in count_timesteps(plan).items()
+        },
+        "picture": args.picture,
+    }
+
+
+def _counts(plan: BatchPlan) -> dict[str, Any]:
+    return {
+        "max_padding": plan.max_padding,
+        "padding": plan.padding,
+        "padded_timesteps": plan.padded_timesteps,
+        "spans": plan.num_spans,
+        "batches": plan.num_batches,
+        "partial_batches": plan.partial_batches,
+        "full_share": plan.full_share,
+        "mean_fill": plan.mean_fill,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "timesteps_in_a_row": plan.timesteps_in_a_row,
+        "predicted_seconds": plan.predicted_seconds,
+    }
+
+
+def _list_details(
+    plan: BatchPlan,
+    bounds: list[BatchPlan],
+    orders: list[EpochOrder],
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """Returns the lists that were asked for."""
+    details: dict[str, Any] = {}
+    if args.buckets:
+        columns = {
+            "shortest": plan.bucket_shortest,
+            "longest": plan.bucket_lengths,
+            "sequences_per_batch": plan.bucket_batch_sizes,
+            "batches": plan.bucket_num_batches,
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        details["buckets"] = [dict(zip(columns, row, strict=True)) for row in rows]
+    if args.frontier:
+        details["frontier"] = [_counts(bound) for bound in bounds]
+    if args.order is not None:
+        details["order"] = orders
+    return details
 
 
 def _plan_options(args: argparse.Namespace) -> dict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from typing import TYPE_CHECKING, Any
 
 from padless.beam_jobs.options import TOO_LONG, Columns, Output, PreprocessOptions, Rules
 from padless.cli.arguments import (
@@ -15,7 +16,11 @@ from padless.cli.arguments import (
     count_or_share,
     shares,
 )
+from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 OUTPUT = defaults_of(Output)
 USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
@@ -44,6 +49,7 @@ def add_arguments(parser: Parser) -> None:
     add_option(
         output, "--shard-bytes", shard_bytes, type=int, default=OUTPUT["shard_bytes"], metavar="N"
     )
+    add_json_argument(output)
     _add_split_arguments(parser.add_argument_group("splits"))
     add_raw_arguments(parser)
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
@@ -64,11 +70,15 @@ def run(args: argparse.Namespace) -> None:
         options = _make_options(args)
     with beam_quieted(for_good=True), progress_shown(quiet=args.quiet) as progress:
         report = preprocess(options, beam_options, progress=progress)
-    print(report)
+    if args.json:
+        counts = {"dataset": args.output, "num_rejected": report.num_rejected}
+        print_json(counts | as_json(report))
+    else:
+        print(report)
 
 
 def _add_rule_arguments(group: argparse._ActionsContainer) -> None:
-    length = {"type": int, "metavar": "N"}
+    length: dict[str, Any] = {"type": int, "metavar": "N"}
     add_option(
         group, "--min-length", "minimum number of timesteps", default=RULES["min_length"], **length
     )
@@ -134,16 +144,14 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
     )
 
 
-def parse_beam_arguments(arguments: list[str], parser: argparse.ArgumentParser):
+def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOptions:
     """Returns Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
 
     Beam itself only logs a warning of those and goes on without them.
     """
     from apache_beam.options import pipeline_options
 
-    warnings = logging.Handler()
-    unknown = []
-    warnings.emit = lambda record: unknown.append(record.getMessage())
+    warnings = _Kept()
     logger = logging.getLogger(pipeline_options.__name__)
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(warnings)
@@ -153,9 +161,20 @@ def parse_beam_arguments(arguments: list[str], parser: argparse.ArgumentParser):
     finally:
         logger.removeHandler(warnings)
         logger.propagate = propagate
-    if unknown:
+    if warnings.messages:
         parser.error(
             f"unrecognized arguments, by padless and by Beam: {' '.join(arguments)} "
-            f"({'; '.join(unknown)})"
+            f"({'; '.join(warnings.messages)})"
         )
     return options
+
+
+class _Kept(logging.Handler):
+    """Keeps messages instead of showing them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())

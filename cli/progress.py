@@ -109,12 +109,13 @@ class ProgressBar:
         self._console = console
         self._live: Live | None = None
         self._pace: Pace | None = None
+        self._width = _BAR_WIDTH[1]
         self._due = time.monotonic() + _QUIET_SECONDS
 
     def __call__(self, progress: Progress) -> None:
         """Redraws the line, if it is time to; that of work that is over is removed."""
         if self._pace is None or self._pace.work != progress.work:
-            self._pace = Pace(progress)
+            self._pace, self._width = Pace(progress), _BAR_WIDTH[1]
         if progress.is_over:
             self.close()
         elif (now := time.monotonic()) >= self._due:
@@ -147,15 +148,17 @@ class ProgressBar:
 
         assert self._pace is not None
         parts = self._pace.describe(progress)
-        least, greatest = (0, 0) if progress.total is None else _BAR_WIDTH
+        least = 0 if progress.total is None else _BAR_WIDTH[0]
         room = self._console.width - 1 - len(progress.work)
         while parts and len("  ".join(parts)) + 1 > room - least - 1:
             parts.pop()
         text = "  ".join(parts)
         cells: list[RenderableType] = [Text(progress.work, no_wrap=True, overflow="ellipsis")]
         if progress.total is not None:
-            width = max(1, min(greatest, room - 1 - (len(text) + 1 if text else 0)))
-            cells.append(Bar(progress.total, progress.done, width=width))
+            # It never grows: it would jump as the numbers beside it get longer and shorter.
+            fits = room - 1 - (len(text) + 1 if text else 0)
+            self._width = max(1, min(self._width, fits))
+            cells.append(Bar(progress.total, progress.done, width=self._width))
         line = Table.grid(padding=(0, 1))
         line.add_row(*cells, *([Text(text, no_wrap=True)] if text else []))
         return line

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import add_picture_argument
+from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option
+
+if TYPE_CHECKING:
+    from padless.model import RunReport
 
 USAGE = "RUN [options]"
 EXAMPLES = ("padless report run", "padless report run --dataset data --picture report.png")
@@ -18,6 +23,7 @@ def add_arguments(parser: Parser) -> None:
     report = parser.add_argument_group("report")
     dataset = "dataset directory to check the run on (default: the one that it was trained on)"
     add_option(report, "--dataset", dataset, metavar="DATASET")
+    add_json_argument(report)
     add_picture_argument(report)
 
 
@@ -26,9 +32,32 @@ def run(args: argparse.Namespace) -> None:
     from padless.model.reporting.report import report_run
 
     report = report_run(args.run_directory, args.dataset)
-    print(report)
     if args.picture:
         from padless.model.reporting.picture import draw_report
 
         draw_report(report, args.picture)
+    if args.json:
+        print_json(_as_dict(report) | {"picture": args.picture})
+        return
+    print(report)
+    if args.picture:
         print(f"picture: {args.picture}")
+
+
+def _as_dict(report: RunReport) -> dict[str, Any]:
+    splits = report.dataset.splits
+    return {
+        "run": report.run,
+        "dataset": report.dataset.name,
+        "sequences": {name: split.num_sequences for name, split in splits.items()},
+        "rejected": report.rejected,
+        "training_sequences": report.plan.num_sequences,
+        "epoch": report.epoch,
+        "splits": {
+            name: as_json(summary) | {"warnings": summary.warnings()}
+            for name, summary in report.summaries.items()
+        },
+        "example_split": report.example_split,
+        "length_bias": report.length_bias,
+        "history": report.history,
+    }

@@ -7,7 +7,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from padless.cli.arguments import COST_OPTIONS, add_budget_arguments, add_tail_arguments
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
@@ -18,6 +18,7 @@ from padless.model.run_directory.training_options import SCHEDULES, WEIGHTINGS, 
 if TYPE_CHECKING:
     from padless.pipeline import BatchCost
 
+_Options = TypeVar("_Options", Architecture, TrainingOptions)
 # Shown in the help; where a run is resumed, its own options are the defaults.
 DEFAULTS = defaults_of(Architecture, TrainingOptions)
 
@@ -134,11 +135,11 @@ def cost_of(args: argparse.Namespace) -> BatchCost | None:
     return BatchCost(*args.batch_cost) if "batch_cost" in args else None
 
 
-def replace_given(options, args: argparse.Namespace):
+def replace_given(options: _Options, args: argparse.Namespace) -> _Options:
     """Replaces the options that were given; of the two budgets, one replaces the other."""
-    given: Mapping = vars(args)
+    given: Mapping[str, Any] = vars(args)
     budgets = {"batch_size", "batch_timesteps"}
-    replaced = dict.fromkeys(budgets) if budgets & given.keys() else {}
+    replaced: dict[str, Any] = dict.fromkeys(budgets) if budgets & given.keys() else {}
     replaced |= given
     names = {field.name for field in dataclasses.fields(options)}
     return dataclasses.replace(options, **{n: v for n, v in replaced.items() if n in names})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser
 
 USAGE = "DATASET [options]"
@@ -19,6 +20,7 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help="name every fault (default: the first five of each file, 20 in all; all are counted)",
     )
+    add_json_argument(report)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,5 +31,9 @@ def run(args: argparse.Namespace) -> int:
     limit = {"faults_per_file": None} if args.all else {}
     with progress_shown(quiet=args.quiet) as progress:
         report = verify_dataset(args.dataset, progress=progress, **limit)
-    print(report.describe() if args.all else report)
+    if args.json:
+        found = {"ok": report.ok, "num_faults": report.num_faults}
+        print_json(found | as_json(report))
+    else:
+        print(report.describe() if args.all else report)
     return 0 if report.ok else 1

@@ -53,6 +53,7 @@ class Progress:
 
 
 ShowProgress = Callable[[Progress], None]
+"""What long work calls to show how far it is."""
 
 
 def ignore_progress(progress: Progress) -> None:

@@ -58,7 +58,8 @@ class WorkerCounts:
 
     def __init__(self, temporary: str | None):
         self._path = temporary and os.path.join(temporary, _DIRECTORY, uuid.uuid4().hex)
-        self._counts, self._due = collections.Counter(), 0.0
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._due = 0.0
 
     def add(self, **counts: int) -> None:
         """Adds to the counts; writes them if they were not just written."""
@@ -103,7 +104,7 @@ def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
 
 def read_counts(temporary: str) -> JobCounts:
     """Adds up what the workers have written."""
-    total = collections.Counter()
+    total: collections.Counter[str] = collections.Counter()
     directory = os.path.join(temporary, _DIRECTORY)
     with contextlib.suppress(OSError):
         for name in os.listdir(directory):

@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 
@@ -65,10 +66,15 @@ class Comparison:
             )
         fastest = min(others, key=lambda run: run.seconds_per_epoch)
         ratio = first.seconds_per_epoch / fastest.seconds_per_epoch
+        time, reason = (
+            (f"{ratio:.2f} of the time of", "as")
+            if ratio < 1
+            else (f"{ratio:.2f} times as long as", "although")
+        )
         return (
-            f"On {self.dataset} equal-length batches take {ratio:.2f} of the time of the fastest "
-            f"other answer ({fastest.alignment}), as padding to the longest computes "
-            f"{padding:.2f} times the timesteps; {_compare_losses(first, others)}."
+            f"On {self.dataset} equal-length batches take {time} the fastest other answer "
+            f"({fastest.alignment}), {reason} padding to the longest computes {padding:.2f} times "
+            f"the timesteps; {_compare_losses(first, others)}."
         )
 
     def _table(self) -> list[str]:
@@ -87,7 +93,8 @@ class Comparison:
             ]
             rows.append(row + ["-" if run.accuracy is None else f"{run.accuracy:.4f}"] * has_labels)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return [title, *(_align(row, widths) for row in rows)]
+        note = "computed / valid: timesteps computed, with padding, per timestep of the sequences"
+        return [title, *(_align(row, widths) for row in rows), note]
 
 
 def compare_alignments(
@@ -140,14 +147,19 @@ def compare_alignments(
         check_scikit_learn()
     if runs is not None:
         pathlib.Path(runs).mkdir(parents=True)
-        return _run_all(dataset, aligned, spec, pathlib.Path(runs), progress)
+        return _run_all(dataset, aligned, spec, runs=pathlib.Path(runs), progress=progress)
     with tempfile.TemporaryDirectory(prefix="padless-compare-") as folder:
-        return _run_all(dataset, aligned, spec, pathlib.Path(folder), progress)
+        return _run_all(dataset, aligned, spec, runs=pathlib.Path(folder), progress=progress)
 
 
 def _run_all(
-    dataset: SequenceDataset, aligned, spec: dict, runs: pathlib.Path, progress: ShowProgress
-):
+    dataset: SequenceDataset,
+    aligned: Sequence[Architecture],
+    spec: dict[str, Any],
+    *,
+    runs: pathlib.Path,
+    progress: ShowProgress,
+) -> Comparison:
     compared = []
     for architecture in aligned:
         run = runs / architecture.alignment
@@ -164,7 +176,7 @@ def _held_out(dataset: SequenceDataset) -> str:
 
 def _compare_losses(first: ComparedRun, others: list[ComparedRun]) -> str:
     """Names the answers whose loss at valid timesteps is that of the first, and the others."""
-    groups = {"matched": [], "missed": [], "beaten": []}
+    groups: dict[str, list[ComparedRun]] = {"matched": [], "missed": [], "beaten": []}
     for run in others:
         ratio = run.loss / first.loss
         is_same = abs(ratio - 1) <= _SAME_LOSS

@@ -43,30 +43,30 @@ class EpochProgress(keras.callbacks.Callback):
         self._sums: dict[str, float] = {}
         self._began = self._started = self._ended = 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts to count."""
         self._epoch, self._began = epoch, time.monotonic()
         self._done, self._sums = 0, {}
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Notes when the first step began, and which it is."""
         if not self._done:
             self._started = time.monotonic()
             self._tell(batch)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Tells how far the epoch is."""
         self._done, self._ended = self._done + 1, time.monotonic()
         for name, value in (logs or {}).items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._tell(batch + 1)
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Tells how far the validation is."""
         work, total = f"{self._name()}, validation", self._validation_steps
         self._progress(Progress(work, batch + 1, total, "steps"))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Logs what the epoch has come to."""
         metrics = logs or {}
         losses = {name: value for name, value in metrics.items() if name.endswith("loss")}

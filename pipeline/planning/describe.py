@@ -63,34 +63,53 @@ def _padding_note(plan: BatchPlan) -> str:
     return f"{100 * plan.padding:.3g} % of the sequences' own, at most {100 * plan.max_padding:g} %"
 
 
-def _compare_with_padding(plan: BatchPlan) -> list[str]:
-    size = plan.budget.batch_size or max(1, round(plan.num_sequences / plan.steps_per_epoch))
-    size = min(size, plan.num_sequences)
-    batches = -(-plan.num_sequences // size)
-    per_batch = expected_timesteps_padded_per_batch(plan.lengths, size)
-    to_longest = timesteps_padded_to_longest(plan.lengths)
-    ways = _ways_of(plan) | {
-        f"padded to the longest of {size}": (per_batch, per_batch / size),
-        "padded to the longest of all": (to_longest, max(plan.lengths) * batches),
+def count_timesteps(plan: BatchPlan) -> dict[str, tuple[float, float]]:
+    """Counts the timesteps of an epoch: those of the plan, and what padding would make of them.
+
+    Returns:
+        Timesteps computed, and timesteps in a row (the lengths of the batches added up), by the way
+        to form batches: `"plan"`; `"equal_lengths"`, if the plan pads; `"padded_per_batch"`, to the
+        longest of each batch of random sequences; and `"padded_to_longest"` of all.
+    """
+    size = _mean_sequences(plan)
+    ways: dict[str, tuple[float, float]] = {
+        "plan": (plan.computed_timesteps, plan.timesteps_in_a_row)
     }
-    lines = [f"{'timesteps per epoch':<34}{'computed':>16}{'':8}{'in a row':>12}"]
+    if not plan.is_exact:
+        equal = plan.without_padding()
+        ways["equal_lengths"] = equal.computed_timesteps, equal.timesteps_in_a_row
+    per_batch = expected_timesteps_padded_per_batch(plan.lengths, size)
+    ways["padded_per_batch"] = per_batch, per_batch / size
+    batches = -(-plan.num_sequences // size)
+    to_longest = timesteps_padded_to_longest(plan.lengths)
+    return ways | {"padded_to_longest": (to_longest, max(plan.lengths) * batches)}
+
+
+def _mean_sequences(plan: BatchPlan) -> int:
+    size = plan.budget.batch_size or max(1, round(plan.num_sequences / plan.steps_per_epoch))
+    return min(size, plan.num_sequences)
+
+
+def _compare_with_padding(plan: BatchPlan) -> list[str]:
+    ways = count_timesteps(plan)
+    names = {
+        "plan": "equal lengths (this plan)" if plan.is_exact else "merged lengths (this plan)",
+        "equal_lengths": "equal lengths",
+        "padded_per_batch": f"padded to the longest of {_mean_sequences(plan)}",
+        "padded_to_longest": "padded to the longest of all",
+    }
+    lines = [
+        "timesteps of an epoch: those computed, as a multiple of the sequences' own, and those in",
+        "a row, the lengths of all batches added up (the sequences of a batch run side by side)",
+        f"  {'batches':<32}{'computed':>16}{'':8}{'in a row':>12}",
+    ]
     for way, (computed, in_a_row) in ways.items():
         ratio = f"x {computed / plan.num_timesteps:.2f}"
-        lines.append(f"  {way:<32}{computed:>16,.0f}{ratio:>8}{in_a_row:>12,.0f}")
-    if plan.timesteps_in_a_row > _MANY_IN_A_ROW * per_batch / size:
+        lines.append(f"  {names[way]:<32}{computed:>16,.0f}{ratio:>8}{in_a_row:>12,.0f}")
+    if plan.timesteps_in_a_row > _MANY_IN_A_ROW * ways["padded_per_batch"][1]:
         lines.append(
             "note: most lengths are rare, so batches are small and many timesteps run in a "
             "row: an epoch may take longer than a padded one would. `padless plan --frontier` "
             "shows what a little padding saves."
         )
     return lines
-
-
-def _ways_of(plan: BatchPlan) -> dict[str, tuple[int, int]]:
-    """Counts the timesteps of the plan and, where it pads, of the one that does not."""
-    equal = plan if plan.is_exact else plan.without_padding()
-    ways = {"equal lengths": (equal.computed_timesteps, equal.timesteps_in_a_row)}
-    if plan.is_exact:
-        return {"equal lengths (this plan)": ways["equal lengths"]}
-    merged = plan.computed_timesteps, plan.timesteps_in_a_row
-    return {"merged lengths (this plan)": merged} | ways

@@ -54,6 +54,18 @@ def test_conclusion_says_time_padding_and_losses():
     )
 
 
+def test_conclusion_where_equal_lengths_are_slower():
+    runs = (FIRST, other("padded", seconds_per_epoch=0.8))
+    assert (
+        Comparison("vowels", "test", 3, runs)
+        .conclusion()
+        .startswith(
+            "On vowels equal-length batches take 1.25 times as long as the fastest other answer "
+            "(padded), although padding to the longest computes 2.30 times the timesteps; "
+        )
+    )
+
+
 def test_conclusion_on_equal_lengths_and_on_one_answer():
     equal = (FIRST, other("padded", computed_timesteps=100))
     assert "all sequences have one length" in Comparison("ecg", "test", 3, equal).conclusion()

@@ -1,0 +1,108 @@
+"""`--json` prints one JSON object, whose keys are those that the documentation lists."""
+
+import json
+import math
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from padless.cli.json_output import as_json
+from padless.model import report_run
+from padless.pipeline import open_dataset, plan_batches
+
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
+
+
+def documented_keys(command):
+    """Reads the keys in the first column of the command's table."""
+    section = PAGE.read_text().split(f"\n### {command}\n")[1].split("\n### ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
+
+
+def test_json_of_plan(call, trained):
+    details = ("--buckets", "--frontier", "--order", 2)
+    printed = call("plan", trained.data, "--batch-size", 8, *details, "--json")
+    assert printed.code == 0
+    found = json.loads(printed.out)
+    assert found.keys() == documented_keys("plan") | {"picture"}
+    plan = plan_batches(open_dataset(trained.data).split("train").lengths, batch_size=8)
+    assert found["sequences"] == plan.num_sequences
+    assert found["predicted_seconds"] == plan.predicted_seconds
+    assert found["timesteps_per_epoch"]["plan"] == {
+        "computed": plan.computed_timesteps,
+        "in_a_row": plan.timesteps_in_a_row,
+    }
+    buckets = found["buckets"]
+    assert sum(b["sequences_per_batch"] * b["batches"] for b in buckets) == plan.num_sequences
+    assert found["order"][0]["repeated_mates"] is None
+    assert 0 <= found["order"][1]["repeated_mates"] <= 1
+
+
+def test_json_of_verify(call, make_dataset):
+    folder = make_dataset({"train": [3, 4, 5], "test": [2]}).split("train").files[0].parent
+    good = json.loads(call("verify", folder, "--json").out)
+    assert good.keys() == documented_keys("verify")
+    assert (good["ok"], good["faults"]) == (True, [])
+    (path,) = folder.glob("*-train.tfrecord-*")
+    path.write_bytes(path.read_bytes()[:-7])
+    failed = call("verify", folder, "--json")
+    found = json.loads(failed.out)
+    assert (failed.code, found["ok"], found["num_faults"]) == (1, False, 2)
+    assert found["fault_counts"] == {path.name: 2}
+    assert found["faults"][0].keys() == {"file", "message", "record", "byte"}
+
+
+def test_json_of_preprocess(call, trained, tmp_path):
+    argv = ("preprocess", trained.raw, "--output", tmp_path / "data", "--label-column", "kind")
+    printed = call(*argv, "--splits", "train=1", "--json")
+    found = json.loads(printed.out)
+    assert found.keys() == documented_keys("preprocess")
+    assert (found["read"], found["accepted"], found["num_rejected"]) == (60, 60, 0)
+    assert found["splits"]["train"] == {"count": 60, "min_length": 3, "max_length": 8}
+
+
+def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
+    picture = tmp_path / "r.png"
+    found = json.loads(call("report", trained.run, "--json", "--picture", picture).out)
+    assert found.keys() == documented_keys("report") | {"picture"}
+    assert found["picture"] == str(picture)
+    report = report_run(trained.run)
+    assert found["splits"]["train"]["losses"]["model"] == report.summaries["train"].losses.model
+    assert found["splits"]["train"]["warnings"] == report.summaries["train"].warnings()
+    for number in re.findall(r"\d+\.\d{4}\b", str(report)):
+        assert number in {f"{value:.4f}" for value in numbers_of(found)}, number
+
+
+def numbers_of(value):
+    """Yields all numbers of nested dicts and lists."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from numbers_of(item)
+    elif isinstance(value, int | float):
+        yield value
+
+
+@pytest.mark.parametrize("command", ["plan", "verify", "report"])
+def test_json_of_what_fails_is_nothing(call, tmp_path, command):
+    failed = call(command, tmp_path / "none", "--json")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err.startswith(f"padless {command}: error: ")
+
+
+def test_numbers_that_json_does_not_know_are_null():
+    value = {"a": [math.nan, np.inf, np.float32(0.5)], "b": np.arange(2), 3: {"c": (None, True)}}
+    assert as_json(value) == {"a": [None, None, 0.5], "b": [0, 1], "3": {"c": [None, True]}}
+
+
+def test_json_of_compare(call, trained):
+    small = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
+    printed = call("compare", trained.data, *small, "--alignments", "padded", "--json")
+    assert (printed.code, printed.err) == (0, "")
+    found = json.loads(printed.out)
+    assert found.keys() == documented_keys("compare") | {"picture"}
+    (run,) = found["runs"]
+    assert run["alignment"] == "padded"
+    assert 0 <= run["accuracy"] <= 1
