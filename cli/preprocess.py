@@ -26,7 +26,7 @@ OUTPUT = defaults_of(Output)
 USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
 EXAMPLES = (
     "padless preprocess runs.csv --output data --label-column machine --max-rejects 1%",
-    "padless preprocess runs.csv --output all --splits train=1 --direct_num_workers=2",
+    "padless preprocess runs.csv --output all --feature-columns x,y --direct_num_workers=2",
 )
 
 
