@@ -14,6 +14,7 @@ from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.preprocess_job import preprocess_checked
 from padless.beam_jobs.readers.inputs import check_inputs
 from padless.pipeline import SequenceDataset, open_dataset
+from padless.pipeline.progress import ShowProgress, ignore_progress
 
 RAW_SPLIT = "raw"
 """The name of the one split of raw files that are open as a dataset."""
@@ -40,6 +41,7 @@ def open_raw(
     rules: Rules | None = None,
     input_format: str | None = None,
     skip_rejects: bool = False,
+    progress: ShowProgress = ignore_progress,
 ) -> Iterator[RawInput]:
     """Preprocesses raw files into a temporary directory, which is removed at the end.
 
@@ -50,6 +52,7 @@ def open_raw(
         rules: what is accepted.
         input_format: see `PreprocessOptions`.
         skip_rejects: whether to go on without rejected sequences; the report counts them.
+        progress: see `preprocess`.
 
     Yields:
         The dataset and the report of the job.
@@ -67,7 +70,7 @@ def open_raw(
             rules=rules or Rules(),
             input_format=input_format,
         )
-        report = _preprocess(options)
+        report = _preprocess(options, progress)
         if report.rejected and not skip_rejects:
             raise ValueError(
                 f"Every sequence must be accepted, or `skip_rejects` be set.\n{report}"
@@ -75,8 +78,8 @@ def open_raw(
         yield RawInput(open_dataset(output.directory), report)
 
 
-def _preprocess(options: PreprocessOptions) -> PreprocessReport:
+def _preprocess(options: PreprocessOptions, progress: ShowProgress) -> PreprocessReport:
     started = time.monotonic()
     inputs = check_inputs(options, features_need_names=False)
-    report = preprocess_checked(options, inputs)
+    report = preprocess_checked(options, inputs, progress=progress)
     return dataclasses.replace(report, seconds=time.monotonic() - started)

@@ -14,6 +14,7 @@ from padless.cli.arguments import COLUMNS, RULES, columns_of
 
 if TYPE_CHECKING:
     from padless.model import Run
+    from padless.pipeline import SequenceDataset, ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
 # The options of raw files, as they are parsed where they are not given.
@@ -39,8 +40,8 @@ def infer(args: argparse.Namespace, *, scores: bool) -> None:
     run.check_finished(calibrated=scores)
     write = run.write_scores if scores else run.write_embeddings
     with (
-        _opened(args, run, is_raw) as dataset,
         progress_shown(quiet=args.quiet) as progress,
+        _opened_files(args, run, progress) if is_raw else _opened_directory(args) as dataset,
     ):
         count = write(
             dataset,
@@ -53,7 +54,7 @@ def infer(args: argparse.Namespace, *, scores: bool) -> None:
 
 
 def _check_usage(args: argparse.Namespace) -> bool:
-    """Checks that the options fit the input, and tells whether that is raw files."""
+    """Checks that the options fit the input, and returns whether that is raw files."""
     if any(os.path.realpath(args.output) == os.path.realpath(path) for path in args.inputs):
         args.parser.error(f"--output must not be an INPUT, got {args.output}")
     is_raw = not any(os.path.isdir(path) for path in args.inputs)
@@ -74,15 +75,23 @@ def _as_option(name: str) -> str:
     return "--format" if name == "input_format" else f"--{name.replace('_', '-')}"
 
 
-def _opened(args: argparse.Namespace, run: Run, is_raw: bool):
-    """Opens a dataset directory, or raw files as a dataset of one split in their own order."""
+@contextlib.contextmanager
+def _opened_directory(args: argparse.Namespace) -> Iterator[SequenceDataset]:
+    """Opens a dataset directory."""
     from padless.pipeline import open_dataset
 
-    if not is_raw:
-        return contextlib.nullcontext(open_dataset(args.inputs[0]))
-    from padless.beam_jobs import Columns, Rules, open_raw
+    yield open_dataset(args.inputs[0])
 
-    # Columns by the names that the run was trained on, whatever else stands in the file.
+
+@contextlib.contextmanager
+def _opened_files(
+    args: argparse.Namespace, run: Run, progress: ShowProgress
+) -> Iterator[SequenceDataset]:
+    """Opens raw files as a dataset of one split in their own order; logs what was rejected."""
+    from padless.beam_jobs import Columns, Rules, open_raw
+    from padless.beam_jobs.engine.quiet import beam_quieted
+
+    # Columns by the names that the run was trained on, whatever else the file holds.
     features = args.feature_columns or run.config.feature_names
     raw = open_raw(
         args.inputs,
@@ -90,15 +99,8 @@ def _opened(args: argparse.Namespace, run: Run, is_raw: bool):
         rules=Rules(missing=args.missing, time_order=args.time_order),
         input_format=args.input_format,
         skip_rejects=args.skip_rejects,
+        progress=progress,
     )
-    return _rejects_shown(raw)
-
-
-@contextlib.contextmanager
-def _rejects_shown(raw) -> Iterator:
-    """Opens raw input as a dataset, and prints the report if anything was rejected."""
-    from padless.beam_jobs.engine.quiet import beam_quieted
-
     with contextlib.ExitStack() as stack:
         with beam_quieted(for_good=True):
             opened = stack.enter_context(raw)
