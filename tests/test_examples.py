@@ -143,3 +143,14 @@ def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run, run
     assert scores == sorted(scores)
     assert scores[0] < 1 < scores[2]
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fit_autoencoder_learns_to_reconstruct(vowels, run_example):
+    printed = run_example("fit_autoencoder.py", vowels[1])
+    losses = re.findall(r"^epoch \d: loss (\d\.\d+), validation (\d\.\d+)$", printed, re.MULTILINE)
+    training, validation = (list(map(float, column)) for column in zip(*losses, strict=True))
+    assert len(training) == 8
+    assert training[-1] < 0.7 * training[0]
+    assert validation[-1] < 0.7 * validation[0]
+    assert "anomaly_score (AnomalyScore)" in printed
+    assert len(re.findall(r"^unusual: \S+, error \d+\.\d+$", printed, re.MULTILINE)) == 3

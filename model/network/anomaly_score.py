@@ -36,7 +36,7 @@ class AnomalyScore(keras.layers.Layer):
         `(batch,)` float32, at least 0.
     """
 
-    def build(self, embedding_shape):
+    def build(self, embedding_shape, error_shape):
         """Creates the weights; none is trained."""
         size = embedding_shape[-1]
         constant = {"initializer": "zeros", "trainable": False}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
+from padless.model.network.keras_steps import ReconstructionModel
 from padless.model.network.layers import DynamicRepeat, Standardize
 from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
 from padless.pipeline.dataset.moments import Moments
@@ -19,7 +21,7 @@ _STATES = {"lstm": 2, "gru": 1}
 
 
 @keras.saving.register_keras_serializable(package="padless")
-class SequenceAutoencoder(keras.Model):
+class SequenceAutoencoder(ReconstructionModel):
     """Reconstructs sequences of any length from one vector each.
 
     It takes and gives raw units: standardization by the training set's moments is a layer of the
@@ -42,8 +44,11 @@ class SequenceAutoencoder(keras.Model):
         kwargs: `name`, and `dtype`: `"float32"`, `"mixed_float16"` or `"mixed_bfloat16"`, or a
             policy of that name; Keras' global policy if None.
 
+    Keras' `compile`, `fit`, `evaluate` and `predict` take our batches, see `ReconstructionModel`.
+
     Call arguments:
-        sequence: `(batch, timesteps, features)`, raw units.
+        sequence: `(batch, timesteps, features)`, raw units; or a batch of
+            `padless.pipeline.equal_length_batches`, whose length is then taken as well.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
             where all are. What stands behind them may have any value.
         training: whether to drop what `Architecture.dropout` says.
@@ -71,6 +76,7 @@ class SequenceAutoencoder(keras.Model):
             raise ValueError(f"`dtype` must be one of {PRECISIONS}, got {precision!r}.")
         if not isinstance(architecture, Architecture):
             architecture = Architecture(**(architecture or {}))
+        self.supports_jit = False  # XLA would compile the model anew for every length
         self.alignment = architecture.align()
         if self.alignment.counts_padding and longest is None:
             raise ValueError(
@@ -148,14 +154,15 @@ class SequenceAutoencoder(keras.Model):
             layer.build(latent_shape)
         if self.head:
             self.head.build((None, None, width))
-        self.anomaly_score.build(latent_shape)
+        self.anomaly_score.build(latent_shape, (None,))
         self.built = True
 
     def call(self, sequence, length=None, training=False):
         """Reconstructs `sequence`."""
+        if isinstance(sequence, Mapping):
+            sequence, length = sequence["sequence"], sequence.get("length")
         _, _, reconstruction = self._forward(sequence, length, training)
-        reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
-        return blank(self.standardize.invert(reconstruction), length)
+        return self._in_raw_units(reconstruction, sequence, length)
 
     def embed(self, sequence, length=None, training=False):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
@@ -171,13 +178,7 @@ class SequenceAutoencoder(keras.Model):
             feature's training variance; `error` `(batch,)`, the mean of `feature_error`.
         """
         embedding, target, reconstruction = self._forward(sequence, length, training)
-        squared = keras.ops.square(blank(reconstruction - target, length))
-        squared = squared[:, : tf.shape(sequence)[1]]
-        if length is None:
-            feature_error = keras.ops.mean(squared, axis=1)
-        else:
-            timesteps = tf.cast(length, squared.dtype)
-            feature_error = keras.ops.sum(squared, axis=1) / timesteps[:, None]
+        feature_error = _feature_error(target, reconstruction, sequence, length)
         error = keras.ops.mean(feature_error, axis=-1)
         return {
             "embedding": embedding,
@@ -186,22 +187,21 @@ class SequenceAutoencoder(keras.Model):
             "feature_error": feature_error,
         }
 
-    def losses(self, sequence, length=None, training=False):
+    def sequence_losses(self, sequence, length=None, training=False):
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
         That is its error, but for two alignments: `masked_repeat` counts the last step that the
         decoder gives once more for each padded timestep, and `padded` takes the mean over all
         `longest` timesteps, whatever the length.
         """
-        if not (self.alignment.counts_tail or self.alignment.counts_padding):
-            return self.analyze(sequence, length, training)["error"]
         _, target, reconstruction = self._forward(sequence, length, training)
-        if self.alignment.counts_tail:
-            target = _repeat_last(target, length)
-        squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
-        if length is None or self.alignment.counts_padding:
-            return keras.ops.mean(squared, axis=-1)
-        return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
+        return self._losses_of(target, reconstruction, sequence, length)
+
+    def reconstruct(self, sequence, length=None, training=False):
+        """Returns what `sequence_losses` does, and what a call does, of one pass."""
+        _, target, reconstruction = self._forward(sequence, length, training)
+        losses = self._losses_of(target, reconstruction, sequence, length)
+        return losses, self._in_raw_units(reconstruction, sequence, length)
 
     def get_config(self):
         """Returns the arguments that build this model again."""
@@ -235,6 +235,21 @@ class SequenceAutoencoder(keras.Model):
         given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
         return embedding, target, given
 
+    def _losses_of(self, target, reconstruction, sequence, length):
+        if not (self.alignment.counts_tail or self.alignment.counts_padding):
+            errors = _feature_error(target, reconstruction, sequence, length)
+            return keras.ops.mean(errors, axis=-1)
+        if self.alignment.counts_tail:
+            target = _repeat_last(target, length)
+        squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
+        if length is None or self.alignment.counts_padding:
+            return keras.ops.mean(squared, axis=-1)
+        return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
+
+    def _in_raw_units(self, reconstruction, sequence, length):
+        reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
+        return blank(self.standardize.invert(reconstruction), length)
+
     def _encode(self, standardized, length, training):
         for layer in self.encoder:
             standardized = layer(standardized, length=length, training=training)
@@ -242,6 +257,16 @@ class SequenceAutoencoder(keras.Model):
 
     def _split(self, states):
         return tf.split(states, _STATES[self.architecture.cell], axis=-1)
+
+
+def _feature_error(target, reconstruction, sequence, length):
+    """Returns the squared error of each feature over valid timesteps, `(batch, features)`."""
+    squared = keras.ops.square(blank(reconstruction - target, length))
+    squared = squared[:, : tf.shape(sequence)[1]]
+    if length is None:
+        return keras.ops.mean(squared, axis=1)
+    timesteps = tf.cast(length, squared.dtype)
+    return keras.ops.sum(squared, axis=1) / timesteps[:, None]
 
 
 def _pad(sequence, longest: int):

@@ -45,7 +45,7 @@ def explain_loss(
     found = []
     for batch in _step(batches.as_numpy_iterator()):
         length = None if plan.is_exact else batch["length"]
-        losses = np.array(model.losses(batch["sequence"], length))
+        losses = np.array(model.sequence_losses(batch["sequence"], length))
         rows = ~np.isfinite(losses) & (batch["weight"] > 0)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:

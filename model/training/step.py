@@ -58,8 +58,8 @@ class Trainer:
     that it ends the step.
 
     Args:
-        model: a `SequenceAutoencoder` (or a model with such `losses`) built in the strategy's
-            scope, compiled with an optimizer.
+        model: a `SequenceAutoencoder`, or a model with such `sequence_losses`, built in the
+            strategy's scope and compiled with an optimizer.
         strategy: the strategy it was built under.
         weighting: `"sequence"`, each sequence weighs 1, or `"timestep"`, each weighs its length.
         clip_norm: most that the global norm of a step's gradient may be, or None.
@@ -161,7 +161,7 @@ class Trainer:
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
         length = None if self.exact else batch["length"]
-        losses = self.model.losses(batch["sequence"], length, training=training)
+        losses = self.model.sequence_losses(batch["sequence"], length, training=training)
         error = tf.reduce_sum(weight * losses)
         counts = (tf.reduce_sum(value) for value in (weight, counted, counted * lengths))
         for total, value in zip(self._sums, (error, *counts), strict=True):

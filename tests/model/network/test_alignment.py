@@ -113,7 +113,7 @@ def test_option_2_also_counts_the_repeated_tail(make_aligned, kind):
     last = errors[np.arange(len(length)), length - 1]
     tail = (LONGEST - length) * last / length
     expected = model.analyze(padded, length)["error"] + tail
-    np.testing.assert_allclose(model.losses(padded, length), expected, rtol=1e-5)
+    np.testing.assert_allclose(model.sequence_losses(padded, length), expected, rtol=1e-5)
     assert (tail[length < LONGEST] > 1e-3).all()
 
 
@@ -138,7 +138,7 @@ def test_the_control_reads_and_counts_padding(make_aligned, kind):
     padded, length, _ = draw()
     model, option_1 = (make_aligned(name, **kind) for name in ("padded", "dynamic_repeat"))
     as_data = option_1.analyze(padded)  # zeros of full length, as if they were measured
-    np.testing.assert_allclose(model.losses(padded, length), as_data["error"], rtol=1e-5)
+    np.testing.assert_allclose(model.sequence_losses(padded, length), as_data["error"], rtol=1e-5)
     embedding = model.analyze(padded, length)["embedding"]
     np.testing.assert_allclose(embedding, as_data["embedding"], rtol=1e-5, atol=1e-7)
     moved = np.linalg.norm(embedding - option_1.embed(padded, length), axis=1)
@@ -168,7 +168,7 @@ def test_a_mean_over_padding_dilutes_the_loss_of_short_sequences(make_aligned):
     padded, length, _ = draw()
     model = make_aligned("cropped_output")
     diluted = np.square(model(padded, length) - padded).mean(axis=(1, 2))
-    share = diluted / model.losses(padded, length)
+    share = diluted / model.sequence_losses(padded, length)
     np.testing.assert_allclose(share, length / LONGEST, rtol=1e-5)  # 1/9 at one timestep of nine
 
 
@@ -194,7 +194,9 @@ def test_alignment_is_kept_by_a_saved_model(make_aligned, tmp_path, alignment):
     assert type(reloaded) is SequenceAutoencoder
     assert (reloaded.architecture, reloaded.longest) == (model.architecture, LONGEST)
     padded, length, _ = draw()
-    np.testing.assert_array_equal(reloaded.losses(padded, length), model.losses(padded, length))
+    np.testing.assert_array_equal(
+        reloaded.sequence_losses(padded, length), model.sequence_losses(padded, length)
+    )
 
 
 def test_weights_are_interchangeable(make_model):

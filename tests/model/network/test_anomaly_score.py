@@ -41,7 +41,7 @@ def halve(window):
 
 def build_layer(size=SIZE):
     layer = AnomalyScore()
-    layer.build((None, size))
+    layer.build((None, size), (None,))
     return layer
 
 
