@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from padless.model.training.replicas import mirrored_strategy
     from padless.model.training.step import Trainer
     from padless.model.training.stopping import TrainingStopped
-    from padless.model.training.train import TrainingReport, train
+    from padless.model.training.train import train
+    from padless.model.training.training_report import TrainingReport
 
 # The same, as they are at run time.
 _WITHOUT_TENSORFLOW = {
@@ -53,7 +54,7 @@ _WITH_TENSORFLOW = {
     "Standardize": "padless.model.network.layers",
     "Summary": "padless.model.reporting.summary",
     "Trainer": "padless.model.training.step",
-    "TrainingReport": "padless.model.training.train",
+    "TrainingReport": "padless.model.training.training_report",
     "TrainingStopped": "padless.model.training.stopping",
     "compare_alignments": "padless.model.comparison.compare",
     "draw_comparison": "padless.model.comparison.compare_picture",

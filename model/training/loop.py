@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ class TrainingLoop:
             split, by name.
         options: epochs, patience, seed, when a checkpoint is due.
         state: where to begin; it goes along.
+        checkpoints: where the state is read, and written if `files` are.
+        files: where the metrics are written, on the machine that writes.
 
     Attributes:
         state: the state of the run.
@@ -58,13 +61,21 @@ class TrainingLoop:
         *,
         options: TrainingOptions,
         state: RunState,
+        checkpoints: Checkpoints | None = None,
+        files: MetricsFiles | None = None,
     ):
         self.state, self.times = state, Times()
         self.monitor = "val_loss" if VALIDATION_SPLIT in plans else "loss"
         self._trainer, self._dataset, self._plans = trainer, dataset, plans
         self._options = options
+        self._checkpoints, self._files = checkpoints, files
         self._shuffle = Shuffle(options.seed)
         self._stop = StopRequest()
+        self._calls = keras.callbacks.CallbackList()
+        self._saved_at, self._epoch_times = time.monotonic(), Times()
+        # The batches that are left, from when the devices are there to deal them to.
+        self._batches: Iterator = iter(())
+        self._validation: Iterator = iter(())
 
     @property
     def model(self) -> keras.Model:
@@ -81,8 +92,14 @@ class TrainingLoop:
         """Steps of training in an epoch."""
         return self._plans[TRAINING_SPLIT].steps_per_epoch
 
+    @property
+    def validation_steps(self) -> int:
+        """Steps of validation after each epoch."""
+        plan = self._plans.get(VALIDATION_SPLIT)
+        return plan.steps_per_epoch if plan else 0
+
     def is_over(self) -> bool:
-        """Tells whether nothing is left to train."""
+        """Checks whether nothing is left to train."""
         progress, patience = self.state.progress, self._options.patience
         if progress.epoch >= self._options.epochs:
             return True
@@ -90,20 +107,32 @@ class TrainingLoop:
             return False
         return progress.epoch - 1 - progress.best_epoch >= patience
 
-    def run(
-        self,
-        calls: keras.callbacks.CallbackList,
-        *,
-        checkpoints: Checkpoints | None = None,
-        files: MetricsFiles | None = None,
-    ) -> None:
+    def restore(self) -> bool:
+        """Takes up the newest checkpoint, and forgets what was written after it.
+
+        Returns:
+            Whether there is one. If not, the run begins.
+
+        Raises:
+            ValueError: if there are checkpoints but all are damaged, or of another model.
+        """
+        checkpoint = self._checkpoints.restore() if self._checkpoints else None
+        step, files = 0, {}
+        if checkpoint is not None:
+            step, arrays, saved = checkpoint
+            self.state.restore(arrays, saved["progress"])
+            files = saved["files"]
+        if self._files and self._checkpoints:
+            self._files.cut(files)
+            self._checkpoints.discard_after(step)
+        return checkpoint is not None
+
+    def run(self, calls: keras.callbacks.CallbackList) -> None:
         """Trains on from the state.
 
         Args:
             calls: called as by Keras' `fit`; they see `loss`, and at the end of an epoch all
                 metrics. One that sets `model.stop_training` ends the training.
-            checkpoints: where the state is written, if it is.
-            files: where the metrics are written, if they are.
 
         Raises:
             FloatingPointError: if the loss is not finite any more.
@@ -111,7 +140,7 @@ class TrainingLoop:
             OSError: if a checkpoint cannot be written.
             TrainingStopped: if SIGTERM or SIGINT came. The state is in a checkpoint.
         """
-        self._calls, self._checkpoints, self._files = calls, checkpoints, files
+        self._calls = calls
         self._saved_at, self._epoch_times = time.monotonic(), Times()
         self.model.stop_training = False
         calls.on_train_begin()
@@ -298,14 +327,13 @@ class TrainingLoop:
         progress = self.state.progress
         return progress.epoch * self.steps_per_epoch + progress.step
 
-    def _save(self):
+    def _save(self) -> pathlib.Path | None:
         """Writes a checkpoint and returns its path, or None where nothing is kept."""
-        if self._checkpoints is None:
+        if self._checkpoints is None or self._files is None:
             return None
         with self._epoch_times.measure("checkpointing"):
             arrays, progress = self.state.capture()
-            sizes = self._files.sizes() if self._files else {}
-            state = {"progress": progress, "files": sizes}
+            state = {"progress": progress, "files": self._files.sizes()}
             path = self._checkpoints.save(self.total_steps, arrays, state)
         self._saved_at = time.monotonic()
         return path

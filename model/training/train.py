@@ -13,8 +13,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import logging
 import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +24,7 @@ from etils import epath
 
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.reporting.summary import Summary, summarize
+from padless.model.reporting.summary import summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.config import (
@@ -49,75 +47,20 @@ from padless.model.training.cluster import (
     cluster_size,
     is_chief,
     lost_machines_explained,
-    numbers_of_chief,
     wait_for_all,
 )
 from padless.model.training.loop import TrainingLoop
-from padless.model.training.measure_batch_time import measure_batch_cost
-from padless.model.training.optimizer import make_optimizer
 from padless.model.training.progress import EpochProgress
 from padless.model.training.replicas import make_strategy
+from padless.model.training.request import TrainingRequest
 from padless.model.training.state import RunState
-from padless.model.training.step import Trainer
 from padless.model.training.tensorboard_log import TensorBoardLog
-from padless.model.training.timing import Times
+from padless.model.training.training_report import TrainingReport
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-
-_LOGGER = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TrainingReport:
-    """What a run came to.
-
-    Attributes:
-        monitor: the loss that decided which epoch was best, `"val_loss"` or `"loss"`.
-        best_epoch: its number, counted from 1.
-        best: its metrics.
-        epochs: number of epochs trained.
-        steps: number of steps trained.
-        seconds: wall time of the epochs.
-        times: what the time was spent on, since the run was begun or resumed.
-        calibration_split: what p-values compare with; `"validation"`, or `"train"` without it.
-        summary: the errors of the best epoch's model, by feature and by length, beside baselines.
-    """
-
-    monitor: str
-    best_epoch: int
-    best: Mapping[str, float]
-    epochs: int
-    steps: int
-    seconds: float
-    times: Times
-    calibration_split: str
-    summary: Summary
-
-    def __str__(self) -> str:
-        """Shows the report as text."""
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
-        return "\n".join(
-            [
-                f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
-                f"{self.epochs} epochs, {self.steps:,} steps in {self.seconds:.1f} s",
-                str(self.times),
-                self._describe_p_values(),
-                "",
-                str(self.summary),
-            ]
-        )
-
-    def _describe_p_values(self) -> str:
-        text = f"p-values of `padless score` compare with the split {self.calibration_split!r}"
-        if self.calibration_split == TRAINING_SPLIT:
-            text += (
-                f", which was trained on: on new data they are too small; a split "
-                f"{VALIDATION_SPLIT!r} mends that"
-            )
-        return text
 
 
 def train(
@@ -173,7 +116,7 @@ def train(
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
     strategy = make_strategy(options.replicas)
-    request = _Request(dataset, architecture, options, strategy, progress)
+    request = TrainingRequest(dataset, architecture, options, strategy, progress)
     request.plan(DEFAULT_COST)  # an option that does not fit the data leaves nothing behind
     config = describe_run(
         directory,
@@ -214,111 +157,79 @@ def _find_begun(
     return run, read_config(run) if is_begun else None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Request:
-    """What is to be trained, how, and on which devices."""
-
-    dataset: SequenceDataset
-    architecture: Architecture
-    options: TrainingOptions
-    strategy: tf.distribute.Strategy
-    progress: ShowProgress
-
-    def log(self, message: str) -> None:
-        """Logs a message: one machine of several does."""
-        if is_chief(self.strategy):
-            _LOGGER.info(message)
-
-    def plan(self, cost: BatchCost) -> dict[str, BatchPlan]:
-        """Plans the training split and, to validate after each epoch, the validation split."""
-        plans = {}
-        for name in (TRAINING_SPLIT, VALIDATION_SPLIT):
-            if name in self.dataset.splits:
-                lengths = self.dataset.split(name).lengths
-                replicas = self.strategy.num_replicas_in_sync
-                try:
-                    plans[name] = self.options.plan(
-                        lengths, replicas, cost, self.architecture.alignment
-                    )
-                except ValueError as error:
-                    split = f"Split {name!r} of dataset {self.dataset.name!r}"
-                    raise ValueError(f"{split}: {error}") from error
-        return plans
-
-    def choose_cost(self, cost: BatchCost | None) -> BatchCost:
-        """Measures the cost of batches where it matters and is not given."""
-        if cost is not None or not self.options.max_padding:
-            return cost or DEFAULT_COST
-        lengths = np.repeat(*np.array([*self.dataset.split(TRAINING_SPLIT).lengths.items()]).T)
-        marks = np.percentile(lengths, [10, 50, 100], method="nearest").tolist()
-        measured = measure_batch_cost(
-            self.make_trainer(steps_per_epoch=1),
-            self.dataset.record_format.num_features,
-            tuple(marks),
-            self.options.budget,
-        )
-        # Machines that measured something else would plan something else.
-        cost = BatchCost(*numbers_of_chief(self.strategy, list(dataclasses.astuple(measured))))
-        self.log(f"measured here: {cost}")
-        return cost
-
-    def make_trainer(self, *, steps_per_epoch: int, exact: bool = True) -> Trainer:
-        """Builds the model, always from the same seed, and its trainer."""
-        options = self.options
-        keras.utils.set_random_seed(options.seed)
-        with self.strategy.scope():
-            model = SequenceAutoencoder.for_moments(
-                self.dataset.moments,
-                self.architecture,
-                precision=options.precision,
-                longest=max(max(split.lengths) for split in self.dataset.splits.values()),
-            )
-            model.compile(optimizer=make_optimizer(options, options.epochs * steps_per_epoch))
-        return Trainer(
-            model,
-            self.strategy,
-            weighting=options.weighting,
-            clip_norm=options.clip_norm,
-            exact=exact,
-        )
-
-
-def _go_on(request: _Request, plans, run: pathlib.Path, callbacks) -> TrainingReport:
-    """Goes on from the newest checkpoint to the end; one machine writes, the others wait for it."""
-    dataset, strategy = request.dataset, request.strategy
-    plan = plans[TRAINING_SPLIT]
-    trainer = request.make_trainer(
-        steps_per_epoch=plan.steps_per_epoch, exact=all(p.is_exact for p in plans.values())
-    )
-    state = RunState(trainer.model)
-    loop = TrainingLoop(trainer, dataset, plans, options=request.options, state=state)
-    request.log(_introduce(plans, trainer.model, strategy))
-    inference = Inference(trainer.model)
-    checkpoints = Checkpoints(run / layout.CHECKPOINT_DIRECTORY)
-    files = MetricsFiles(run) if is_chief(strategy) else None
-    if _restore(loop, checkpoints, files):
-        progress = state.progress
+def _go_on(
+    request: TrainingRequest,
+    plans: Mapping[str, BatchPlan],
+    run: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainingReport:
+    """Trains from the newest checkpoint to the end, and reports."""
+    loop = _make_loop(request, plans, run)
+    request.log(_introduce(plans, loop.model, request.strategy))
+    if loop.restore():
+        progress = loop.state.progress
         request.log(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
-    check_same_number(strategy, loop.total_steps, f"the newest checkpoint of {run}, in steps")
+    newest = f"the newest checkpoint of {run}, in steps"
+    check_same_number(request.strategy, loop.total_steps, newest)
+    inference = Inference(loop.model)
     if loop.is_over() and layout.is_finished(run):
-        state.use_best()
-        epochs = state.progress.epoch
+        loop.state.use_best()
+        epochs = loop.state.progress.epoch
         request.log(f"the run has finished with {epochs} epochs; ask for more to go on")
     else:
-        if files:
-            layout.discard_model(run)
-            log = TensorBoardLog(run / layout.TENSORBOARD_DIRECTORY, dataset)
-            steps = plans[VALIDATION_SPLIT].steps_per_epoch if VALIDATION_SPLIT in plans else 0
-            display = EpochProgress(request.progress, validation_steps=steps)
-            callbacks = [display, log, *callbacks]
-        calls = _callbacks(loop, callbacks)
-        loop.run(calls, checkpoints=checkpoints if files else None, files=files)
-        state.use_best()
-        if files:
-            _save(inference, dataset, run, request.progress)
-        wait_for_all(strategy)
-    summary = summarize(inference, dataset, list(plans)[-1], request.options.weighting)
-    return _report(loop, plan, summary, choose_split(dataset))
+        _train_to_the_end(request, loop, run, callbacks)
+        if is_chief(request.strategy):
+            _save(inference, request.dataset, run, request.progress)
+        wait_for_all(request.strategy)
+    split = list(plans)[-1]
+    return TrainingReport.of(
+        loop.state.progress,
+        monitor=loop.monitor,
+        steps_per_epoch=loop.steps_per_epoch,
+        times=loop.times,
+        calibration_split=choose_split(request.dataset),
+        summary=summarize(inference, request.dataset, split, request.options.weighting),
+    )
+
+
+def _make_loop(
+    request: TrainingRequest, plans: Mapping[str, BatchPlan], run: pathlib.Path
+) -> TrainingLoop:
+    """Builds the model and what trains it; all machines read checkpoints, one writes them."""
+    trainer = request.make_trainer(
+        steps_per_epoch=plans[TRAINING_SPLIT].steps_per_epoch,
+        exact=all(plan.is_exact for plan in plans.values()),
+    )
+    return TrainingLoop(
+        trainer,
+        request.dataset,
+        plans,
+        options=request.options,
+        state=RunState(trainer.model),
+        checkpoints=Checkpoints(run / layout.CHECKPOINT_DIRECTORY),
+        files=MetricsFiles(run) if is_chief(request.strategy) else None,
+    )
+
+
+def _train_to_the_end(
+    request: TrainingRequest,
+    loop: TrainingLoop,
+    run: pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Runs the epochs that are left, and gives the model its best weights."""
+    calls = [*callbacks]
+    if is_chief(request.strategy):
+        layout.discard_model(run)
+        display = EpochProgress(request.progress, validation_steps=loop.validation_steps)
+        log = TensorBoardLog(run / layout.TENSORBOARD_DIRECTORY, request.dataset)
+        calls = [display, log, *callbacks]
+    loop.run(
+        keras.callbacks.CallbackList(
+            calls, model=loop.model, verbose=0, epochs=loop.epochs, steps=loop.steps_per_epoch
+        )
+    )
+    loop.state.use_best()
 
 
 def _save(
@@ -346,29 +257,11 @@ def _windows(
     return counted(windows, progress, start, size=lambda window: len(window["length"]))
 
 
-def _restore(loop: TrainingLoop, checkpoints: Checkpoints, files: MetricsFiles | None) -> bool:
-    """Takes up the newest checkpoint; says no where there is none, and begins."""
-    checkpoint = checkpoints.restore()
-    if checkpoint is not None:
-        step, arrays, saved = checkpoint
-        loop.state.restore(arrays, saved["progress"])
-    if files:
-        files.cut(saved["files"] if checkpoint else {})
-        checkpoints.discard_after(step if checkpoint else 0)
-    return checkpoint is not None
-
-
-def _callbacks(loop: TrainingLoop, callbacks: Sequence) -> keras.callbacks.CallbackList:
-    return keras.callbacks.CallbackList(
-        [*callbacks],
-        model=loop.model,
-        verbose=0,
-        epochs=loop.epochs,
-        steps=loop.steps_per_epoch,
-    )
-
-
-def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strategy) -> str:
+def _introduce(
+    plans: Mapping[str, BatchPlan],
+    model: SequenceAutoencoder,
+    strategy: tf.distribute.Strategy,
+) -> str:
     plan = plans[TRAINING_SPLIT]
     devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
     where = ", ".join(devices)
@@ -383,20 +276,3 @@ def _introduce(plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, strat
     if VALIDATION_SPLIT not in plans:
         text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"
     return text
-
-
-def _report(
-    loop: TrainingLoop, plan: BatchPlan, summary: Summary, calibration_split: str
-) -> TrainingReport:
-    progress = loop.state.progress
-    return TrainingReport(
-        monitor=loop.monitor,
-        best_epoch=progress.best_epoch + 1,
-        best=progress.best_logs,
-        epochs=progress.epoch,
-        steps=progress.epoch * plan.steps_per_epoch,
-        seconds=progress.seconds,
-        times=loop.times,
-        calibration_split=calibration_split,
-        summary=summary,
-    )
