@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from etils import epath
 
 from padless.model.comparison.compare import Comparison
 from padless.pipeline.figures import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_comparison(comparison: Comparison, path: epath.PathLike) -> None:
@@ -27,10 +32,10 @@ def draw_comparison(comparison: Comparison, path: epath.PathLike) -> None:
         "peak memory (MiB)": [run.peak_bytes / 2**20 for run in comparison.runs],
         f"loss at valid timesteps of {comparison.split}": [run.loss for run in comparison.runs],
     }
-    if all(run.accuracy is not None for run in comparison.runs):
-        measures[f"labels of {comparison.split} that the embedding hides"] = [
-            1 - run.accuracy for run in comparison.runs
-        ]
+    accuracies = [run.accuracy for run in comparison.runs if run.accuracy is not None]
+    if len(accuracies) == len(comparison.runs):
+        hidden = f"labels of {comparison.split} that the embedding hides"
+        measures[hidden] = [1 - accuracy for accuracy in accuracies]
     figure = new_figure(figsize=(13, 7), layout="constrained")
     grid = figure.add_gridspec(2, 3)
     for i, (name, values) in enumerate(measures.items()):
@@ -40,7 +45,7 @@ def draw_comparison(comparison: Comparison, path: epath.PathLike) -> None:
     save_figure(figure, path)
 
 
-def _draw_bars(axes, comparison: Comparison, name: str, values: list[float]) -> None:
+def _draw_bars(axes: Axes, comparison: Comparison, name: str, values: list[float]) -> None:
     names = [run.alignment for run in comparison.runs]
     bars = axes.barh(names, values, color=[f"C{i}" for i in range(len(names))])
     axes.bar_label(bars, [f"{value:,.3g}" for value in values], padding=3)
@@ -49,7 +54,7 @@ def _draw_bars(axes, comparison: Comparison, name: str, values: list[float]) -> 
     axes.set_title(name)
 
 
-def _draw_by_length(axes, comparison: Comparison) -> None:
+def _draw_by_length(axes: Axes, comparison: Comparison) -> None:
     """Draws the loss of each range of lengths: padding hurts the short ones most."""
     for run in comparison.runs:
         names = [f"{a}-{b}" if a != b else f"{a}" for a, b, _ in run.losses_by_length]

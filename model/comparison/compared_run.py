@@ -16,13 +16,14 @@ import tensorflow as tf
 from padless.model.comparison.label_accuracy import label_accuracy
 from padless.model.comparison.told import Teller, pass_on
 from padless.model.network.architecture import Architecture
+from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.summary import summarize
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.inference import EMBEDDING, Inference
 from padless.model.scoring.run import open_run
 from padless.model.training.stopping import TrainingStopped
 from padless.model.training.train import train
-from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.progress import ShowProgress, ignore_progress
@@ -154,7 +155,7 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _measure_accuracy(model, dataset, split: str) -> float:
+def _measure_accuracy(model: SequenceAutoencoder, dataset: SequenceDataset, split: str) -> float:
     inference, parts = Inference(model, EMBEDDING), []
     for name in (TRAINING_SPLIT, split):
         windows = list(inference.windows(dataset, name))

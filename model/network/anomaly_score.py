@@ -11,6 +11,10 @@ Autoencoder Out-of-distribution Detection with Mahalanobis Distance, 2018.
 from __future__ import annotations
 
 import keras
+import numpy as np
+import tensorflow as tf
+
+from padless.model.network.layers import Array, Shape
 
 # The logarithm of a smaller error would say more of rounding than of a sequence.
 _SMALLEST_ERROR = 1e-12
@@ -36,7 +40,7 @@ class AnomalyScore(keras.layers.Layer):
         `(batch,)` float32, at least 0.
     """
 
-    def build(self, embedding_shape, error_shape):
+    def build(self, embedding_shape: Shape, error_shape: Shape) -> None:
         """Creates the weights; none is trained."""
         size = embedding_shape[-1]
         constant = {"initializer": "zeros", "trainable": False}
@@ -47,7 +51,14 @@ class AnomalyScore(keras.layers.Layer):
         self.deviation = self.add_weight((), name="deviation", **constant)
         self.built = True
 
-    def assign(self, mean, whitening, slope, level, deviation):
+    def assign(
+        self,
+        mean: np.ndarray,
+        whitening: np.ndarray,
+        slope: np.ndarray,
+        level: float,
+        deviation: float,
+    ) -> None:
         """Sets the weights.
 
         Args:
@@ -63,33 +74,33 @@ class AnomalyScore(keras.layers.Layer):
         self.level.assign(level)
         self.deviation.assign(deviation)
 
-    def call(self, embedding, error):
+    def call(self, embedding: Array, error: Array) -> tf.Tensor:
         """Adds up what `distance` and `surprise` tell."""
         return self.add_up(self.distance(embedding), self.surprise(embedding, error))
 
-    def distance(self, embedding):
+    def distance(self, embedding: Array) -> tf.Tensor:
         """Returns the squared Mahalanobis distance per value of the embedding, `(batch,)`."""
         white = keras.ops.matmul(embedding - self.mean, self.whitening)
         return keras.ops.mean(keras.ops.square(white), axis=-1)
 
-    def surprise(self, embedding, error):
+    def surprise(self, embedding: Array, error: Array) -> tf.Tensor:
         """Returns how far the logarithm of the error is from what is expected, `(batch,)`."""
         expected = self.level + keras.ops.matmul(embedding - self.mean, self.slope[:, None])[:, 0]
         return keras.ops.where(
             self.deviation > 0, (log_error(error) - expected) / self.deviation, float("nan")
         )
 
-    def add_up(self, distance, surprise):
+    def add_up(self, distance: Array, surprise: Array) -> Array:
         """Returns the score, `(batch,)`."""
         size = self.mean.shape[0]
         weight = size**0.5
         return (size * distance + weight * surprise * surprise) / (size + weight)
 
-    def compute_output_shape(self, embedding_shape, error_shape):
+    def compute_output_shape(self, embedding_shape: Shape, error_shape: Shape) -> Shape:
         """Returns `(batch,)`."""
         return (embedding_shape[0],)
 
 
-def log_error(error):
+def log_error(error: Array) -> tf.Tensor:
     """Takes the logarithm of errors, `(batch,)`; that of none is as low as it gets."""
     return keras.ops.log(keras.ops.maximum(error, _SMALLEST_ERROR))

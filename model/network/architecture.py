@@ -53,7 +53,7 @@ class Architecture:
     dropout: float = 0.0
     alignment: str = DYNAMIC_REPEAT
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("latent_size", "units", "layers"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")

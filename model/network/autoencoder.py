@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
 from padless.model.network.keras_steps import ReconstructionModel
-from padless.model.network.layers import DynamicRepeat, Standardize
+from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
 from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
 from padless.pipeline.dataset.moments import Moments
 
@@ -63,12 +64,12 @@ class SequenceAutoencoder(ReconstructionModel):
 
     def __init__(
         self,
-        num_features,
-        architecture=None,
-        mean=None,
-        variance=None,
-        longest=None,
-        **kwargs,
+        num_features: int,
+        architecture: Architecture | Mapping[str, Any] | None = None,
+        mean: Sequence[float] | np.ndarray | None = None,
+        variance: Sequence[float] | np.ndarray | None = None,
+        longest: int | None = None,
+        **kwargs: Any,
     ):
         # Raw values can lie outside the range of float16: they are cast when standardized.
         super().__init__(autocast=False, **kwargs)
@@ -118,7 +119,7 @@ class SequenceAutoencoder(ReconstructionModel):
         *,
         precision: str = "float32",
         longest: int | None = None,
-    ):
+    ) -> SequenceAutoencoder:
         """Builds the model for data with these moments.
 
         Args:
@@ -141,7 +142,7 @@ class SequenceAutoencoder(ReconstructionModel):
             dtype=precision,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         """Creates the weights, for any batch size and any number of timesteps."""
         shape = (None, None, self.num_features)
         self.standardize.build(shape)
@@ -157,18 +158,28 @@ class SequenceAutoencoder(ReconstructionModel):
         self.anomaly_score.build(latent_shape, (None,))
         self.built = True
 
-    def call(self, sequence, length=None, training=False):
+    def call(
+        self,
+        sequence: Array | Mapping[str, Array],
+        length: Array | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         """Reconstructs `sequence`."""
         if isinstance(sequence, Mapping):
             sequence, length = sequence["sequence"], sequence.get("length")
         _, _, reconstruction = self._forward(sequence, length, training)
         return self._in_raw_units(reconstruction, sequence, length)
 
-    def embed(self, sequence, length=None, training=False):
+    def embed(
+        self, sequence: Array, length: Array | None = None, training: bool = False
+    ) -> tf.Tensor:
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
-        return self._encode(*self._prepare(sequence, length), training)
+        standardized, known = self._prepare(sequence, length)
+        return self._encode(standardized, known, training)
 
-    def analyze(self, sequence, length=None, training=False):
+    def analyze(
+        self, sequence: Array, length: Array | None = None, training: bool = False
+    ) -> dict[str, tf.Tensor]:
         """Returns each sequence's embedding, score and errors.
 
         Returns:
@@ -187,7 +198,9 @@ class SequenceAutoencoder(ReconstructionModel):
             "feature_error": feature_error,
         }
 
-    def sequence_losses(self, sequence, length=None, training=False):
+    def sequence_losses(
+        self, sequence: Array, length: Array | None = None, training: bool = False
+    ) -> tf.Tensor:
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
         That is its error, but for two alignments: `masked_repeat` counts the last step that the
@@ -197,13 +210,15 @@ class SequenceAutoencoder(ReconstructionModel):
         _, target, reconstruction = self._forward(sequence, length, training)
         return self._losses_of(target, reconstruction, sequence, length)
 
-    def reconstruct(self, sequence, length=None, training=False):
+    def reconstruct(
+        self, sequence: Array, length: Array | None = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `sequence_losses` does, and what a call does, of one pass."""
         _, target, reconstruction = self._forward(sequence, length, training)
         losses = self._losses_of(target, reconstruction, sequence, length)
         return losses, self._in_raw_units(reconstruction, sequence, length)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""
         return super().get_config() | {
             "num_features": self.num_features,
@@ -213,29 +228,39 @@ class SequenceAutoencoder(ReconstructionModel):
             "longest": self.longest,
         }
 
-    def _prepare(self, sequence, length):
+    def _prepare(self, sequence: Array, length: Array | None) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns the standardized values, 0 behind the end, and the length that layers may know.
 
         Where padding counts as data they know none, and there are always `longest` timesteps.
         """
         standardized = blank(self.standardize(sequence), length)
-        if self.alignment.counts_padding:
+        if self.alignment.counts_padding and self.longest is not None:
             return _pad(standardized, self.longest), None
         return standardized, None if length is None else tf.convert_to_tensor(length)
 
-    def _forward(self, sequence, length, training):
+    def _forward(
+        self, sequence: Array, length: Array | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns embedding, standardized target and standardized reconstruction."""
         target, known = self._prepare(sequence, length)
         embedding = self._encode(target, known, training)
         decoded = self.repeat(embedding, like=target)
-        states = [self._split(layer(embedding)) for layer in self.initial_state]
-        for layer, state in zip(self.decoder, states or [None] * len(self.decoder), strict=True):
+        states: list[list[tf.Tensor] | None] = [None] * len(self.decoder)
+        if self.initial_state:
+            states = [self._split(layer(embedding)) for layer in self.initial_state]
+        for layer, state in zip(self.decoder, states, strict=True):
             # It reads from the start alone: what follows an end changes nothing before it.
             decoded = layer(decoded, length=known, initial_state=state, training=training)
         given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
         return embedding, target, given
 
-    def _losses_of(self, target, reconstruction, sequence, length):
+    def _losses_of(
+        self,
+        target: tf.Tensor,
+        reconstruction: tf.Tensor,
+        sequence: Array,
+        length: Array | None,
+    ) -> tf.Tensor:
         if not (self.alignment.counts_tail or self.alignment.counts_padding):
             errors = _feature_error(target, reconstruction, sequence, length)
             return keras.ops.mean(errors, axis=-1)
@@ -246,20 +271,26 @@ class SequenceAutoencoder(ReconstructionModel):
             return keras.ops.mean(squared, axis=-1)
         return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
 
-    def _in_raw_units(self, reconstruction, sequence, length):
+    def _in_raw_units(
+        self, reconstruction: tf.Tensor, sequence: Array, length: Array | None
+    ) -> tf.Tensor:
         reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
         return blank(self.standardize.invert(reconstruction), length)
 
-    def _encode(self, standardized, length, training):
+    def _encode(
+        self, standardized: tf.Tensor, length: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
         for layer in self.encoder:
             standardized = layer(standardized, length=length, training=training)
         return self.latent(standardized)
 
-    def _split(self, states):
+    def _split(self, states: tf.Tensor) -> list[tf.Tensor]:
         return tf.split(states, _STATES[self.architecture.cell], axis=-1)
 
 
-def _feature_error(target, reconstruction, sequence, length):
+def _feature_error(
+    target: tf.Tensor, reconstruction: tf.Tensor, sequence: Array, length: Array | None
+) -> tf.Tensor:
     """Returns the squared error of each feature over valid timesteps, `(batch, features)`."""
     squared = keras.ops.square(blank(reconstruction - target, length))
     squared = squared[:, : tf.shape(sequence)[1]]
@@ -269,7 +300,7 @@ def _feature_error(target, reconstruction, sequence, length):
     return keras.ops.sum(squared, axis=1) / timesteps[:, None]
 
 
-def _pad(sequence, longest: int):
+def _pad(sequence: tf.Tensor, longest: int) -> tf.Tensor:
     """Pads `(batch, timesteps, features)` with zeros at the end to `longest` timesteps."""
     timesteps = tf.shape(sequence)[1]
     rule = f"the alignment `padded` takes sequences of at most {longest} timesteps, as it was built"
@@ -278,7 +309,7 @@ def _pad(sequence, longest: int):
     return tf.pad(sequence, [[0, 0], [0, missing], [0, 0]])
 
 
-def _repeat_last(sequence, length):
+def _repeat_last(sequence: tf.Tensor, length: Array | None) -> tf.Tensor:
     """Fills what stands behind the end of each sequence with its last valid timestep."""
     if length is None:
         return sequence
@@ -287,7 +318,7 @@ def _repeat_last(sequence, length):
     return tf.where(valid, sequence, last[:, None, :])
 
 
-def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
+def _encoder(architecture: Architecture, dtype: keras.DTypePolicy) -> list[Recurrent]:
     """Makes layers whose last returns one vector."""
     return [
         Recurrent(
@@ -305,7 +336,9 @@ def _encoder(architecture: Architecture, dtype) -> list[Recurrent]:
     ]
 
 
-def _decoder(architecture: Architecture, num_features: int, dtype) -> list[Recurrent]:
+def _decoder(
+    architecture: Architecture, num_features: int, dtype: keras.DTypePolicy
+) -> list[Recurrent]:
     """Makes layers that all return sequences; without a head the last gives the features itself."""
     units = [architecture.units] * architecture.layers
     if not architecture.linear_head:
@@ -324,7 +357,7 @@ def _decoder(architecture: Architecture, num_features: int, dtype) -> list[Recur
     ]
 
 
-def _build_stack(layers: list[Recurrent], width: int) -> int:
+def _build_stack(layers: list[Recurrent], width: int | None) -> int | None:
     """Builds layers one upon another and returns the width of the last one's output."""
     for layer in layers:
         layer.build((None, None, width))

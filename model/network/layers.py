@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from padless.pipeline.dataset.moments import scale_of
+
+# None where a size is not known before the layer is called.
+Shape: TypeAlias = tuple[int | None, ...]
+# What Keras turns into a tensor.
+Array: TypeAlias = tf.Tensor | np.ndarray
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -33,18 +41,18 @@ class DynamicRepeat(keras.layers.Layer):
         TensorShape([2, 5, 8])
     """
 
-    def call(self, inputs, like):
+    def call(self, inputs: Array, like: Array) -> tf.Tensor:
         """Repeats `inputs` along a new axis 1."""
         batch, units = keras.ops.shape(inputs)
         timesteps = keras.ops.shape(like)[1]
         return keras.ops.broadcast_to(inputs[:, None, :], (batch, timesteps, units))
 
-    def build(self, inputs_shape, like_shape):
+    def build(self, inputs_shape: Shape, like_shape: Shape) -> None:
         """Checks the shapes; there are no weights."""
         self.compute_output_shape(inputs_shape, like_shape)
         self.built = True
 
-    def compute_output_shape(self, inputs_shape, like_shape):
+    def compute_output_shape(self, inputs_shape: Shape, like_shape: Shape) -> Shape:
         """Returns `(batch, timesteps, units)`, None where unknown."""
         if len(inputs_shape) != 2:
             raise ValueError(
@@ -76,29 +84,29 @@ class Standardize(keras.layers.Layer):
         `(inputs - mean) / sqrt(variance)`, `(..., features)`.
     """
 
-    def __init__(self, mean, variance, **kwargs):
+    def __init__(self, mean: Sequence[float], variance: Sequence[float], **kwargs: Any):
         super().__init__(**kwargs)
         self.mean = np.asarray(mean, np.float64).tolist()
         self.variance = np.asarray(variance, np.float64).tolist()
         self.scale = scale_of(self.variance)
 
-    def build(self, inputs_shape):
+    def build(self, inputs_shape: Shape) -> None:
         """Has no weights."""
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Array) -> tf.Tensor:
         """Goes from raw units to units of the standard deviation."""
         return (inputs - self._constant(self.mean)) / self._constant(self.scale)
 
-    def invert(self, standardized):
+    def invert(self, standardized: Array) -> tf.Tensor:
         """Goes back to raw units."""
         return standardized * self._constant(self.scale) + self._constant(self.mean)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this layer again."""
         return super().get_config() | {"mean": self.mean, "variance": self.variance}
 
-    def _constant(self, values):
+    def _constant(self, values: Sequence[float] | np.ndarray) -> tf.Tensor:
         return keras.ops.convert_to_tensor(values, self.compute_dtype)
 
 
@@ -124,7 +132,7 @@ class ReplicaDropout(keras.layers.Dropout):
         What is left of `inputs`, in their shape and dtype.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Array, training: bool = False) -> Array:
         """Drops, if in training."""
         if not training or self.rate == 0:
             return inputs
@@ -132,7 +140,7 @@ class ReplicaDropout(keras.layers.Dropout):
         return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed)
 
 
-def _replica():
+def _replica() -> int | tf.Tensor:
     """Returns the number of the replica that this runs on, over all workers."""
     context = tf.distribute.get_replica_context()
     return 0 if context is None else context.replica_id_in_sync_group

@@ -10,11 +10,14 @@ can be asked for all the same, to compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from padless.model.network.architecture import CELLS, POOLINGS
-from padless.model.network.layers import ReplicaDropout
+from padless.model.network.layers import Array, ReplicaDropout, Shape
 
 
 @keras.saving.register_keras_serializable(package="padless")
@@ -32,11 +35,17 @@ class FusedLSTM(keras.layers.LSTM):
 
     MAX_FUSED_UNITS = 64
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(units, **kwargs)
         self.supports_jit = False
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor],
+        mask: tf.Tensor | None,
+        training: bool = False,
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Runs the timesteps; Keras calls this from `call`."""
         if mask is not None or not self._can_fuse(sequences, training):
             return super().inner_loop(sequences, initial_state, mask, training)
@@ -63,7 +72,7 @@ class FusedLSTM(keras.layers.LSTM):
         outputs = tf.transpose(result.h, (1, 0, 2))
         return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
 
-    def _can_fuse(self, sequences, training) -> bool:
+    def _can_fuse(self, sequences: tf.Tensor, training: bool) -> bool:
         return (
             self.units <= self.MAX_FUSED_UNITS
             and self.use_bias
@@ -130,15 +139,15 @@ class Recurrent(keras.layers.Layer):
 
     def __init__(
         self,
-        cell,
-        units,
+        cell: str,
+        units: int,
         *,
-        bidirectional=False,
-        return_sequences=False,
-        pooling="last",
-        dropout=0.0,
-        masked=False,
-        **kwargs,
+        bidirectional: bool = False,
+        return_sequences: bool = False,
+        pooling: str = "last",
+        dropout: float = 0.0,
+        masked: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         for name, value, allowed in (("cell", cell, CELLS), ("pooling", pooling, POOLINGS)):
@@ -151,20 +160,36 @@ class Recurrent(keras.layers.Layer):
         self.forward_layer = self._direction("forward")
         self.backward_layer = self._direction("backward") if bidirectional else None
 
-    def build(self, sequences_shape, length_shape=None, initial_state_shape=None):
+    def build(
+        self,
+        sequences_shape: Shape,
+        length_shape: Shape | None = None,
+        initial_state_shape: Sequence[Shape] | None = None,
+    ) -> None:
         """Creates the weights of each direction."""
         for layer in filter(None, (self.forward_layer, self.backward_layer)):
             layer.build(sequences_shape)
         self.built = True
 
-    def compute_output_shape(self, sequences_shape, length_shape=None, initial_state_shape=None):
+    def compute_output_shape(
+        self,
+        sequences_shape: Shape,
+        length_shape: Shape | None = None,
+        initial_state_shape: Sequence[Shape] | None = None,
+    ) -> Shape:
         """Returns `(batch, timesteps, width)` or `(batch, width)`, None where unknown."""
         width = self.units * (2 if self.bidirectional else 1)
         if self.return_sequences:
             return (*sequences_shape[:2], width)
         return (sequences_shape[0], width * (2 if self.pooling == "last_and_mean" else 1))
 
-    def call(self, sequences, length=None, initial_state=None, training=False):
+    def call(
+        self,
+        sequences: Array,
+        length: Array | None = None,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
         """Runs each direction from one end of each sequence to the other."""
         sequences = self.dropout(sequences, training=training)
         outputs = self._run(self.forward_layer, sequences, length, initial_state)
@@ -184,7 +209,7 @@ class Recurrent(keras.layers.Layer):
         for layer in filter(None, (self.forward_layer, self.backward_layer)):
             layer.use_cudnn = False
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this layer again."""
         return super().get_config() | {
             "cell": self.cell,
@@ -196,11 +221,17 @@ class Recurrent(keras.layers.Layer):
             "masked": self.masked,
         }
 
-    def _direction(self, name):
+    def _direction(self, name: str) -> keras.layers.RNN:
         options = {"return_sequences": True, "return_state": True, "dtype": self.dtype_policy}
         return _LAYERS[self.cell](self.units, name=name, **options)
 
-    def _run(self, layer, sequences, length, initial_state):
+    def _run(
+        self,
+        layer: keras.layers.RNN,
+        sequences: tf.Tensor,
+        length: Array | None,
+        initial_state: Sequence[tf.Tensor] | None,
+    ) -> tf.Tensor:
         is_masked = self.masked and length is not None
         mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
@@ -216,12 +247,12 @@ class Recurrent(keras.layers.Layer):
         return tf.concat(pooled, axis=-1)
 
 
-def valid_timesteps(sequences, length):
-    """Tells which timesteps stand before the end of their sequence, `(batch, timesteps)` bool."""
+def valid_timesteps(sequences: Array, length: Array) -> tf.Tensor:
+    """Returns which timesteps are before the end of their sequence, `(batch, timesteps)` bool."""
     return tf.sequence_mask(length, tf.shape(sequences)[1])
 
 
-def blank(sequence, length=None):
+def blank(sequence: tf.Tensor, length: Array | None = None) -> tf.Tensor:
     """Sets what stands behind the end of each sequence to 0, and its gradient too.
 
     By choice, not by product: 0 times a value that is not finite would not be 0.
@@ -236,14 +267,14 @@ def blank(sequence, length=None):
     return tf.where(valid, sequence, tf.zeros((), sequence.dtype))
 
 
-def _turn(sequences, length):
+def _turn(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
     """Reverses each sequence; what stands behind its end stays there."""
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)
 
 
-def _mean(sequences, length):
+def _mean(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
     """Takes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
     if length is None:
         return tf.reduce_mean(sequences, axis=1)

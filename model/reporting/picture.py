@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from etils import epath
@@ -15,6 +16,9 @@ from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.figures import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MAX_BATCHES_DRAWN = 400
 _NUM_FEATURES_DRAWN = 3
@@ -71,7 +75,7 @@ def draw_examples(
     return buffer.getvalue()
 
 
-def _draw_lengths(axes, report: RunReport) -> None:
+def _draw_lengths(axes: Axes, report: RunReport) -> None:
     """Draws a bar per length, cut where a batch ends; lengths that share batches are shaded."""
     plan = report.plan
     axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
@@ -81,7 +85,7 @@ def _draw_lengths(axes, report: RunReport) -> None:
             axes.axvspan(shortest - 0.5, longest + 0.5, color="gray", alpha=0.2, linewidth=0)
     elif plan.num_batches <= _MAX_BATCHES_DRAWN:
         columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
-        filled = collections.Counter()
+        filled: collections.Counter[int] = collections.Counter()
         for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
             cuts = filled[length] + size * np.arange(1, batches + 1)
             axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
@@ -90,12 +94,12 @@ def _draw_lengths(axes, report: RunReport) -> None:
         f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {plan.kind},\n"
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps:,} padded timesteps"
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("length (timesteps)")
     axes.set_ylabel("sequences, cut into batches" if plan.is_exact else "sequences")
 
 
-def _draw_losses(axes, report: RunReport) -> None:
+def _draw_losses(axes: Axes, report: RunReport) -> None:
     names = {"loss": "training", "val_loss": "validation"}
     for name in (name for name in names if name in report.history):
         values = report.history[name]
@@ -106,7 +110,7 @@ def _draw_losses(axes, report: RunReport) -> None:
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
     axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
     axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title(f"loss, and on {split} the loss of two baselines")
     axes.set_xlabel("epoch")
     axes.set_ylabel("squared error / training variance")
@@ -114,7 +118,7 @@ def _draw_losses(axes, report: RunReport) -> None:
 
 
 def draw_example(
-    axes, example: ExampleSequence, dataset: SequenceDataset, *, with_unit: bool
+    axes: Axes, example: ExampleSequence, dataset: SequenceDataset, *, with_unit: bool
 ) -> None:
     """Draws the features that vary most in a sequence: lines, and the model's dashed.
 
@@ -125,8 +129,13 @@ def draw_example(
         example: the sequence and its reconstruction.
         dataset: knows the moments and the names of the features.
         with_unit: whether to name the unit beside the axis.
+
+    Raises:
+        ValueError: if the dataset has no moments.
     """
     moments = dataset.moments
+    if moments is None:
+        raise ValueError(f"Dataset {dataset.name!r} must have moments, it has none.")
     scale = scale_of(moments.variance)
     original, reconstruction = (
         (values - moments.mean) / scale for values in (example.original, example.reconstruction)
@@ -134,13 +143,13 @@ def draw_example(
     spread = np.ptp(original, axis=0)
     marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):
-        options = {"color": f"C{i}", "marker": marker, "markersize": 3}
+        options: dict[str, Any] = {"color": f"C{i}", "marker": marker, "markersize": 3}
         axes.plot(original[:, feature], **options, label=_label(dataset, feature))
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
     key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
     # A key is data: it may hold what matplotlib would read as a formula.
     axes.set_title(f"{key}, error {example.error:.3f}", parse_math=False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("timestep (original solid, reconstruction dashed)")
     axes.legend()
     if with_unit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from etils import epath
@@ -164,7 +164,7 @@ def report_run(run: Run | epath.PathLike, directory: epath.PathLike | None = Non
 
 def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> EpochCount:
     """Reads one epoch of the training split and counts what its batches hold."""
-    keys = collections.Counter()
+    keys: collections.Counter[bytes] = collections.Counter()
     timesteps = padded = batches = 0
     with explained(dataset.split(TRAINING_SPLIT)):
         for batch in equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator():
@@ -182,7 +182,7 @@ def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> 
     )
 
 
-def _batches(dataset: SequenceDataset, split: str):
+def _batches(dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
     plan = plan_batches(dataset.split(split).lengths)
     with explained(dataset.split(split)):
         yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()

@@ -7,7 +7,7 @@ sequence's own mean. An autoencoder worth training is below both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -250,7 +250,13 @@ def divide_lengths(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
     return [(values[start], values[end]) for start, end in zip(first, last, strict=True)]
 
 
-def _add_up(inference: Inference, dataset: SequenceDataset, split: str, ranges, weighting: str):
+def _add_up(
+    inference: Inference,
+    dataset: SequenceDataset,
+    split: str,
+    ranges: Sequence[tuple[int, int]],
+    weighting: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Runs through a split and adds up, by range of lengths.
 
     Returns:
@@ -291,7 +297,7 @@ def _enumerate(parts: list[LengthRange]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _row(name: str, count: str, columns) -> str:
+def _row(name: str, count: str, columns: Sequence[str]) -> str:
     model, feature_mean, own_mean = columns
     name = name if len(name) <= 20 else f"{name[:17]}..."
     return f"{name:<20}{count}{model:>12}{feature_mean:>23}{own_mean:>12}"

@@ -15,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -67,10 +68,11 @@ class Checkpoints:
         """
         path = self.path(step)
         text = np.frombuffer(json.dumps(state).encode(), np.uint8)
+        parts: dict[str, Any] = {_STATE: text, **arrays}
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with written_whole(path, durable=True) as beside, beside.open("wb") as file:
-                np.savez(file, **{_STATE: text}, **arrays)
+                np.savez(file, **parts)
         except OSError as error:
             raise OSError(
                 error.errno,

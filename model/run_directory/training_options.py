@@ -76,7 +76,7 @@ class TrainingOptions:
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         Budget.of(self.batch_size, self.batch_timesteps)
         check_max_padding(self.max_padding)
         for name in ("epochs", "replicas", "patience", "checkpoint_steps"):

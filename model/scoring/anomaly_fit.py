@@ -57,7 +57,8 @@ def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
     Raises:
         ValueError: if there is nothing, or a value is not finite.
     """
-    count, shift, sums, products = 0, None, 0.0, 0.0
+    count = 0
+    shift = sums = products = np.zeros(())
     for window in windows:
         joint = np.column_stack([window["embedding"], log_error(window["error"])]).astype(
             np.float64
@@ -66,7 +67,7 @@ def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
             bad = int((~np.isfinite(joint)).any(axis=1).sum())
             raise ValueError(f"embeddings and errors must be finite, got {bad} that are not.")
         # About a value of their own the products lose no digits.
-        shift = joint[0] if shift is None else shift
+        shift = shift if count else joint[0]
         count += len(joint)
         sums = sums + (joint - shift).sum(axis=0)
         products = products + (joint - shift).T @ (joint - shift)
@@ -163,6 +164,6 @@ def fit_anomaly_score(
     return Calibration(split, length, score)
 
 
-def _unless_rounding(value, smallest: float) -> float:
+def _unless_rounding(value: float, smallest: float) -> float:
     """Takes what to divide by: the value, or 1 where it is so small that it says nothing."""
     return float(value) if value > smallest else 1.0

@@ -74,7 +74,7 @@ class Calibration:
     score: np.ndarray
     _windows: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         length, score = check_scores(self.length, self.score)
         if not len(length):
             raise ValueError("`length` must hold at least one sequence to compare with, got none.")

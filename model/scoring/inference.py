@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +77,13 @@ class Inference:
                 for _, batch in self._run_batches(window, record_format, with_sequence=True):
                     yield batch
 
-    def _run_batches(self, window, record_format: RecordFormat, *, with_sequence: bool = False):
+    def _run_batches(
+        self,
+        window: Mapping[str, np.ndarray],
+        record_format: RecordFormat,
+        *,
+        with_sequence: bool = False,
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yields the rows of the window that each batch holds, and the batch."""
         for rows in _group_by_length(window["length"]):
             batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
@@ -86,7 +92,7 @@ class Inference:
                 del batch["sequence"]
             yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
-    def _compute(self, sequence):
+    def _compute(self, sequence: tf.Tensor) -> dict[str, tf.Tensor]:
         if self.outputs == EMBEDDING:
             return {"embedding": self.model.embed(sequence)}
         return self.model.analyze(sequence)
@@ -187,7 +193,7 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
     """
     seen = 0
 
-    def with_lengths(serialized):
+    def with_lengths(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
 
     records = tf.data.TFRecordDataset([str(file) for file in split.files])
@@ -204,8 +210,8 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
 def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the rows of each batch: of one length, and of bounded size."""
     order = np.argsort(lengths, kind="stable")
-    for length, rows in itertools.groupby(order.tolist(), key=lambda row: lengths[row]):
-        rows = np.array(list(rows))
+    for length, group in itertools.groupby(order.tolist(), key=lambda row: lengths[row]):
+        rows = np.array(list(group))
         batches = math.ceil(len(rows) * int(length) / _MAX_BATCH_TIMESTEPS)
         yield from np.array_split(rows, min(max(batches, 1), len(rows)))
 

@@ -95,12 +95,12 @@ def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     _gather(strategy, 0)
 
 
-def _gather(strategy: tf.distribute.Strategy, number, dtype=tf.int64) -> list:
+def _gather(strategy: tf.distribute.Strategy, number: float, dtype: tf.DType = tf.int64) -> list:
     if cluster_size() == 1:
         return [number]
 
     @tf.function(autograph=False)
-    def gather():
+    def gather() -> tf.Tensor:
         numbers = strategy.run(lambda: tf.constant([number], dtype))
         return strategy.gather(numbers, axis=0)
 

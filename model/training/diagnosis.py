@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
@@ -42,7 +44,7 @@ def explain_loss(
         epochs=range(epoch, epoch + 1),
         first_step=step,
     )
-    found = []
+    found: list[tuple[bytes, int]] = []
     for batch in _step(batches.as_numpy_iterator()):
         length = None if plan.is_exact else batch["length"]
         losses = np.array(model.sequence_losses(batch["sequence"], length))
@@ -57,7 +59,7 @@ def explain_loss(
     return f"the keys at fault are {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def _step(batches):
+def _step(batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
     for batch in batches:
         yield batch
         if batch["ends_step"]:

@@ -11,7 +11,7 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import tensorflow as tf
@@ -203,7 +203,9 @@ class TrainingLoop:
 
         return iter(self._trainer.strategy.distribute_datasets_from_function(deal))
 
-    def _warm_up(self, split: str, run_step, batches: Iterator) -> None:
+    def _warm_up(
+        self, split: str, run_step: Callable[[Iterator], StepSums], batches: Iterator
+    ) -> None:
         """Traces a step and lets memory run out now or never: the batches have no weight."""
         try:
             run_step(batches)

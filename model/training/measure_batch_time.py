@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -68,7 +69,7 @@ def _fit(columns: np.ndarray, some: list[int]) -> np.ndarray:
     return fit
 
 
-def _shapes(lengths, budget: Budget, replicas: int) -> list[tuple[int, int]]:
+def _shapes(lengths: Sequence[int], budget: Budget, replicas: int) -> list[tuple[int, int]]:
     """Lists batches of one sequence, of a few and of a full batch, filled up to the replicas."""
     shapes = []
     for length in lengths:
@@ -78,7 +79,7 @@ def _shapes(lengths, budget: Budget, replicas: int) -> list[tuple[int, int]]:
     return list(dict.fromkeys(shapes))
 
 
-def _seconds_of_step(trainer: Trainer, batches) -> float:
+def _seconds_of_step(trainer: Trainer, batches: Iterator) -> float:
     start = time.perf_counter()
     float(trainer.train_step(batches).weight)
     return time.perf_counter() - start

@@ -24,7 +24,9 @@ def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Opt
     return keras.optimizers.Adam(_schedule(options.schedule, options.learning_rate, steps))
 
 
-def _schedule(name: str, rate: float, steps: int):
+def _schedule(
+    name: str, rate: float, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     if name == "constant":
         return rate
     if name == "cosine":

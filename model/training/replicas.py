@@ -61,7 +61,7 @@ class _MirroredStrategy(tf.distribute.MirroredStrategy):
     https://github.com/tensorflow/tensorflow/issues/62790.
     """
 
-    def __init__(self, devices):
+    def __init__(self, devices: list[str]):
         self._collective_key_base = next(_strategies) * _KEYS_PER_STRATEGY
         super().__init__(devices)
 

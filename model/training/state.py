@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import keras
 import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
@@ -30,7 +32,7 @@ class RunProgress:
     step: int = 0
     error: float = 0.0
     weight: float = 0.0
-    order: dict[str, float] = dataclasses.field(default_factory=dict)
+    order: dict[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     best_epoch: int | None = None
     best_logs: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -97,7 +99,7 @@ class RunState:
         Raises:
             ValueError: if it is that of another model.
         """
-        groups = {"model": [], "optimizer": [], "best": []}
+        groups: dict[str, list[np.ndarray]] = {"model": [], "optimizer": [], "best": []}
         for name in sorted(arrays):
             groups[name.partition("/")[0]].append(arrays[name])
         _check_shapes(groups["model"], self._model.variables)
@@ -108,16 +110,16 @@ class RunState:
         self.progress = RunProgress(**progress)
 
 
-def _values(variables) -> list[np.ndarray]:
+def _values(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
     return [np.array(variable.value.numpy()) for variable in variables]
 
 
-def _assign(variables, values: list[np.ndarray]) -> None:
+def _assign(variables: Iterable[keras.Variable], values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def _check_shapes(values: list[np.ndarray], variables) -> None:
+def _check_shapes(values: list[np.ndarray], variables: Iterable[keras.Variable]) -> None:
     received, expected = [v.shape for v in values], [tuple(v.shape) for v in variables]
     if received != expected:
         raise ValueError(

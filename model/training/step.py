@@ -11,7 +11,8 @@ which is another number as soon as they hold unequal work.
 
 from __future__ import annotations
 
-import typing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,7 @@ import tensorflow as tf
 from padless.model.run_directory.training_options import WEIGHTINGS
 
 
-class StepSums(typing.NamedTuple):
+class StepSums(NamedTuple):
     """What a step adds up over its batches and over all replicas, `()` each.
 
     Attributes:
@@ -32,16 +33,16 @@ class StepSums(typing.NamedTuple):
         waited_seconds: time in which nothing ran because the next batch was not there, float64.
     """
 
-    error: typing.Any
-    weight: typing.Any
-    sequences: typing.Any
-    timesteps: typing.Any
-    stops: typing.Any
-    gradient_norm: typing.Any
-    waited_seconds: typing.Any
+    error: Any
+    weight: Any
+    sequences: Any
+    timesteps: Any
+    stops: Any
+    gradient_norm: Any
+    waited_seconds: Any
 
     @property
-    def loss(self):
+    def loss(self) -> Any:
         """Mean error, each sequence with its weight."""
         return self.error / self.weight
 
@@ -70,7 +71,15 @@ class Trainer:
         ValueError: if the weighting is unknown or `clip_norm` is not above 0.
     """
 
-    def __init__(self, model, strategy, *, weighting="sequence", clip_norm=None, exact=True):
+    def __init__(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        *,
+        weighting: str = "sequence",
+        clip_norm: float | None = None,
+        exact: bool = True,
+    ):
         if weighting not in WEIGHTINGS:
             raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
         if clip_norm is not None and not clip_norm > 0:
@@ -92,7 +101,7 @@ class Trainer:
 
     # Without AutoGraph, which does not know every version of Python that TensorFlow runs on.
     @tf.function(reduce_retracing=True, autograph=False)
-    def train_step(self, iterator) -> StepSums:
+    def train_step(self, iterator: Iterator) -> StepSums:
         """Takes the batches of one step and updates the weights once.
 
         Where loss or gradient is not finite the weights stay as they are, so that one can see what
@@ -100,12 +109,12 @@ class Trainer:
         """
         waited_seconds = self._run_batches(iterator, self._accumulate_gradients)
         sums, gradients = self.strategy.run(self._take_sums, args=(self._gradients,))
-        step = StepSums(*self._first_replica(sums), waited_seconds)
+        step = StepSums._make((*self._first_replica(sums), waited_seconds))
         is_finite = tf.math.is_finite(step.loss)
         if not self.scales_loss:
             is_finite &= tf.math.is_finite(step.gradient_norm)
 
-        def apply():
+        def apply() -> bool:
             self.strategy.run(self._apply_gradients, args=(gradients, sums))
             return True
 
@@ -113,16 +122,16 @@ class Trainer:
         return step
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def evaluation_step(self, iterator) -> StepSums:
+    def evaluation_step(self, iterator: Iterator) -> StepSums:
         """Takes the batches of one step and returns the same sums; the weights stay."""
         waited_seconds = self._run_batches(iterator, self._accumulate_error)
         sums, _ = self.strategy.run(self._take_sums, args=([],))
-        return StepSums(*self._first_replica(sums), waited_seconds)
+        return StepSums._make((*self._first_replica(sums), waited_seconds))
 
-    def _run_batches(self, iterator, run_batch):
+    def _run_batches(self, iterator: Iterator, run_batch: Callable) -> tf.Tensor:
         """Takes batches until one says that it ends the step, and returns the time it waited."""
 
-        def run(waited_seconds, _):
+        def run(waited_seconds: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             asked = tf.timestamp()
             with tf.control_dependencies([asked]):
                 batch = next(iterator)
@@ -140,7 +149,7 @@ class Trainer:
         )
         return waited_seconds
 
-    def _accumulate_gradients(self, batch):
+    def _accumulate_gradients(self, batch: dict[str, tf.Tensor]) -> None:
         variables = [variable.value for variable in self.model.trainable_variables]
         with tf.GradientTape() as tape:
             error = self._scale * self._accumulate_error(batch, training=True)
@@ -153,10 +162,10 @@ class Trainer:
         return isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer)
 
     @property
-    def _scale(self):
+    def _scale(self) -> float | tf.Tensor:
         return self.model.optimizer.dynamic_scale.value if self.scales_loss else 1.0
 
-    def _accumulate_error(self, batch, training=False):
+    def _accumulate_error(self, batch: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         counted = batch["weight"]
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
@@ -168,7 +177,7 @@ class Trainer:
             total.assign_add(value)
         return error
 
-    def _apply_gradients(self, gradients, sums):
+    def _apply_gradients(self, gradients: Sequence[tf.Tensor], sums: Sequence[tf.Tensor]) -> None:
         gradients = [gradient / sums[_WEIGHT] for gradient in gradients]
         if self.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * self._scale)
@@ -178,7 +187,9 @@ class Trainer:
             [gradient * share for gradient in gradients], self.model.trainable_variables
         )
 
-    def _take_sums(self, gradients):
+    def _take_sums(
+        self, gradients: Sequence[tf.Variable]
+    ) -> tuple[tuple[tf.Tensor, ...], list[tf.Tensor]]:
         """Returns the sums and `gradients` over all replicas, and sets them back to 0."""
         accumulators = [*self._sums, *gradients]
         *sums, stops = tf.distribute.get_replica_context().all_reduce(
@@ -187,17 +198,17 @@ class Trainer:
         )
         for accumulator in accumulators:
             accumulator.assign(tf.zeros_like(accumulator))
-        gradients = sums[_NUM_COUNTED:]
-        norm = tf.linalg.global_norm(gradients) if gradients else tf.zeros(())
-        return (*sums[:_NUM_COUNTED], stops, norm / (sums[_WEIGHT] * self._scale)), gradients
+        counted, totals = sums[:_NUM_COUNTED], sums[_NUM_COUNTED:]
+        norm = tf.linalg.global_norm(totals) if totals else tf.zeros(())
+        return (*counted, stops, norm / (sums[_WEIGHT] * self._scale)), totals
 
-    def _first_replica(self, values):
+    def _first_replica(self, values: Any) -> Any:
         return tf.nest.map_structure(
             lambda value: self.strategy.experimental_local_results(value)[0], values
         )
 
 
-def _sum_over_replicas(shape) -> tf.Variable:
+def _sum_over_replicas(shape: Sequence[int]) -> tf.Variable:
     """Makes a variable of zeros that each replica adds to for itself."""
     return tf.Variable(
         tf.zeros(shape),

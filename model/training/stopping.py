@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import types
 from collections.abc import Iterator
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -31,7 +32,7 @@ class StopRequest:
 
     signal: signal.Signals | None = None
 
-    def receive(self, signum, frame) -> None:
+    def receive(self, signum: int, frame: types.FrameType | None) -> None:
         """Takes a signal; the next one finds the handlers that were there before."""
         self.signal = signal.Signals(signum)
         self.restore()

@@ -12,6 +12,7 @@ import os
 import pathlib
 import struct
 import time
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -60,7 +61,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         splits = (VALIDATION_SPLIT, TRAINING_SPLIT)
         self._split = next(split for split in splits if split in dataset.splits)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Reads the sequences that are shown."""
         self._writers: dict[str, EventFileWriter] = {}
         self._not_drawn: int | None = None
@@ -75,19 +76,19 @@ class TensorBoardLog(keras.callbacks.Callback):
         signature = [tf.TensorSpec((None, None, self.model.num_features), tf.float32)]
         self._reconstruct = tf.function(self.model.call, input_signature=signature, autograph=False)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Notes the epoch."""
         self._epoch, self._not_drawn = epoch, None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Writes the metrics of a step."""
         step = self._epoch * self.params["steps"] + batch + 1
         for name, value in (logs or {}).items():
             self._write_scalar(TRAINING_SPLIT, step, f"batch_{name}", value)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Writes the metrics of an epoch, and a picture if one is due."""
-        logs = (logs or {}) | {"learning_rate": _learning_rate(self.model)}
+        logs = {**(logs or {})} | {"learning_rate": _learning_rate(self.model)}
         for name, value in logs.items():
             split = VALIDATION_SPLIT if name.startswith(_PREFIX) else TRAINING_SPLIT
             self._write_scalar(split, epoch + 1, f"epoch_{name.removeprefix(_PREFIX)}", value)
@@ -97,7 +98,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         for writer in self._writers.values():
             writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Draws the last epoch, unless the training ends within one, and closes the files."""
         if self._not_drawn is not None:
             self._draw()
@@ -116,7 +117,7 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def _draw(self) -> None:
         epoch, self._not_drawn = self._not_drawn, None
-        if not self._shown:
+        if not self._shown or epoch is None:
             return
         examples = [self._example(key, sequence) for key, sequence in self._shown]
         title = f"{self._split}, after epoch {epoch}"
@@ -125,7 +126,8 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def _example(self, key: str, sequence: np.ndarray) -> ExampleSequence:
         reconstruction = self._reconstruct(sequence[None])[0].numpy()
-        scale = scale_of(self._dataset.moments.variance)
+        moments = self._dataset.moments
+        scale = 1.0 if moments is None else scale_of(moments.variance)
         error = float(np.square((reconstruction - sequence) / scale).mean())
         return ExampleSequence(key, error, sequence, reconstruction)
 

@@ -61,4 +61,5 @@ class Times:
         if not self.total:
             return "time: none was spent"
         shares = ", ".join(f"{name} {s / self.total:.0%}" for name, s in seconds.items())
-        return f"time: {shares}; the run is bound by {_ADVICE[max(seconds, key=seconds.get)]}"
+        longest = max(seconds, key=lambda name: seconds[name])
+        return f"time: {shares}; the run is bound by {_ADVICE[longest]}"

@@ -48,7 +48,13 @@ class TrainingReport:
         calibration_split: str,
         summary: Summary,
     ) -> TrainingReport:
-        """Makes the report of a run that has come to its end."""
+        """Makes the report of a run that has come to its end.
+
+        Raises:
+            ValueError: if no epoch is over.
+        """
+        if progress.best_epoch is None:
+            raise ValueError("The run must have an epoch that is over, got none.")
         return cls(
             monitor=monitor,
             best_epoch=progress.best_epoch + 1,

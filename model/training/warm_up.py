@@ -57,7 +57,7 @@ def weightless_steps(
         for _ in range(pieces)
     ]
 
-    def make(rows, length, ends_step):
+    def make(rows: tf.Tensor, length: tf.Tensor, ends_step: tf.Tensor) -> dict[str, tf.Tensor]:
         zeros = tf.zeros(tf.stack([rows, length, num_features]))
         return {
             "length": tf.fill([rows], tf.cast(length, tf.int64)),
