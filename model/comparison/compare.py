@@ -3,7 +3,7 @@
 1. Each alignment is trained in a process of its own, from the same weights, for as many epochs of
    as many steps.
 2. Its run is evaluated on the split that was held out, at valid timesteps alone.
-3. The numbers stand in one table, and a sentence says what they mean.
+3. The numbers are shown in one table, and a sentence says what they mean.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Comparison:
         return "\n".join([*self._table(), "", self.conclusion()])
 
     def conclusion(self) -> str:
-        """Says in a sentence what the table means for this data set."""
+        """Returns a sentence on what the table means for this data set."""
         found = {run.alignment: run for run in self.runs}
         first = found.pop(DYNAMIC_REPEAT, None)
         if first is None or not found:

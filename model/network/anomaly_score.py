@@ -102,5 +102,5 @@ class AnomalyScore(keras.layers.Layer):
 
 
 def log_error(error: Array) -> tf.Tensor:
-    """Takes the logarithm of errors, `(batch,)`; that of none is as low as it gets."""
+    """Computes the logarithm of errors, `(batch,)`; an error of 0 counts as the smallest one."""
     return keras.ops.log(keras.ops.maximum(error, _SMALLEST_ERROR))

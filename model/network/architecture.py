@@ -19,7 +19,7 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 class Architecture:
     """What the autoencoder is built of.
 
-    The defaults are what paid on real data, and docs/quality.md says how much.
+    The defaults are what helped on real data; docs/quality.md has the measurements.
 
     Attributes:
         latent_size: values in an embedding.
@@ -27,12 +27,12 @@ class Architecture:
         layers: recurrent layers in the encoder, and as many in the decoder.
         cell: `"lstm"` or `"gru"`.
         bidirectional: whether the encoder also reads each sequence from its end.
-        pooling: what of the encoder's outputs becomes the embedding, by a linear layer: the
+        pooling: how the encoder's outputs are pooled before a linear layer embeds them: the
             `"last"` in reading order, their `"mean"`, or `"last_and_mean"`.
-        initial_state: whether the decoder's state begins with what the embedding says, instead of
-            zeros; it sees the repeated embedding either way.
+        initial_state: whether the decoder's initial state is computed from the embedding instead of
+            being zeros; it reads the repeated embedding either way.
         linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
-            has as many units as there are features, and gives values between -1 and 1 only.
+            has as many units as there are features, and returns values between -1 and 1 only.
         dropout: share of the inputs of each recurrent layer dropped in training.
         alignment: how sequences of different lengths share a batch, one of `ALIGNMENTS`. The
             weights are the same for each.

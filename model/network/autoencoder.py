@@ -51,11 +51,11 @@ class SequenceAutoencoder(ReconstructionModel):
         sequence: `(batch, timesteps, features)`, raw units; or a batch of
             `padless.pipeline.equal_length_batches`, whose length is then taken as well.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
-            where all are. What stands behind them may have any value.
+            where all are. The timesteps after them may have any value.
         training: whether to drop what `Architecture.dropout` says.
 
     Returns:
-        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 behind the length.
+        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 after the length.
 
     Raises:
         ValueError: if `dtype` is another policy, or the alignment needs `longest`.
@@ -229,7 +229,7 @@ class SequenceAutoencoder(ReconstructionModel):
         }
 
     def _prepare(self, sequence: Array, length: Array | None) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Returns the standardized values, 0 behind the end, and the length that layers may know.
+        """Returns the standardized values, 0 after the end, and the length that layers may know.
 
         Where padding counts as data they know none, and there are always `longest` timesteps.
         """
@@ -310,7 +310,7 @@ def _pad(sequence: tf.Tensor, longest: int) -> tf.Tensor:
 
 
 def _repeat_last(sequence: tf.Tensor, length: Array | None) -> tf.Tensor:
-    """Fills what stands behind the end of each sequence with its last valid timestep."""
+    """Fills the timesteps after the end of each sequence with its last valid one."""
     if length is None:
         return sequence
     last = tf.gather(sequence, length - 1, axis=1, batch_dims=1)

@@ -40,7 +40,7 @@ class ReconstructionModel(keras.Model, abc.ABC):
         """Returns the loss of each sequence `(batch,)`, and what the model returns for them."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Takes one batch and updates the weights; Keras calls this from `fit`."""
+        """Trains on one batch; Keras calls this from `fit`."""
         inputs, target, weight = _unpack(data)
         if self._minimises_another_loss(target):
             return super().train_step((inputs, target, weight))

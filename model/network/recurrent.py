@@ -1,7 +1,7 @@
 """Recurrent layers for sequences that end within the batch: one operation on a CPU, cuDNN on a GPU.
 
 A mask would send them to a loop over the timesteps on a CPU, and on a GPU it must be checked first.
-None is needed: nothing that stands behind the end of a sequence changes the outputs before it. It
+None is needed: nothing after the end of a sequence changes the outputs before it. It
 can be asked for all the same, to compare.
 
 1. `FusedLSTM` runs the timesteps, from the first to the last of the batch.
@@ -112,10 +112,10 @@ class Recurrent(keras.layers.Layer):
             order, the `"mean"`, or `"last_and_mean"`, side by side.
         dropout: share of the inputs dropped in training; the recurrent connections are whole.
         masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
-            and behind its end a row repeats its last output.
+            and after its end a row repeats its last output.
 
     Call arguments:
-        sequences: `(batch, timesteps, features)`, finite behind the ends as well.
+        sequences: `(batch, timesteps, features)`, finite after the ends as well.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`; None where
             all are valid.
         initial_state: what the states of each direction begin with, a list of `(batch, units)`, two
@@ -125,7 +125,7 @@ class Recurrent(keras.layers.Layer):
     Returns:
         `(batch, timesteps, width)` or, pooled, `(batch, width)`; `width` is `units`, twice that if
         bidirectional, and again twice that if pooled as `"last_and_mean"`. A row is of no meaning
-        behind its end, unless masked.
+        after its end, unless masked.
 
     Raises:
         ValueError: if the cell or the pooling is unknown, or `dropout` is not from 0 to 1.
@@ -253,7 +253,7 @@ def valid_timesteps(sequences: Array, length: Array) -> tf.Tensor:
 
 
 def blank(sequence: tf.Tensor, length: Array | None = None) -> tf.Tensor:
-    """Sets what stands behind the end of each sequence to 0, and its gradient too.
+    """Sets the timesteps after the end of each sequence to 0, and their gradient too.
 
     By choice, not by product: 0 times a value that is not finite would not be 0.
 
@@ -268,14 +268,14 @@ def blank(sequence: tf.Tensor, length: Array | None = None) -> tf.Tensor:
 
 
 def _turn(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
-    """Reverses each sequence; what stands behind its end stays there."""
+    """Reverses each sequence; the timesteps after its end stay where they are."""
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)
 
 
 def _mean(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
-    """Takes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
+    """Computes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
     if length is None:
         return tf.reduce_mean(sequences, axis=1)
     total = tf.reduce_sum(tf.cast(blank(sequences, length), tf.float32), axis=1)

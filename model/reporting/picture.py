@@ -55,7 +55,7 @@ def draw_examples(
     Args:
         examples: what to draw; at least one.
         dataset: knows the moments and the names of the features.
-        title: stands above them.
+        title: text above them.
 
     Returns:
         The picture, a PNG.

@@ -20,7 +20,7 @@ _MAX_RANGES = 5
 _FEATURES_SHOWN = 8
 _LEARNED = {
     "mean of each feature": "it has learned nothing more",
-    "mean of each sequence": "it has learned the level of a sequence, not its course",
+    "mean of each sequence": "it has learned the level of a sequence, not its shape over time",
 }
 
 
@@ -121,7 +121,7 @@ class Summary:
         return sorted(self.features, key=lambda feature: -feature.loss)
 
     def warnings(self) -> list[str]:
-        """Says in plain words where the model is no better than a mean."""
+        """Returns sentences that say where the model is no better than a mean."""
         if (baseline := self.losses.unbeaten()) is not None:
             advice = "Train longer, or with another learning rate or size."
             return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
@@ -136,7 +136,7 @@ class Summary:
         return f"warning: on {self.split} the model does not beat the {baseline}{rest}"
 
     def __str__(self) -> str:
-        """Shows the summary as two tables, with its warnings behind them."""
+        """Shows the summary as two tables, followed by its warnings."""
         lines = [*self._length_table(), "", *self._feature_table()]
         if warnings := self.warnings():
             lines += ["", *warnings]
@@ -277,7 +277,7 @@ def _add_up(
 
 
 def _feature_errors(batch: Mapping[str, np.ndarray], model: SequenceAutoencoder) -> np.ndarray:
-    """Takes the squared errors, averaged over timesteps, of the model and of the two baselines.
+    """Returns the squared errors, averaged over timesteps, of the model and of the two baselines.
 
     Returns:
         `(3, batch, features)` float64, in units of the training variance.

@@ -1,4 +1,4 @@
-"""The run directory: what a training run leaves behind, and how it is opened again.
+"""The run directory: what a training run writes, and how its model is loaded again.
 
 ```
 config.json                             what was asked for, and of which data

@@ -66,7 +66,7 @@ class MetricsFiles:
                 path.unlink(missing_ok=True)
 
     def _append(self, name: str, row: Mapping) -> None:
-        """Appends a row, behind a header if it is the first. The file is whole after every row."""
+        """Appends a row, after a header if it is the first. The file is whole after every row."""
         path = self._run / name
         is_new = not path.exists()
         with path.open("a", newline="") as file:

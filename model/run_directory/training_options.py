@@ -37,17 +37,18 @@ class TrainingOptions:
     """How a model is trained.
 
     Attributes:
-        epochs: most epochs to train.
-        batch_size: most sequences per batch and about as many per step; 64 if neither is given.
-        batch_timesteps: most timesteps per batch and about as many per step, instead.
+        epochs: maximum number of epochs.
+        batch_size: maximum number of sequences per batch, and about as many per step; 64 if
+            neither is given.
+        batch_timesteps: maximum number of timesteps per batch and about as many per step, instead.
         accumulate: whether batches add up to steps of the budget; if not, each is a step.
-        max_padding: most padded timesteps, as a share of the sequences' own. Above 0, neighbouring
-            lengths share batches where that is predicted to save time.
+        max_padding: maximum number of padded timesteps, as a share of the sequences' own. Above 0,
+            neighbouring lengths share batches where that is predicted to save time.
         replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
         learning_rate: of Adam; the highest that the schedule reaches.
         schedule: `"constant"`, `"cosine"` (falls to 0 along half a cosine over all epochs) or
             `"one_cycle"` (rises over the first three tenths, then falls so).
-        clip_norm: most that the global norm of a step's gradient may be, or None.
+        clip_norm: maximum global norm of a step's gradient, or None.
         weighting: what weighs the same in the loss, each `"sequence"` or each `"timestep"`.
         precision: of the model's arithmetic, one of Keras' dtype policies; weights, loss and
             outputs are float32 in each.

@@ -93,7 +93,7 @@ def _whiten(mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
 
 
 def choose_shrinkage(correlation: np.ndarray, count: int) -> float:
-    """Tells by how much to shrink a correlation matrix of `count` samples, from 0 to 1.
+    """Computes by how much to shrink a correlation matrix of `count` samples, from 0 to 1.
 
     As `sklearn.covariance.OAS` does, which leaves out of the paper's formula what divides by the
     size of the matrix.
@@ -165,5 +165,5 @@ def fit_anomaly_score(
 
 
 def _unless_rounding(value: float, smallest: float) -> float:
-    """Takes what to divide by: the value, or 1 where it is so small that it says nothing."""
+    """Returns what to divide by: the value, or 1 where it is small enough to be rounding."""
     return float(value) if value > smallest else 1.0

@@ -90,7 +90,7 @@ class Calibration:
         return self.split != TRAINING_SPLIT
 
     def p_values(self, length: np.ndarray, score: np.ndarray) -> np.ndarray:
-        """Tells how unusual scores are among sequences of about the same length.
+        """Computes how unusual scores are among sequences of about the same length.
 
         Of a sequence's neighbours, see `find_nearest`,
 
@@ -137,7 +137,7 @@ class Calibration:
 
 
 def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Takes lengths and scores as int64 and float64.
+    """Returns lengths and scores as int64 and float64.
 
     Raises:
         ValueError: if they are not integers and numbers, one of each per sequence, or a score is
@@ -189,7 +189,7 @@ def _log(score: np.ndarray) -> np.ndarray:
 
 
 def count_neighbours(size: int) -> int:
-    """Tells with how many of `size` sequences one is compared, ties not counted.
+    """Computes with how many of `size` sequences one is compared, ties not counted.
 
     Example:
         >>> [count_neighbours(size) for size in (30, 200, 4000, 1_000_000)]
@@ -222,8 +222,8 @@ def find_nearest(lengths: np.ndarray, wanted: np.ndarray, count: int) -> tuple[n
     last = np.full(len(wanted), len(lengths) - count)
     while (first < last).any():
         middle = (first + last) // 2
-        behind = np.minimum(middle + count, len(lengths) - 1)
-        is_before = (first < last) & (wanted - lengths[middle] > lengths[behind] - wanted)
+        after = np.minimum(middle + count, len(lengths) - 1)
+        is_before = (first < last) & (wanted - lengths[middle] > lengths[after] - wanted)
         first = np.where(is_before, middle + 1, first)
         last = np.where(is_before, last, np.minimum(middle, last))
     distance = np.maximum(wanted - lengths[first], lengths[first + count - 1] - wanted)

@@ -112,7 +112,7 @@ def write_parquet(
 
     Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
     int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
-    calibrated; `error` float32; `feature_error` fixed-size list of float32. Rows stand in the order
+    calibrated; `error` float32; `feature_error` fixed-size list of float32. Rows are in the order
     of the splits and of the records in them.
 
     Args:

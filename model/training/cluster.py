@@ -63,7 +63,7 @@ def cluster_strategy(replicas: int | None = None) -> tf.distribute.MultiWorkerMi
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether this is the machine that writes."""
+    """Checks whether this is the machine that writes."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -86,7 +86,7 @@ def check_same_number(strategy: tf.distribute.Strategy, number: int, name: str) 
 
 
 def numbers_of_chief(strategy: tf.distribute.Strategy, numbers: list[float]) -> list[float]:
-    """Gives all machines the numbers that the first one has."""
+    """Returns, on all machines, the numbers that the first one has."""
     return [_gather(strategy, number, tf.float64)[0] for number in numbers]
 
 

@@ -108,10 +108,10 @@ class TrainingLoop:
         return progress.epoch - 1 - progress.best_epoch >= patience
 
     def restore(self) -> bool:
-        """Takes up the newest checkpoint, and forgets what was written after it.
+        """Restores the newest checkpoint, and discards what was written after it.
 
         Returns:
-            Whether there is one. If not, the run begins.
+            Whether there is one. If not, the run starts.
 
         Raises:
             ValueError: if there are checkpoints but all are damaged, or of another model.
@@ -173,7 +173,7 @@ class TrainingLoop:
         self.state.restore(*before)
 
     def _distribute(self, split: str, epoch: int, step: int = 0) -> Iterator:
-        """Deals the pieces of each batch out to the replicas, behind a step of the largest.
+        """Deals the pieces of each batch out to the replicas, after a step of the largest.
 
         Keys and labels are not read: the trainer does not need them, and a GPU holds no text.
         """
@@ -344,7 +344,7 @@ class TrainingLoop:
 def _describe_order(order: StepOrder) -> dict[str, float]:
     """Names what is measured of the order of an epoch's steps; nan where it is not defined.
 
-    Beside each number stand two standard deviations of it in a random order.
+    Beside each number are two standard deviations of it in a random order.
     """
     names = ("correlation", "correlation_by_chance", "drift", "drift_by_chance")
     measured = order.result(epoch=0)

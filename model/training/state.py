@@ -43,7 +43,7 @@ class RunProgress:
         return self.error / self.weight
 
     def add_length(self, mean_length: float, steps_per_epoch: int) -> None:
-        """Takes the mean length of a step's sequences, in timesteps."""
+        """Adds the mean length of a step's sequences, in timesteps."""
         order = StepOrder(**self.order or {"steps_per_epoch": steps_per_epoch})
         order.add(mean_length)
         self.order = dataclasses.asdict(order)
@@ -72,12 +72,12 @@ class RunState:
         self.progress = RunProgress()
 
     def remember_best(self, logs: Mapping[str, float]) -> None:
-        """Takes the weights as those of the best epoch, the one under way."""
+        """Keeps the weights as those of the best epoch, which is the current one."""
         self._best = _values(self._model.weights)
         self.progress.best_epoch, self.progress.best_logs = self.progress.epoch, dict(logs)
 
     def use_best(self) -> None:
-        """Gives the model the weights of the best epoch."""
+        """Sets the weights of the model to those of the best epoch."""
         _assign(self._model.weights, self._best)
 
     def capture(self) -> tuple[dict[str, np.ndarray], dict]:

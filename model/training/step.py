@@ -102,7 +102,7 @@ class Trainer:
     # Without AutoGraph, which does not know every version of Python that TensorFlow runs on.
     @tf.function(reduce_retracing=True, autograph=False)
     def train_step(self, iterator: Iterator) -> StepSums:
-        """Takes the batches of one step and updates the weights once.
+        """Runs the batches of one step and updates the weights once.
 
         Where loss or gradient is not finite the weights stay as they are, so that one can see what
         it was. An optimizer that scales the loss sees such gradients, and scales less.
@@ -123,13 +123,13 @@ class Trainer:
 
     @tf.function(reduce_retracing=True, autograph=False)
     def evaluation_step(self, iterator: Iterator) -> StepSums:
-        """Takes the batches of one step and returns the same sums; the weights stay."""
+        """Runs the batches of one step and returns the same sums; the weights stay as they are."""
         waited_seconds = self._run_batches(iterator, self._accumulate_error)
         sums, _ = self.strategy.run(self._take_sums, args=([],))
         return StepSums._make((*self._first_replica(sums), waited_seconds))
 
     def _run_batches(self, iterator: Iterator, run_batch: Callable) -> tf.Tensor:
-        """Takes batches until one says that it ends the step, and returns the time it waited."""
+        """Runs batches until one ends the step, and returns the time spent waiting for them."""
 
         def run(waited_seconds: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             asked = tf.timestamp()

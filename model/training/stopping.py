@@ -33,16 +33,16 @@ class StopRequest:
     signal: signal.Signals | None = None
 
     def receive(self, signum: int, frame: types.FrameType | None) -> None:
-        """Takes a signal; the next one finds the handlers that were there before."""
+        """Notes a signal; the next one meets the handlers that were there before."""
         self.signal = signal.Signals(signum)
         self.restore()
 
     def install(self) -> None:
-        """Takes the signals over."""
+        """Installs the handlers."""
         self._before = {signum: signal.signal(signum, self.receive) for signum in _SIGNALS}
 
     def restore(self) -> None:
-        """Gives the signals back."""
+        """Restores the handlers that were there before."""
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 

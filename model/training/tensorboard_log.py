@@ -160,6 +160,6 @@ def read_some(dataset: SequenceDataset, split: str) -> list[tuple[str, np.ndarra
 
 
 def as_image(png: bytes) -> Summary.Image:
-    """Wraps a PNG for TensorBoard; width and height stand in its header."""
+    """Wraps a PNG for TensorBoard; width and height are in its header."""
     width, height = struct.unpack(">II", png[16:24])
     return Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)

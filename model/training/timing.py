@@ -56,7 +56,7 @@ class Times:
         return sum(getattr(self, name) for name in _ADVICE)
 
     def __str__(self) -> str:
-        """Says in one sentence where the time went and what bounds the run."""
+        """Returns a sentence on where the time went and what bounds the run."""
         seconds = dataclasses.asdict(self)
         if not self.total:
             return "time: none was spent"

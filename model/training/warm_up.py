@@ -26,7 +26,7 @@ def largest_shapes(plan: BatchPlan) -> list[tuple[int, int]]:
 
 
 def is_out_of_memory(error: tf.errors.OpError) -> bool:
-    """Tells whether a step failed because its memory could not be had.
+    """Checks whether a step failed because there was not enough memory.
 
     Where cuDNN gets none for a recurrent layer, TensorFlow says only that its call has failed.
     """
