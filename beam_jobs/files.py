@@ -1,4 +1,4 @@
-"""Files on any file system that Beam knows: bytes and texts to read, globs, what is not there."""
+"""Files on any file system that Beam knows: bytes and text to read, globs, what is missing."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.fragments import UnreadableInputError
 
-GZIP_MAGIC = b"\x1f\x8b"  # no text begins so: the second byte is not UTF-8
+GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
 def is_local(path: str) -> bool:
-    """Tells whether a path is on a file system of this machine."""
+    """Checks whether a path is on a file system of this machine."""
     return FileSystems.get_scheme(path) is None
 
 

@@ -69,7 +69,7 @@ class Source:
         unit: what its places count, see `Place`.
         form: name of its form.
         part: which part of the file, in the form's own terms; None for all of it.
-        split: the split of its sequences, UTF-8, or None where it is drawn or stands in the data.
+        split: the split of its sequences, UTF-8, or None where it is drawn or in the data.
     """
 
     index: int
@@ -117,7 +117,7 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Whole:
-    """A sequence that stood in the input as one piece.
+    """A sequence that was one piece in the input.
 
     Attributes:
         place: where.
@@ -148,7 +148,7 @@ class RejectedPart:
         place: where.
         reason: code of the rule that was broken.
         rule: the rule and the value received, a sentence.
-        whole: whether a whole sequence stood there, or one row.
+        whole: whether it is a whole sequence, or one row.
     """
 
     num_records: ClassVar[int] = 1
@@ -164,7 +164,7 @@ class Sequence:
     """One accepted sequence.
 
     Attributes:
-        place: where its first part stands in the input.
+        place: where its first part is in the input.
         values: float32 `(timesteps, features)`, finite, with at least one timestep.
         label: UTF-8, or None.
         key: its name, UTF-8.
@@ -183,7 +183,7 @@ class Reject:
     """One rejected input.
 
     Attributes:
-        place: where the fault is.
+        place: where the error is.
         key: name of the sequence, UTF-8, or None where it could not be read.
         reason: code of the rule that was broken.
         rule: the rule and the value received, a sentence.
@@ -226,7 +226,7 @@ class RejectionError(ValueError):
     Attributes:
         reason: code of the rule.
         rule: the rule and the value received, a sentence.
-        place: where the value stands, if that is known better than where the sequence does.
+        place: where the value is, if that is known better than where the sequence is.
     """
 
     def __init__(self, reason: str, rule: str, place: Place | None = None):
@@ -240,7 +240,7 @@ class RejectionError(ValueError):
         return Reject(self.place or place, key, self.reason, self.rule)
 
     def reject_part(self, place: Place, *, whole: bool) -> RejectedPart:
-        """Makes the fault that stands for the row or the whole sequence at that place."""
+        """Makes the part that replaces the row or the whole sequence at that place."""
         return RejectedPart(place, self.reason, self.rule, whole)
 
 
@@ -257,7 +257,7 @@ def shorten(value: object) -> str:
 
 
 def _pack(part: Rows | Whole) -> tuple:
-    """Takes place and values apart: pickling them as objects was 40 % of the time of a job."""
+    """Flattens place and values: pickling them as objects was 40 % of the time of a job."""
     place = part.place
     fields = (place.file_index, place.position, place.file, place.unit)
     return fields, part.values.shape[1], part.values.tobytes()

@@ -1,7 +1,7 @@
 """The options of a preprocessing job, checked where they enter.
 
 `PreprocessOptions` says what is read, and holds three parts that each step takes on its own:
-`Columns` (where things stand in the raw files), `Rules` (what is accepted) and `Output` (what is
+`Columns` (where things are in the raw files), `Rules` (what is accepted) and `Output` (what is
 written).
 """
 
@@ -24,19 +24,19 @@ _SPLIT_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the parts of a sequence stand: columns of tables, fields of records.
+    """Where the parts of a sequence are: columns of tables, fields of records.
 
     Attributes:
         key: holds the sequence's key.
         time: orders the timesteps of a key.
         sequence: holds the timesteps, where one record is one sequence.
-        length: holds the number of timesteps, where a record's values stand flat.
+        length: holds the number of timesteps, where a record's values are one flat list.
         label: holds the sequence's label, or None for no labels.
         split: holds the name of the sequence's split, or None.
         features: the features, in order; by default all columns but the above.
 
     Raises:
-        ValueError: if a name is empty or stands for two parts.
+        ValueError: if a name is empty or names two parts.
     """
 
     key: str = "key"
@@ -57,7 +57,7 @@ class Columns:
         self._check_roles_differ()
 
     def roles(self) -> dict[str, str]:
-        """Gives the columns of a long table that are no features, role -> name."""
+        """Returns the columns of a long table that are not features, role -> name."""
         roles = {"key": self.key, "time": self.time, "label": self.label, "split": self.split}
         return {role: name for role, name in roles.items() if name is not None}
 
@@ -80,12 +80,12 @@ class Rules:
         missing: what becomes of missing values (an empty cell, null, NaN): `"reject"` the sequence,
             `"forward_fill"` with the feature's last value, or `"drop_timestep"`.
         time_order: `"sort"` the timesteps by time, or `"reject"` a sequence whose times do not
-            increase as they stand in the input.
-        min_length: least number of timesteps.
-        max_length: greatest number of timesteps, or None.
+            increase in the order of the input.
+        min_length: minimum number of timesteps.
+        max_length: maximum number of timesteps, or None.
         too_long: what becomes of a longer sequence: `"reject"` it, `"truncate"` it to its first
-            timesteps, or `"split"` it into pieces, whose keys are the sequence's with the timesteps
-            behind it, as in `run[0:100]`, `run[100:150]`.
+            timesteps, or `"split"` it into pieces, whose keys are the sequence's followed by the
+            timesteps, as in `run[0:100]`, `run[100:150]`.
         labels: the labels that are known, or None for any.
         max_rejects: a number of rejects, or a share of what was read if it is a float: with more,
             the job fails. None for any.
@@ -174,9 +174,9 @@ class PreprocessOptions:
     Attributes:
         inputs: paths, globs, or `tfds:` and a builder's name or directory; see `docs/data.md`.
         output: an `Output`, or the directory to write.
-        columns: where the parts of a sequence stand.
+        columns: where the parts of a sequence are.
         rules: what is accepted.
-        input_format: name of the inputs' form; by default told by their extensions.
+        input_format: name of the inputs' form; by default found by their extensions.
         keep_splits: whether the split of a sequence is its file's: the name of the directory that
             the file is in, or the split of a TFDS builder.
 
@@ -213,7 +213,7 @@ class PreprocessOptions:
 
 
 def check_split_name(name: str) -> None:
-    """Checks that TFDS takes a name for a split.
+    """Checks that TFDS accepts a name for a split.
 
     Raises:
         ValueError: if it does not.

@@ -1,4 +1,4 @@
-"""The preprocessing job: raw files to a dataset directory; its stages stand in `transforms`."""
+"""The preprocessing job: raw files to a dataset directory; its stages are in `transforms`."""
 
 from __future__ import annotations
 

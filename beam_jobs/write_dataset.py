@@ -17,9 +17,9 @@ from padless.beam_jobs.stages.transforms import BuildDataset, PartitionSequences
 class WriteDataset(beam.PTransform):
     """Writes a PCollection of `(key, sequence)`, all of a job's rules applied, as a dataset.
 
-    A key is a text, UTF-8 bytes or an integer; a sequence is an array `(timesteps, features)`.
+    A key is a string, UTF-8 bytes or an integer; a sequence is an array `(timesteps, features)`.
     The dataset appears whole in the last step, or, if it fails, not at all; then its staging
-    directory stays where the pipeline's workers were stopped. Gives one `PreprocessReport`.
+    directory stays where the pipeline's workers were stopped. Returns one `PreprocessReport`.
 
     Args:
         output: an `Output`, or the directory to write; the workers must share its file system.

@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import google_crc32c
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,6 +30,10 @@ tf.config.set_visible_devices([], "GPU")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
+
+# How long one example takes tells how busy the machine is.
+hypothesis.settings.register_profile("padless", deadline=None)
+hypothesis.settings.load_profile("padless")
 
 
 def pytest_make_parametrize_id(val, argname):

@@ -1,6 +1,6 @@
 """From the fragments of one key to sequences, or to the reasons why there are none.
 
-Stages, for each sequence that stood in the input: its parts are joined in the order of time;
+Stages, for each sequence of the input: its parts are joined in the order of time;
 missing values are dealt with; what is too long is cut. The first rule that is broken rejects it.
 """
 
@@ -46,7 +46,7 @@ class Assembler:
     feature_names: Seq[str] | None = None
 
     def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | RejectedPart]) -> Assembled:
-        """Assembles what one key has brought, in whatever order its fragments arrived.
+        """Assembles the fragments of one key, in whatever order they arrived.
 
         All rows of a key, from all files, are one sequence; each `Whole` is one. There must be only
         one of them: otherwise each is rejected, as none is more right than the others.
@@ -62,7 +62,7 @@ class Assembler:
         return Assembled(results, tally)
 
     def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
-        if rejected := _first_fault(key, unit):
+        if rejected := _first_rejected(key, unit):
             return [rejected]
         try:
             self._check_key(key)
@@ -144,7 +144,7 @@ class Assembler:
             )
 
     def _cut(self, key: bytes, values: np.ndarray, tally) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Cuts a sequence that is too long as the rule says; gives `(key, values)` pairs."""
+        """Cuts a sequence that is too long as the rule says; yields `(key, values)` pairs."""
         longest, length = self.rules.max_length, len(values)
         if longest is None or length <= longest:
             yield key, values
@@ -168,9 +168,9 @@ class Assembled(NamedTuple):
     """What came of one key.
 
     Attributes:
-        results: one sequence or reject per sequence that stood in the input, in its order, or
+        results: one sequence or reject per sequence of the input, in its order, or
             one per piece of a sequence that was split.
-        tally: `read`, the number of sequences that stood in the input, and what was done to them.
+        tally: `read`, the number of sequences in the input, and what was done to them.
     """
 
     results: list[Sequence | Reject]
@@ -178,14 +178,14 @@ class Assembled(NamedTuple):
 
 
 def _list_units(fragments: Iterable[Rows | Whole | RejectedPart]) -> list[list]:
-    """Lists the sequences that stood in the input: each whole, and all rows together as one."""
+    """Lists the sequences of the input: each whole, and all rows together as one."""
     fragments = sorted(fragments, key=lambda fragment: fragment.place)
     rows = [fragment for fragment in fragments if not fragment.whole]
     units = [[fragment] for fragment in fragments if fragment.whole] + ([rows] if rows else [])
     return sorted(units, key=lambda unit: unit[0].place)
 
 
-def _first_fault(key: bytes, unit: list) -> Reject | None:
+def _first_rejected(key: bytes, unit: list) -> Reject | None:
     for part in unit:
         if isinstance(part, RejectedPart):
             return Reject(part.place, key, part.reason, part.rule)
@@ -196,7 +196,7 @@ def _reject_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
     first, second = units[0][0].place, units[1][0].place
     for index, unit in enumerate(units):
         other = first if index else second
-        yield _first_fault(key, unit) or Reject(
+        yield _first_rejected(key, unit) or Reject(
             unit[0].place,
             key,
             "duplicate_key",
@@ -216,7 +216,7 @@ def _check_same(unit: list, what: str) -> None:
 
 
 def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
-    """Gives the order of the timesteps by time, or None where they stand in it.
+    """Returns the order of the timesteps by time, or None where they are already sorted.
 
     Raises:
         RejectionError: if a time occurs twice or, where the rules forbid it, comes too late.
@@ -229,7 +229,7 @@ def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
         places = " and ".join(_where(unit, row) for row in sorted(same))
         raise RejectionError(
             "duplicate_time",
-            f"a time must stand in one timestep of a key, got {times[same[0]]} at {places}.",
+            f"a time must occur once in a key, got {times[same[0]]} at {places}.",
         )
     if rules.time_order == "reject":
         raise RejectionError(

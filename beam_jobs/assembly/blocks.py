@@ -1,7 +1,7 @@
-"""Blocks: the data of the job, in files beside the output while Beam passes only where they stand.
+"""Blocks: the data of the job, in files next to the output; Beam passes on only where they are.
 
 Local runners keep everything that passes between steps in memory, so that a job would need several
-times the size of its data. Large blocks therefore stand in files of the staging directory, which
+times the size of its data. Large blocks are therefore in files of the staging directory, which
 all workers share anyway; what a runner groups and holds are their descriptions. Small ones stay in
 the description: a small job writes no such file.
 """
@@ -25,11 +25,11 @@ _COPY_BYTES = 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Block:
-    """Some bytes: themselves, or where they stand in a file.
+    """Some bytes: themselves, or where they are in a file.
 
     Attributes:
         num_bytes: how many.
-        data: the bytes, or None where they stand in a file.
+        data: the bytes, or None where they are in a file.
         path: that file.
         start: their first byte in it.
     """

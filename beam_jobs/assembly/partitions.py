@@ -38,7 +38,7 @@ class FragmentBuffer:
         self._partitions, self._num_bytes = collections.defaultdict(bytearray), 0
 
     def add(self, item: Item) -> None:
-        """Takes a `(key, fragment)` pair or a reject."""
+        """Adds a `(key, fragment)` pair or a reject."""
         # A reject without a key needs no company, but one partition must count it.
         key = str(item.place).encode() if isinstance(item, Reject) else item[0]
         data = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
@@ -51,7 +51,7 @@ class FragmentBuffer:
         return self._num_bytes >= _BUFFER_BYTES
 
     def flush(self) -> list[tuple[int, Block]]:
-        """Writes what it holds; gives `(partition, block)` pairs, and is empty then."""
+        """Writes what it holds, returns it as `(partition, block)` pairs, and is empty then."""
         blocks = write_blocks(self._directory, list(self._partitions.values()))
         numbered = list(zip(self._partitions, blocks, strict=True))
         self._partitions.clear()

@@ -63,7 +63,7 @@ class RejectSegment:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Index:
-    """Where the records of a segment stood in the input.
+    """Where the records of a segment were in the input.
 
     Attributes:
         places: index of the file and position in it, int64 `(records, 2)`.
@@ -89,7 +89,7 @@ class Index:
         )
 
     def list_places(self) -> Iterator[tuple[Place, bytes | None]]:
-        """Gives the place and the key of each record."""
+        """Yields the place and the key of each record."""
         for (file_index, position), key in zip(self.places.tolist(), self.keys, strict=True):
             yield Place(file_index, position, *self.files[file_index]), key
 
@@ -175,7 +175,7 @@ def _dump(index: Index) -> bytes:
 
 
 def _take_moments(sequences: list[Sequence]) -> Moments:
-    """Takes the moments in chunks of a fixed size, so that the digits are always the same."""
+    """Computes the moments in chunks of a fixed size, so that the digits are always the same."""
     return merge_moments(
         Moments.of(np.concatenate([s.values for s in sequences[start : start + _MOMENTS_CHUNK]]))
         for start in range(0, len(sequences), _MOMENTS_CHUNK)

@@ -6,7 +6,7 @@ import logging
 
 @contextlib.contextmanager
 def _root_logger_silenced():
-    """Drops what the root logger is told.
+    """Drops all records of the root logger.
 
     The null handler keeps `logging.warning` from configuring the root logger of a program that has
     not done so itself.

@@ -41,7 +41,7 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
 
 
 def _reaches_itself() -> bool:
-    """Tells whether processes of this machine can connect; in some sandboxes they wait for ever."""
+    """Checks whether processes of this machine can connect; in some sandboxes they wait forever."""
     try:
         with (
             socket.create_server(("localhost", 0)) as server,

@@ -19,7 +19,7 @@ from padless.beam_jobs.engine import _beam  # noqa: F401, first of all: it impor
 def main() -> None:
     """Works until the runner has no more work, or is gone.
 
-    `PADLESS_TRACEBACK=1` in the environment shows what Beam prints beside what it sends.
+    `PADLESS_TRACEBACK=1` in the environment shows what Beam prints in addition to what it sends.
     """
     from apache_beam.runners.worker import sdk_worker_main
 

@@ -1,7 +1,7 @@
 """What the workers of a running job have done so far, for whoever shows it.
 
-Beam's local runners tell nothing of a job before it is done. Each worker therefore keeps its counts
-in a small file of the staging directory, and the launching process adds them up. A step that runs
+Beam's local runners report nothing before a job is done. Each worker therefore keeps its counts in
+a small file of the staging directory, and the launching process adds them up. A step that runs
 twice counts twice: the truth is in the report.
 """
 
@@ -33,7 +33,7 @@ class JobCounts:
         read: records that were read: rows of long tables, else sequences.
         accepted: sequences that were accepted.
         rejected: sequences that were rejected.
-        written: sequences that stand in shards.
+        written: sequences that were written into shards.
     """
 
     read: int = 0

@@ -1,4 +1,4 @@
-"""What a job needs beside its stages to run on any of Beam's runners."""
+"""What a job needs besides its stages on any of Beam's runners."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_job_server(options: PipelineOptions) -> None:
 
 @contextlib.contextmanager
 def runner_errors_explained(options: PipelineOptions) -> Iterator[None]:
-    """Says what is wrong with the engine where the job's own error does not say it.
+    """Explains what is wrong with the engine where the job's own error does not.
 
     Raises:
         ConnectionError: if the connection to the job server is lost.

@@ -1,6 +1,6 @@
 """The worker processes of the local runner end with their job, and the job with one of them.
 
-Beam's local runner waits for a worker that died for ever. After Ctrl-C it waits for all workers to
+Beam's local runner waits forever for a worker that died. After Ctrl-C it waits for all workers to
 end, and one that has not yet connected does not learn of it.
 """
 

@@ -23,7 +23,7 @@ MENDINGS = {
 
 
 class SplitReport(NamedTuple):
-    """One split: number of sequences, least and greatest length in timesteps."""
+    """One split: number of sequences, minimum and maximum length in timesteps."""
 
     count: int
     min_length: int
@@ -41,11 +41,11 @@ class PreprocessReport:
     """The closing summary of a job; `print` shows it.
 
     Attributes:
-        read: number of sequences that stood in the input, rows without a readable key included.
+        read: number of sequences in the input, rows without a readable key included.
         accepted: number of sequences in the dataset.
         rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often; see `MENDINGS`.
-        splits: name -> count, least and greatest length.
+        splits: name -> count, minimum and maximum length.
         num_bytes: size of all shards.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
@@ -77,7 +77,7 @@ class PreprocessReport:
         Args:
             shards: a summary of each shard.
             rejects: the summary of the rejects.
-            tally: `read`, the number of sequences that stood in the input, and what was done to
+            tally: `read`, the number of sequences in the input, and what was done to
                 them, see `MENDINGS`.
             splits: names of the splits that sequences could be in, in order.
 

@@ -1,4 +1,4 @@
-"""The staging directory: a dataset is written beside its place and appears whole or not at all.
+"""The staging directory: a dataset is written next to its place and appears whole or not at all.
 
 On a local file system one rename makes it appear. On an object store, which cannot rename a
 directory, its files are moved one by one, and the one last without which nothing opens it.
@@ -25,7 +25,7 @@ from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_F
 from padless.pipeline.dataset.provenance import is_provenance
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
-_TOKEN_DIGITS = 8  # hexadecimal, behind those
+_TOKEN_DIGITS = 8  # hexadecimal, after those
 _LOCK_FILE = "lock"
 _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
@@ -55,7 +55,7 @@ def check_output(output: Output) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Staging:
-    """A directory beside the output.
+    """A directory next to the output.
 
     Attributes:
         output: where the dataset shall appear.
@@ -177,7 +177,7 @@ def _list_tree(path: str) -> list[str]:
 
 
 def _delete_tree(path: str) -> None:
-    """Deletes what stands below a path, by file: an object store has no directory to delete."""
+    """Deletes what is below a path, by file: an object store has no directory to delete."""
     for file in _list_tree(path):
         _delete(file)
     _delete(path)
@@ -228,7 +228,7 @@ def _remove_at_once(directory: str) -> None:
 
 
 def _is_abandoned(directory: str) -> bool:
-    """Tells whether a job has held the directory and its process is gone."""
+    """Checks whether a job has held the directory and its process is gone."""
     try:
         lock = os.open(os.path.join(directory, TEMPORARY_DIRECTORY, _LOCK_FILE), os.O_RDWR)
     except OSError:

@@ -1,7 +1,7 @@
 """Writes shards, rejects and metadata: each file whole or not at all, the same bytes each time.
 
 A writer may run twice, on a retry or as a backup: it writes a temporary file of its own and renames
-it, so that the last one replaces the first one's file by an equal one. Temporary files stand in
+it, so that the last one replaces the first one's file by an equal one. Temporary files are in
 `TEMPORARY_DIRECTORY`, which is removed before the dataset appears.
 """
 

@@ -1,4 +1,4 @@
-"""From the columns of an Arrow record batch to NumPy: numbers, lists, texts and times.
+"""From the columns of an Arrow record batch to NumPy: numbers, lists, strings and times.
 
 Each function takes a whole column at once. Nulls are allowed everywhere; what becomes of them is
 said by each.
@@ -38,7 +38,7 @@ class Lists(NamedTuple):
     values: pa.Array
 
     def find_list(self, positions: np.ndarray) -> np.ndarray:
-        """Tells in which list the values at some positions stand."""
+        """Finds the lists that hold the values at some positions."""
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
 
@@ -67,7 +67,7 @@ class TimeColumn(NamedTuple):
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Tells whether a column holds lists of whatever kind."""
+    """Checks whether a column holds lists of whatever kind."""
     return (
         _types.is_list(kind)
         or _types.is_large_list(kind)
@@ -77,7 +77,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Tells whether a column holds real numbers, or nothing but nulls."""
+    """Checks whether a column holds real numbers, or nothing but nulls."""
     kind = _plain_type(kind)
     return (
         _types.is_integer(kind)
@@ -88,25 +88,25 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def is_key(kind: pa.DataType) -> bool:
-    """Tells whether a column holds texts or integers, or nothing but nulls."""
+    """Checks whether a column holds strings or integers, or nothing but nulls."""
     kind = _plain_type(kind)
     return _is_text(kind) or _types.is_integer(kind) or _types.is_null(kind)
 
 
 def is_label(kind: pa.DataType) -> bool:
-    """Tells whether a column holds texts, numbers or truth values, or nothing but nulls."""
+    """Checks whether a column holds strings, numbers or truth values, or nothing but nulls."""
     plain = _plain_type(kind)
     return is_key(kind) or _types.is_floating(plain) or _types.is_boolean(plain)
 
 
 def is_time(kind: pa.DataType) -> bool:
-    """Tells whether a column holds numbers, texts or dates, or nothing but nulls."""
+    """Checks whether a column holds numbers, strings or dates, or nothing but nulls."""
     plain = _plain_type(kind)
     return is_number(kind) or _is_text(plain) or _types.is_timestamp(plain) or _types.is_date(plain)
 
 
 def read_lists(array: pa.Array) -> Lists:
-    """Takes a column of lists apart."""
+    """Separates a column of lists into offsets and values."""
     if _is_list_view(array.type):
         array = array.cast(pa.large_list(array.type.value_type))
     if _types.is_fixed_size_list(array.type):
@@ -128,7 +128,7 @@ def read_numbers(array: pa.Array) -> np.ndarray:
         array = array.cast(pa.float64())
     if not array.null_count or _types.is_floating(array.type):  # whose nulls become NaN
         return to_float32(array.to_numpy(zero_copy_only=False))
-    # NumPy would take integers beside nulls for float64, and round them twice.
+    # NumPy would convert integers with nulls to float64, and round them twice.
     values = to_float32(array.fill_null(0).to_numpy(zero_copy_only=False))
     values[_is_null(array)] = np.nan
     return values
@@ -169,7 +169,7 @@ def _is_list_view(kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Tells whether a column holds texts; many writers do not mark them as more than bytes."""
+    """Checks whether a column holds strings; many writers do not mark them as more than bytes."""
     return _is_any(kind, "string", "large_string", "binary", "large_binary") or _is_text_view(kind)
 
 
@@ -178,7 +178,7 @@ def _is_text_view(kind: pa.DataType) -> bool:
 
 
 def _is_any(kind: pa.DataType, *names: str) -> bool:
-    """Tells whether a type is one of those; PyArrow before 16 has no views."""
+    """Checks whether a type is one of those; PyArrow before 16 has no views."""
     return any(getattr(_types, f"is_{name}", _is_never)(kind) for name in names)
 
 
@@ -204,23 +204,23 @@ def _is_null(array: pa.Array) -> np.ndarray:
 
 
 def _objects(array: pa.Array) -> list:
-    """Gives texts and numbers as Python's; NaN as None, undecodable bytes as surrogates."""
+    """Converts strings and numbers to Python's; NaN as None, undecodable bytes as surrogates."""
     if _types.is_floating(array.type):
         return [_shortest(number) for number in array.to_numpy(zero_copy_only=False)]
     if not _is_text(array.type):
         return array.to_pylist()
     try:
-        texts = array.to_pylist()
+        strings = array.to_pylist()
     except UnicodeDecodeError:  # Arrow does not check that strings are UTF-8 when it reads them
-        texts = [text.as_buffer().to_pybytes() if text.is_valid else None for text in array]
+        strings = [s.as_buffer().to_pybytes() if s.is_valid else None for s in array]
     return [
-        text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
-        for text in texts
+        string.decode("utf-8", "surrogateescape") if isinstance(string, bytes) else string
+        for string in strings
     ]
 
 
 def _shortest(number: np.floating) -> float | None:
-    """Gives the float of the shortest text: float32's 0.1 would be 0.10000000149011612."""
+    """Returns the float that is written alike: float32's 0.1 would be 0.10000000149011612."""
     return None if np.isnan(number) else float(str(number))
 
 

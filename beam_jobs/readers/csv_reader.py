@@ -42,7 +42,7 @@ _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the r
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CsvColumns:
-    """Where the columns stand in the rows of one file.
+    """Where the columns are in the rows of one file.
 
     Attributes:
         num_columns: cells per row.
@@ -171,13 +171,13 @@ def read_header(path: str, lines: Iterable[str]) -> list[str]:
 
 
 def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
-    """Reads the text of a CSV file, one fragment per stretch of rows with one key.
+    """Reads the lines of a CSV file, one fragment per stretch of rows with one key.
 
     Rows without any cell are skipped. A row whose key cannot be read is a `Reject` of its own; any
-    other fault of a row is a `RejectedPart` of its key.
+    other error of a row is a `RejectedPart` of its key.
 
     Args:
-        lines: the text, line ends untouched; undecodable bytes as surrogate escapes.
+        lines: the lines, their ends untouched; undecodable bytes as surrogate escapes.
         source: the file.
         columns: names of the columns.
 

@@ -15,8 +15,8 @@ def element_item(element: object, *, has_label: bool) -> Item:
     """Makes a fragment of `(key, sequence)`, or of `(key, sequence, label)`.
 
     Args:
-        element: key, a text, UTF-8 bytes or an integer; sequence, anything that NumPy turns into
-            numbers `(timesteps, features)`; label, a text or a number.
+        element: key, a string, UTF-8 bytes or an integer; sequence, anything that NumPy turns into
+            numbers `(timesteps, features)`; label, a string or a number.
         has_label: whether there must be a label.
 
     Example:

@@ -39,10 +39,10 @@ _SHARD_NUMBER = re.compile(r"-\d+-of-\d+$")  # of the shards of one file, as in 
 
 
 def input_form(path: str, options: PreprocessOptions) -> InputForm:
-    """Tells the form of an input by the options or else by its name.
+    """Finds the form of an input by the options or else by its name.
 
     Raises:
-        ValueError: if neither tells it.
+        ValueError: if neither says it.
     """
     if options.input_format is not None:
         return FORMS[options.input_format]
@@ -103,8 +103,8 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is a directory, empty, of an unknown form or not what its form says,
-            if one lacks a column, if its split is kept and its name is none for a split, or if an
-            option does not go with the forms.
+            if one lacks a column, if its split is kept and has a name that no split may have, or
+            if an option does not go with the forms.
     """
     _check_format(options)
     paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
@@ -142,7 +142,7 @@ def _checked_form(path: str, options: PreprocessOptions) -> InputForm:
 
 
 def _is_prefixed(path: str, options: PreprocessOptions) -> bool:
-    """Tells whether an input is none of a file."""
+    """Checks whether an input is not a file, such as one of TFDS."""
     name = options.input_format or path.partition(":")[0]
     return name in FORMS and not FORMS[name].is_file
 

@@ -28,7 +28,7 @@ from padless.beam_jobs.readers.values import (
 
 
 def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
-    """Reads the text of a JSON-lines file; blank lines are skipped.
+    """Reads the lines of a JSON-lines file; blank lines are skipped.
 
     Args:
         lines: the lines; undecodable bytes as surrogate escapes.

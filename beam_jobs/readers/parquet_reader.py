@@ -94,11 +94,11 @@ def _open(path: str, stream: BinaryIO) -> pq.ParquetFile:
 
 
 def _locate(path: str, file, columns: Columns):
-    from padless.beam_jobs.readers.arrow_tables import Table
+    from padless.beam_jobs.readers.arrow_schema import locate_table
 
     with _naming_damage(path):
         schema = file.schema_arrow
-    return Table.locate(path, schema, columns)
+    return locate_table(path, schema, columns)
 
 
 def _iter_batches(file, batch_rows: int, groups: Sequence[int], needed: list[str]) -> Iterator:
@@ -107,7 +107,7 @@ def _iter_batches(file, batch_rows: int, groups: Sequence[int], needed: list[str
 
 
 def _batch_rows(file, groups: Sequence[int], needed: list[str]) -> int:
-    """Gives the number of rows that take about `_BATCH_BYTES` in memory."""
+    """Returns the number of rows that take about `_BATCH_BYTES` in memory."""
     schema = file.metadata.schema
     paths = [schema.column(i).path for i in range(len(schema))]
     chunks = [i for i, path in enumerate(paths) if any(_stands_in(path, n) for n in needed)]

@@ -46,7 +46,7 @@ _DEFAULT_KEY = Columns().key
 
 
 def open_builder(path: str):
-    """Opens a prepared builder, whose files tell all that is needed of it.
+    """Opens a prepared builder, whose files say all that is needed of it.
 
     Raises:
         ValueError: if it is not prepared, or its files are not as TFDS writes them. A class of
@@ -65,7 +65,7 @@ def open_builder(path: str):
 
 
 def read_examples(builder, source: Source, columns: Columns) -> Iterator[dict[str, Any]]:
-    """Reads the examples of a part, as they stand in their files.
+    """Reads the examples of a part, in the order of their files.
 
     Args:
         builder: opened by `open_builder`.
@@ -234,7 +234,7 @@ def _key_of(features: Mapping[str, Any], columns: Columns) -> str:
 
 
 def _read_constant(example: Mapping[str, Any], features: Mapping[str, Any], name: str) -> object:
-    """Reads a text or a number; a class by its name, None where it has none, as -1."""
+    """Reads a string or a number; a class by its name, None where it has none, as -1."""
     value = example[name]
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
@@ -246,7 +246,7 @@ def _read_constant(example: Mapping[str, Any], features: Mapping[str, Any], name
 
 
 def _count_before(builder, split: str) -> int:
-    """Counts the examples of the splits that stand before one."""
+    """Counts the examples of the splits before one."""
     names = list(builder.info.splits)
     return sum(builder.info.splits[name].num_examples for name in names[: names.index(split)])
 

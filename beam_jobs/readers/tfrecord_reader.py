@@ -2,7 +2,7 @@
 
 A record with feature lists is a `SequenceExample`, any other an `Example`. Where `features` names
 something that it has, each of these is a list of one value per timestep, or a feature list of such.
-Otherwise the values stand in `sequence`: in an example flat by row, to be folded by `length` or by
+Otherwise the values are in `sequence`: in an example flat by row, to be folded by `length` or by
 the number of `features`; in a sequence example one list of values per timestep. Key, label and
 split are features of the example, or of the sequence example's context.
 """
@@ -75,7 +75,7 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 def decode_records(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
     """Decompresses a TFRecord file if it is compressed by gzip; `path` names it in messages.
 
-    The first bytes of gzip may also be those of a record's size; the CRC after it tells.
+    The first bytes of gzip may also be those of a record's size; the CRC after it decides.
     """
     head = stream.read(_SNIFFED_BYTES)
     stream.seek(0)
@@ -187,10 +187,10 @@ def _read_values(record, columns: Columns) -> np.ndarray:
 
 
 def _find_own(available: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
-    """Gives the names of the features if at least one stands on its own.
+    """Returns the names of the features if at least one is a feature of the record.
 
     Otherwise they name the values of `sequence`, in order: a job may read them from a CSV file
-    beside these records, where they are the columns.
+    besides these records, where they are the columns.
     """
     names = tuple(columns.features or ())
     return names if any(name in available for name in names) else ()
@@ -256,7 +256,7 @@ def _stack(lists: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
-    """Reads the number of timesteps; None where `features` tells their width instead."""
+    """Reads the number of timesteps; None where `features` gives their width instead."""
     if columns.length not in features:
         if columns.features is not None:
             return None
@@ -292,7 +292,7 @@ def _fold(values: np.ndarray, length: int | None, columns: Columns) -> np.ndarra
 
 
 def _read_constant(features: Mapping[str, Any], name: str) -> object:
-    """Reads one text or number; None where there is none, a list where there are several."""
+    """Reads one string or number; None where there is none, a list where there are several."""
     kind = features[name].WhichOneof("kind") if name in features else None
     if kind is None:
         return None
@@ -301,7 +301,7 @@ def _read_constant(features: Mapping[str, Any], name: str) -> object:
         return list(values) or None
     if kind == "bytes_list":
         return values[0].decode("utf-8", "surrogateescape")
-    # The shortest text of a float32 is that of no float64: 0.1 would be 0.10000000149011612.
+    # By the shortest decimal number: as a float64, 0.1 would be 0.10000000149011612.
     return float(str(np.float32(values[0]))) if kind == "float_list" else values[0]
 
 

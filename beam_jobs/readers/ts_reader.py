@@ -2,7 +2,7 @@
 
 Source: the readers of sktime and aeon, https://www.aeon-toolkit.org/en/stable/examples/datasets/data_loading.html
 
-Stages: the header becomes a `TsHeader`; each line behind it is split into its dimensions and its
+Stages: the header becomes a `TsHeader`; each line after it is split into its dimensions and its
 label; the dimensions become one array.
 """
 
@@ -53,7 +53,7 @@ class TsHeader:
     """What the header of a `.ts` file says of its cases.
 
     Attributes:
-        has_times: whether values stand as `(time,value)`.
+        has_times: whether values are written as `(time,value)`.
         has_label: whether a case ends with its class or target.
         classes: the classes that a label may have, or None for any label.
         num_dimensions: dimensions per case, or None where it is not said.
@@ -68,16 +68,17 @@ class TsHeader:
 
     @classmethod
     def from_tags(cls, path: str, tags: dict[str, list[str]]) -> TsHeader:
-        """Understands the tags of a header, lower case with the `@` -> the words behind it.
+        """Interprets the tags of a header, lower case with the `@` -> the words after it.
 
         Raises:
-            UnreadableInputError: if one has not the words that it needs, or none tells of labels.
+            UnreadableInputError: if one lacks the words that it needs, or none says whether there
+                are labels.
         """
         tags = _Tags(path, tags)
         has_class, has_target = tags.flag("@classlabel"), tags.flag("@targetlabel")
         if has_class is has_target is None:
             raise UnreadableInputError(
-                f"{path}: the header must tell by @classLabel or @targetLabel whether a case ends "
+                f"{path}: the header must say by @classLabel or @targetLabel whether a case ends "
                 f"with a label, it has neither; without labels write '@classLabel false'."
             )
         dimensions = tags.count("@dimension") or tags.count("@dimensions")
@@ -167,7 +168,7 @@ class _Tags:
         """Reads the classes, of which there must be one."""
         classes = self._tags["@classlabel"][1:]
         if not classes:
-            raise self._error("@classlabel", "list the classes behind true")
+            raise self._error("@classlabel", "list the classes after true")
         return frozenset(classes)
 
     def _error(self, tag: str, rule: str) -> UnreadableInputError:
@@ -176,7 +177,7 @@ class _Tags:
 
 
 def read_header(path: str, lines: Iterable[tuple[int, str]]) -> TsHeader:
-    """Reads numbered lines up to `@data`; tags are told whatever their case, unknown ones skipped.
+    """Reads numbered lines up to `@data`; tags are recognized in any case, unknown ones skipped.
 
     Raises:
         UnreadableInputError: if it is no header of a `.ts` file.
@@ -204,10 +205,10 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
     Args:
         lines: the lines; undecodable bytes as surrogate escapes.
         source: the file.
-        columns: `label` tells whether labels are kept.
+        columns: `label` decides whether labels are kept.
 
     Yields:
-        `(key, fragment)`, or a reject where the file's name is no UTF-8.
+        `(key, fragment)`, or a reject where the file's name is not UTF-8.
 
     Raises:
         UnreadableInputError: if the header is none of a `.ts` file.
@@ -256,7 +257,7 @@ def _without_comments(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, s
 
 
 def _split_timed(line: str) -> list[str]:
-    """Splits at the colons outside brackets; as `str.split`, also where nothing stands between."""
+    """Splits at the colons outside brackets; like `str.split`, also where nothing is between."""
     dimensions = [""]
     for token in _TIMED_DIMENSION.findall(line):
         if token == ":":
@@ -284,9 +285,9 @@ def _split_pairs(text: str, dimension: int) -> tuple[list[str], list[str]]:
 
 def _parse_common_times(times: list[list[str]]) -> list[Time]:
     first = [parse_time(text) for text in times[0]]
-    for dimension, texts in enumerate(times):
-        # The texts are compared first: they nearly always agree, and parsing takes longer.
-        if texts != times[0] and [parse_time(text) for text in texts] != first:
+    for dimension, words in enumerate(times):
+        # The strings are compared first: they nearly always agree, and parsing takes longer.
+        if words != times[0] and [parse_time(word) for word in words] != first:
             raise RejectionError(
                 "bad_time",
                 f"the dimensions of a case must have the same times, dimension {dimension} has "

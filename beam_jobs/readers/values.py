@@ -1,7 +1,7 @@
-"""From the text and the objects of an input to keys, labels, times and float32 values.
+"""From the strings and objects of an input to keys, labels, times and float32 values.
 
 Each function returns the value or raises a `RejectionError`; the readers add file and line. A
-missing value becomes NaN, which is no fault here: the rule is in `padless.beam_jobs.assembly`.
+missing value becomes NaN, which is no error here: the rule is in `padless.beam_jobs.assembly`.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
 
 
 def parse_key(key: object) -> bytes:
-    """Encodes a key: a text that is not empty, or an integer."""
+    """Encodes a key: a string that is not empty, or an integer."""
     if key is None or key == "":
         raise RejectionError("missing_key", f"the key must not be empty, got {key!r}.")
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise RejectionError(
-            "bad_key", f"the key must be a text or an integer, got {shorten(key)}."
+            "bad_key", f"the key must be a string or an integer, got {shorten(key)}."
         )
     return _encode("bad_key", "key", str(key))
 
 
 def parse_label(label: object) -> bytes:
-    """Encodes a label: a text that is not empty, a number or a truth value, the latter as JSON."""
+    """Encodes a label: a string that is not empty; a number or a truth value as JSON."""
     if label is None or label == "":
         raise RejectionError("missing_label", f"the label must not be empty, got {label!r}.")
     if isinstance(label, str):
@@ -51,7 +51,7 @@ def parse_label(label: object) -> bytes:
     if isinstance(label, bool | int | float):
         return json.dumps(label).encode()
     raise RejectionError(
-        "bad_label", f"the label must be a text or a number, got {shorten(label)}."
+        "bad_label", f"the label must be a string or a number, got {shorten(label)}."
     )
 
 

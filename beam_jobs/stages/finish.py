@@ -83,7 +83,7 @@ def finish(
 
 
 def explain_hopeless(error: OSError) -> str | None:
-    """Says why nothing can be written, or returns None if trying again may help."""
+    """Returns why nothing can be written, or returns None if trying again may help."""
     if error.errno not in _HOPELESS:
         return None
     where = f"{error.filename}: " if error.filename else ""

@@ -22,7 +22,7 @@ class Job:
         writer: writes the files of the dataset.
         output: how it is written.
         rules: what is accepted.
-        columns: where things stand in the input; `features` names the features, or is None.
+        columns: where things are in the input; `features` names the features, or is None.
         splits_are_given: whether sequences come with their split, so that none is drawn.
     """
 

@@ -1,7 +1,7 @@
-"""The job's stages as Beam transforms; what they do stands in the pure functions they call.
+"""The job's stages as Beam transforms; what they do is in the pure functions that they call.
 
 1. `ReadFragments` or `PartitionSequences`: the input as fragments, gathered by the hash of their
-   key into blocks, which Beam passes on by where they stand.
+   key into blocks, which Beam passes on by where they are.
 2. `AssemblePartitions`: the fragments of a key become a sequence or rejects; the sequences of a
    partition are encoded as segments.
 3. `PlanLayout`: the number of features of most sequences, and the shard of each partition.
@@ -9,7 +9,7 @@
 5. `WriteRejects`: every rejected input, sorted, in one file.
 6. `Finish`: waits for all of them, checks that nothing was lost, and writes the metadata.
 
-Faults of the data are data: they travel to the last step as rejects, or as failures where a file
+Errors in the data are data: they travel to the last step as rejects, or as failures where a file
 cannot be read on or written, and never as exceptions, which a runner would try again and bury in a
 traceback.
 """
@@ -46,7 +46,7 @@ from padless.pipeline.dataset.metadata import ShardSummary
 
 @dataclasses.dataclass(eq=False)
 class ReadFragments(beam.PTransform):
-    """Reads sources; gives `blocks` by partition and, as messages, `failures`."""
+    """Reads sources; returns `blocks` by partition and, as messages, `failures`."""
 
     job: Job
 
@@ -58,7 +58,7 @@ class ReadFragments(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class PartitionSequences(beam.PTransform):
-    """Takes sequences from any pipeline; gives what `ReadFragments` gives."""
+    """Gathers sequences of any pipeline; returns what `ReadFragments` returns."""
 
     job: Job
 
@@ -70,7 +70,7 @@ class PartitionSequences(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class BuildDataset(beam.PTransform):
-    """Builds a dataset from blocks, except for its place; gives one `Outcome`."""
+    """Builds a dataset from blocks, except for moving it to its place; returns one `Outcome`."""
 
     job: Job
 
@@ -113,7 +113,7 @@ class BuildDataset(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class AssemblePartitions(beam.PTransform):
-    """Groups blocks by partition; gives `segments`, `rejects`, `tallies` and `failures`."""
+    """Groups blocks by partition; returns `segments`, `rejects`, `tallies` and `failures`."""
 
     job: Job
 
@@ -129,7 +129,7 @@ class AssemblePartitions(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class WriteShards(beam.PTransform):
-    """Writes segments into shards; gives `shards`, their summaries, `rejects` and failures."""
+    """Writes segments into shards; returns their summaries as `shards`, `rejects` and failures."""
 
     job: Job
     layout: beam.PCollection
@@ -156,7 +156,7 @@ class WriteShards(beam.PTransform):
 
 @dataclasses.dataclass(eq=False)
 class WriteRejects(beam.PTransform):
-    """Writes all rejects into one file, also if there is none; gives `summary` and `failures`."""
+    """Writes all rejects, even if there are none, into one file; returns `summary`, `failures`."""
 
     job: Job
 
@@ -171,7 +171,7 @@ class WriteRejects(beam.PTransform):
 
 
 class PlanLayout(beam.CombineFn):
-    """Adds up the sizes of the segments; gives a `Layout`."""
+    """Adds up the sizes of the segments; returns a `Layout`."""
 
     def __init__(self, output: Output):
         self._output = output

@@ -46,7 +46,7 @@ def test_preprocess_fails_and_leaves_nothing(call, tmp_path, content, message):
         ("bad,0,1,nan\n", "line 4, key 'bad': column 'y' must hold a number, it is missing."),
         ("bad,0,1,1e39\n", "line 4, key 'bad': column 'y' must be finite as float32, got 1e+39."),
         ("bad,soon,1,2\n", "line 4, key 'bad': the time must be"),
-        ("bad,7,1,2\nbad,7,1,2\n", "key 'bad': a time must stand in one timestep of a key, got 7"),
+        ("bad,7,1,2\nbad,7,1,2\n", "key 'bad': a time must occur once in a key, got 7"),
         (",0,1,2\n", "line 4: the key must not be empty"),
     ],
 )

@@ -23,7 +23,7 @@ from padless.beam_jobs.fragments import (
     Whole,
 )
 from padless.beam_jobs.readers import parquet_reader
-from padless.beam_jobs.readers.arrow_tables import Table
+from padless.beam_jobs.readers.arrow_schema import locate_table
 from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.parquet_reader import FORM
 
@@ -141,7 +141,7 @@ def test_nested_null_rows_of_fixed_size_have_values_behind_them():
     sequences = pa.array([None, [[1, 2], [3, 4]], [[1, 2], None], [[5, 6], [7, 8]]], kind)
     table = pa.table({"key": [1, 2, 3, 4], "sequence": sequences})
     (batch,) = table.to_batches()
-    located = Table.locate("x.parquet", table.schema, Columns())
+    located = locate_table("x.parquet", table.schema, Columns())
     items = list(located.read(batch.slice(1), 2, Source(0, "x.parquet", "row")))
     assert [key for key, _ in items] == [b"2", b"3", b"4"]
     assert reasons(items) == [(2, [[1, 2], [3, 4]]), (3, "bad_shape"), (4, [[5, 6], [7, 8]])]
@@ -154,7 +154,7 @@ def test_slices_of_lists_begin_where_they_say(kind):
     x = pa.array([[9.0], [1.0, 2.0], None, [3.0]], kind(pa.float64()))
     table = pa.table({"key": list("abcd"), "x": x})
     (batch,) = table.to_batches()
-    located = Table.locate("x.parquet", table.schema, Columns())
+    located = locate_table("x.parquet", table.schema, Columns())
     items = list(located.read(batch.slice(1), 2, Source(0, "x.parquet", "row")))
     assert reasons(items) == [(2, [[1], [2]]), (3, "bad_shape"), (4, [[3]])]
 
@@ -404,8 +404,8 @@ def test_check_rejects_features_that_are_no_numbers(path, values):
         ({"time": [1], "x": [1]}, "must have a column 'key'"),
         ({"key": ["a"], "x": [1]}, "must have a column 'time'"),
         ({"key": ["a"], "time": [1]}, "must have feature columns besides"),
-        ({"key": [1.5], "time": [1], "x": [1]}, "column 'key' must hold texts or integers"),
-        ({"key": ["a"], "time": [True], "x": [1]}, "column 'time' must hold numbers, texts or"),
+        ({"key": [1.5], "time": [1], "x": [1]}, "column 'key' must hold strings or integers"),
+        ({"key": ["a"], "time": [True], "x": [1]}, "column 'time' must hold numbers, strings or"),
         ({"key": ["a"], "time": [[True]], "x": [[1]]}, "column 'time' must hold lists of numbers"),
         ({"key": ["a"], "time": [1], "x": [1], "y": [[1]]}, "'x' must hold lists of numbers, or"),
         ({"key": ["a"], "sequence": [[["1"]]]}, "column 'sequence' must hold lists of lists of"),
@@ -423,7 +423,7 @@ def test_check_rejects_missing_and_repeated_columns(path):
         check_input(path, FORM, Columns(features=("x", "z")))
     with pytest.raises(ValueError, match="must have a column 'label'"):
         check_input(path, FORM, Columns(features=("x",), label="label"))
-    with pytest.raises(ValueError, match="column 'day' must hold texts, numbers or truth values"):
+    with pytest.raises(ValueError, match="column 'day' must hold strings, numbers or truth values"):
         check_input(path, FORM, Columns(features=("x",), label="day"))
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([1])], ["key", "x", "x"])
     pq.write_table(table, path)

@@ -29,9 +29,9 @@ def test_parse_key(key, encoded):
     [
         ("", "missing_key", "must not be empty, got ''"),
         (None, "missing_key", "must not be empty, got None"),
-        (True, "bad_key", "a text or an integer, got True"),
-        (1.5, "bad_key", "a text or an integer, got 1.5"),
-        (["a"], "bad_key", r"a text or an integer, got ['a']"),
+        (True, "bad_key", "a string or an integer, got True"),
+        (1.5, "bad_key", "a string or an integer, got 1.5"),
+        (["a"], "bad_key", r"a string or an integer, got ['a']"),
         ("a\udcff", "bad_key", "must be UTF-8, got 'a\\udcff'"),
     ],
 )

@@ -1,0 +1,126 @@
+"""From the schema of an Arrow table to the `Table` that reads its batches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+
+from padless.beam_jobs.fragments import shorten
+from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.arrow_columns import is_key, is_label, is_list, is_number, is_time
+from padless.beam_jobs.readers.arrow_sequences import ListTable, NestedTable
+from padless.beam_jobs.readers.arrow_tables import LongTable, Table
+from padless.beam_jobs.readers.suggestions import did_you_mean
+
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes it for an index without a name
+
+
+def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
+    """Finds the columns that the options name, and the shape of the table by their types.
+
+    Raises:
+        ValueError: if a column is missing, there more than once or of a type that is none for its
+            part.
+    """
+    types = _ColumnTypes(path, schema)
+    if columns.sequence in types and types.is_nested(columns.sequence):
+        types.check(columns.sequence, _is_nested_number, "lists of lists of numbers")
+        types.check_constants(columns)
+        names = None if columns.features is None else tuple(columns.features)
+        return NestedTable(columns, names, has_times=types.has_time_lists(columns.time))
+    features = types.find_features(columns)
+    if types.has_lists(features):
+        types.check_features(features, _is_number_list, "lists of numbers")
+        types.check_constants(columns)
+        return ListTable(columns, features, has_times=types.has_time_lists(columns.time))
+    types.check_features(features, is_number, "numbers")
+    types.check_constants(columns)
+    types.check(columns.time, is_time, "numbers, strings or dates")
+    return LongTable(columns, features)
+
+
+class _ColumnTypes:
+    """The types of a table's columns, by name."""
+
+    def __init__(self, path: str, schema: pa.Schema):
+        self._path = path
+        self._types: dict[str, pa.DataType] = {}
+        for field in schema:
+            if field.name in self._types:
+                raise ValueError(
+                    f"{path}: column names must differ, got {field.name!r} more than once."
+                )
+            self._types[field.name] = field.type
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._types
+
+    def is_nested(self, name: str) -> bool:
+        """Checks whether a column holds lists of lists."""
+        return is_list(self._types[name]) and is_list(self._types[name].value_type)
+
+    def has_lists(self, names: Iterable[str]) -> bool:
+        """Checks whether one of these columns is there and holds lists."""
+        return any(name in self._types and is_list(self._types[name]) for name in names)
+
+    def has_time_lists(self, name: str) -> bool:
+        """Checks whether whole sequences have times, and if so their type.
+
+        A time that is not a list is not what orders the timesteps.
+        """
+        if not self.has_lists([name]):
+            return False
+        self.check(
+            name, lambda kind: is_time(kind.value_type), "lists of numbers, strings or dates"
+        )
+        return True
+
+    def check(self, name: str, is_right: Callable[[pa.DataType], bool], rule: str) -> None:
+        """Checks that a column is there and of a type."""
+        if name not in self._types:
+            raise ValueError(
+                f"{self._path}: must have a column {name!r}, it has {shorten(list(self._types))}."
+                f"{did_you_mean(name, self._types)}"
+            )
+        if not is_right(self._types[name]):
+            raise ValueError(
+                f"{self._path}: column {name!r} must hold {rule}, it holds {self._types[name]}."
+            )
+
+    def check_constants(self, columns: Columns) -> None:
+        """Checks the columns of key, label and split."""
+        self.check(columns.key, is_key, "strings or integers")
+        if columns.label is not None:
+            self.check(columns.label, is_label, "strings, numbers or truth values")
+        if columns.split is not None:
+            self.check(columns.split, is_key, "strings")
+
+    def check_features(
+        self, names: Iterable[str], is_right: Callable[[pa.DataType], bool], rule: str
+    ) -> None:
+        """Checks that all features are there and of a type."""
+        for name in names:
+            self.check(name, is_right, f"{rule}, or `features` must leave it out")
+
+    def find_features(self, columns: Columns) -> tuple[str, ...]:
+        """Returns the names of the features, by default all columns without another part."""
+        if columns.features is not None:
+            return tuple(columns.features)
+        roles = columns.roles().values()
+        names = (n for n in self._types if n not in roles and not _PANDAS_INDEX.fullmatch(n))
+        if not (features := tuple(names)):
+            raise ValueError(
+                f"{self._path}: must have feature columns besides {list(roles)}, "
+                f"it has {shorten(list(self._types))}; choose them with `features`."
+            )
+        return features
+
+
+def _is_number_list(kind: pa.DataType) -> bool:
+    return is_list(kind) and is_number(kind.value_type)
+
+
+def _is_nested_number(kind: pa.DataType) -> bool:
+    return is_list(kind) and _is_number_list(kind.value_type)
