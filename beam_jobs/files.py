@@ -9,7 +9,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -80,7 +80,7 @@ def decompress(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
     """
     try:
         with gzip.GzipFile(fileobj=stream) as plain:
-            yield plain
+            yield cast("BinaryIO", plain)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableInputError(
             f"{path}: must be readable by gzip to its end, it is damaged: {error}"

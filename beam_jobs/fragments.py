@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import decimal
 import json
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class Rows:
         """Number of records of the input that it holds."""
         return len(self.lines)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _restore, (Rows, *_pack(self), self.label, self.lines, self.times, self.split)
 
 
@@ -136,7 +136,7 @@ class Whole:
     times: Times | None = None
     split: bytes | None = None
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _restore, (Whole, *_pack(self), self.label, self.times, self.split)
 
 
@@ -256,6 +256,9 @@ def shorten(value: object) -> str:
     return f"{shown[:_SHOWN_CHARACTERS]}... ({len(shown)} characters)"
 
 
+_Part = TypeVar("_Part", Rows, Whole)
+
+
 def _pack(part: Rows | Whole) -> tuple:
     """Flattens place and values: pickling them as objects was 40 % of the time of a job."""
     place = part.place
@@ -263,6 +266,8 @@ def _pack(part: Rows | Whole) -> tuple:
     return fields, part.values.shape[1], part.values.tobytes()
 
 
-def _restore(kind: type, place: tuple, num_features: int, data: bytes, *fields):
+def _restore(
+    kind: type[_Part], place: tuple, num_features: int, data: bytes, *fields: Any
+) -> _Part:
     values = np.frombuffer(data, np.float32).reshape(-1, num_features)
     return kind(Place(*place), values, *fields)

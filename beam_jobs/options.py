@@ -11,7 +11,8 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
@@ -47,7 +48,7 @@ class Columns:
     split: str | None = None
     features: Sequence[str] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.features is not None:
             _set(self, features=_as_names("features", self.features))
         record = {"sequence": self.sequence, "length": self.length}
@@ -102,7 +103,7 @@ class Rules:
     labels: Sequence[str] | None = None
     max_rejects: int | float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_choice("missing", self.missing, MISSING)
         _check_choice("time_order", self.time_order, TIME_ORDERS)
         _check_choice("too_long", self.too_long, TOO_LONG)
@@ -156,7 +157,7 @@ class Output:
     order: str = "hash"
     overwrite: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, directory=os.fspath(self.directory), splits=_as_splits(self.splits))
         if not self.directory.rstrip("/"):
             raise ValueError(f"`output` must name a directory, got {self.directory!r}.")
@@ -165,6 +166,11 @@ class Output:
         if self.shard_bytes < 1:
             raise ValueError(f"`shard_bytes` must be at least 1, got {self.shard_bytes}.")
         _check_choice("order", self.order, ORDERS)
+
+    @property
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """The splits as pairs, which they are once they are checked."""
+        return cast("tuple[tuple[str, float], ...]", self.splits)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,10 +201,9 @@ class PreprocessOptions:
     input_format: str | None = None
     keep_splits: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _set(self, inputs=_as_paths(self.inputs))
-        if not isinstance(self.output, Output):
-            _set(self, output=Output(self.output))
+        _set(self, output=as_output(self.output))
         if self.keep_splits and self.columns.split is not None:
             raise ValueError(
                 f"`keep_splits` must not be set with a `split` column, got {self.columns.split!r}."
@@ -210,6 +215,11 @@ class PreprocessOptions:
     def splits_are_given(self) -> bool:
         """Whether sequences come with their split, so that none is drawn."""
         return self.keep_splits or self.columns.split is not None
+
+
+def as_output(output: Output | str) -> Output:
+    """Returns an `Output`, with all defaults where only its directory is given."""
+    return output if isinstance(output, Output) else Output(output)
 
 
 def check_split_name(name: str) -> None:
@@ -226,7 +236,7 @@ def check_split_name(name: str) -> None:
         raise ValueError('a split must not be named "all", which TFDS reserves.')
 
 
-def _set(options, **values) -> None:
+def _set(options: object, **values: object) -> None:
     for name, value in values.items():
         object.__setattr__(options, name, value)
 
@@ -236,16 +246,16 @@ def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"`{argument}` must be one of {choices}, got {value!r}.")
 
 
-def _as_paths(inputs) -> tuple[str, ...]:
+def _as_paths(inputs: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     if isinstance(inputs, str | os.PathLike):
         raise ValueError(f"`inputs` must be a sequence of paths, got the one path {inputs!r}.")
-    paths = tuple(map(os.fspath, inputs))
+    paths = tuple(os.fspath(path) for path in inputs)
     if not paths:
         raise ValueError("`inputs` must name at least one file, got none.")
     return paths
 
 
-def _as_names(argument: str, names) -> tuple[str, ...]:
+def _as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ValueError(f"`{argument}` must be a sequence of names, got the string {names!r}.")
     names = tuple(names)
@@ -256,9 +266,11 @@ def _as_names(argument: str, names) -> tuple[str, ...]:
     return names
 
 
-def _as_splits(splits) -> tuple[tuple[str, float], ...]:
-    pairs = splits.items() if isinstance(splits, Mapping) else splits
-    pairs = tuple((name, float(share)) for name, share in pairs)
+def _as_splits(
+    splits: Mapping[str, float] | Sequence[tuple[str, float]],
+) -> tuple[tuple[str, float], ...]:
+    given = splits.items() if isinstance(splits, Mapping) else splits
+    pairs = tuple((name, float(share)) for name, share in given)
     names = [name for name, _ in pairs]
     for name, share in pairs:
         try:

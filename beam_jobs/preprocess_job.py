@@ -19,7 +19,7 @@ from padless.beam_jobs.engine.runners import (
     runner_errors_explained,
 )
 from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
-from padless.beam_jobs.options import PreprocessOptions
+from padless.beam_jobs.options import PreprocessOptions, as_output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, check_output
 from padless.beam_jobs.readers.inputs import CheckedInputs, check_inputs
@@ -62,7 +62,7 @@ def preprocess(
             more are rejected than allowed, or if the output cannot be written.
     """
     started = time.monotonic()
-    check_output(options.output)
+    check_output(as_output(options.output))
     inputs = check_inputs(options)
     report = preprocess_checked(options, inputs, beam_options, progress=progress)
     return dataclasses.replace(report, seconds=time.monotonic() - started)
@@ -76,7 +76,7 @@ def preprocess_checked(
     progress: ShowProgress = ignore_progress,
 ) -> PreprocessReport:
     """Runs the job of `preprocess` on inputs that are checked; its report has no `seconds` yet."""
-    staging = Staging.make(options.output)
+    staging = Staging.make(as_output(options.output))
     with staging.held():
         job = Job.in_staging(
             staging,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from padless.beam_jobs.options import Columns, Output, Rules
+from padless.beam_jobs.options import Columns, Output, Rules, as_output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging
 from padless.beam_jobs.stages.finish import Outcome
@@ -51,7 +51,7 @@ class WriteDataset(beam.PTransform):
         has_label: bool = False,
     ):
         super().__init__()
-        self._output = output if isinstance(output, Output) else Output(output)
+        self._output = as_output(output)
         self._rules = rules or Rules()
         self._columns = Columns(
             features=feature_names, label="label" if has_label else None, key="key"
@@ -59,7 +59,7 @@ class WriteDataset(beam.PTransform):
         if self._output.order == "input":
             raise ValueError("`order` must be 'hash': a PCollection has no order, got 'input'.")
 
-    def expand(self, sequences):
+    def expand(self, sequences: beam.PCollection) -> beam.PCollection:
         """Adds all stages."""
         staging = Staging.make(self._output)
         job = Job.in_staging(

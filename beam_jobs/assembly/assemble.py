@@ -28,6 +28,9 @@ from padless.beam_jobs.fragments import (
 from padless.beam_jobs.options import Rules
 from padless.pipeline.dataset.keys import draw_split, is_piece_key, piece_key
 
+Tally = collections.Counter[str]
+Unit = list[Rows] | list[Whole]  # the parts of one sequence
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Assembler:
@@ -55,13 +58,13 @@ class Assembler:
         tally = collections.Counter(read=len(units))
         if len(units) > 1:
             return Assembled(list(_reject_duplicates(key, units)), tally)
-        mended = collections.Counter()
+        mended: Tally = collections.Counter()
         results = self._assemble_unit(key, units[0], mended)
         if any(isinstance(result, Sequence) for result in results):
             tally += mended  # what was done to a sequence that is rejected shows nowhere
         return Assembled(results, tally)
 
-    def _assemble_unit(self, key: bytes, unit: list, tally) -> list[Sequence | Reject]:
+    def _assemble_unit(self, key: bytes, unit: Unit, tally: Tally) -> list[Sequence | Reject]:
         if rejected := _first_rejected(key, unit):
             return [rejected]
         try:
@@ -76,7 +79,9 @@ class Assembler:
         split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
         return [self._accept(*piece, unit[0], split) for piece in pieces]
 
-    def _accept(self, key, values, part, split: str) -> Sequence | Reject:
+    def _accept(
+        self, key: bytes, values: np.ndarray, part: Rows | Whole, split: str
+    ) -> Sequence | Reject:
         if len(values) >= self.rules.min_length:
             return Sequence(part.place, values, part.label, key, split)
         rule = f"a sequence must have at least {self.rules.min_length} timesteps, "
@@ -90,7 +95,7 @@ class Assembler:
                 f"are split, got {shorten(key.decode())}.",
             )
 
-    def _join(self, unit: list[Rows] | list[Whole]) -> np.ndarray:
+    def _join(self, unit: Unit) -> np.ndarray:
         """Joins the parts of one sequence in the order of time."""
         for what in ("label", "split"):
             _check_same(unit, what)
@@ -103,9 +108,10 @@ class Assembler:
         values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
         if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
             self._reject_missing(unit, *found)
-        if unit[0].times is None:
+        times = [part.times for part in unit if part.times is not None]
+        if not times:
             return values
-        order = _order(unit, join_times([part.times for part in unit]), self.rules)
+        order = _order(unit, join_times(times), self.rules)
         return values if order is None else values[order]
 
     def _reject_missing(self, unit: list, row: int, feature: int) -> NoReturn:
@@ -116,7 +122,7 @@ class Assembler:
         rule = f"{where}{name} must hold a number, it is missing."
         raise RejectionError("missing_value", rule, _place_of(unit, row))
 
-    def _deal_with_missing(self, values: np.ndarray, tally) -> np.ndarray:
+    def _deal_with_missing(self, values: np.ndarray, tally: Tally) -> np.ndarray:
         missing = np.isnan(values)
         if self.rules.missing == "reject" or not missing.any():
             return values
@@ -136,14 +142,16 @@ class Assembler:
         return _fill_forward(values, missing)
 
     def _check_label(self, label: bytes | None) -> None:
-        labels = self.rules.labels
-        if labels is not None and label.decode() not in labels:
+        labels, name = self.rules.labels, "" if label is None else label.decode()
+        if labels is not None and name not in labels:
             raise RejectionError(
                 "unknown_label",
-                f"the label must be one of {shorten(list(labels))}, got {shorten(label.decode())}.",
+                f"the label must be one of {shorten(list(labels))}, got {shorten(name)}.",
             )
 
-    def _cut(self, key: bytes, values: np.ndarray, tally) -> Iterator[tuple[bytes, np.ndarray]]:
+    def _cut(
+        self, key: bytes, values: np.ndarray, tally: Tally
+    ) -> Iterator[tuple[bytes, np.ndarray]]:
         """Cuts a sequence that is too long as the rule says; yields `(key, values)` pairs."""
         longest, length = self.rules.max_length, len(values)
         if longest is None or length <= longest:
@@ -240,7 +248,7 @@ def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
     return order
 
 
-def _place_of(unit: list[Rows] | list[Whole], row: int) -> Place:
+def _place_of(unit: Unit, row: int) -> Place:
     """Finds the place of a timestep from its position among all parts'."""
     for part in unit:
         if isinstance(part, Whole):
@@ -251,7 +259,7 @@ def _place_of(unit: list[Rows] | list[Whole], row: int) -> Place:
     raise IndexError(row)
 
 
-def _where(unit: list[Rows] | list[Whole], row: int) -> str:
+def _where(unit: Unit, row: int) -> str:
     return f"timestep {row}" if isinstance(unit[0], Whole) else str(_place_of(unit, row))
 
 

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -76,13 +77,13 @@ def write_whole(path: str, chunks: Iterable[bytes]) -> None:
 class BlockReader:
     """Reads blocks, and keeps open the files that it has read last; a context manager."""
 
-    def __init__(self):
-        self._files = collections.OrderedDict()
+    def __init__(self) -> None:
+        self._files: collections.OrderedDict[str, BinaryIO] = collections.OrderedDict()
 
     def __enter__(self) -> BlockReader:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         for file in self._files.values():
             file.close()
 
@@ -110,7 +111,7 @@ class BlockReader:
         for start in range(0, block.num_bytes, _COPY_BYTES):
             yield self.read(block, start, min(_COPY_BYTES, block.num_bytes - start))
 
-    def _open(self, path: str):
+    def _open(self, path: str) -> BinaryIO:
         if path not in self._files:
             self._files[path] = open_bytes(path)
         self._files.move_to_end(path)

@@ -35,7 +35,8 @@ class FragmentBuffer:
 
     def __init__(self, directory: str, seed: int):
         self._directory, self._seed = directory, seed
-        self._partitions, self._num_bytes = collections.defaultdict(bytearray), 0
+        self._partitions: dict[int, bytearray] = collections.defaultdict(bytearray)
+        self._num_bytes = 0
 
     def add(self, item: Item) -> None:
         """Adds a `(key, fragment)` pair or a reject."""

@@ -107,15 +107,14 @@ def build_segments(
         order: `"hash"` or `"input"`.
     """
 
-    def rank(sequence: Sequence):
-        return (
-            sequence.place if order == "input" else (hash_key(seed, sequence.key)[1], sequence.key)
-        )
+    def rank(sequence: Sequence) -> Place | tuple[int, bytes]:
+        by_hash = hash_key(seed, sequence.key)[1], sequence.key
+        return sequence.place if order == "input" else by_hash
 
     groups = collections.defaultdict(list)
     for sequence in sequences:
         groups[sequence.split, sequence.values.shape[1]].append(sequence)
-    segments, chunks = [], []
+    segments, chunks = [], list[bytes]()
     for (split, num_features), group in sorted(groups.items()):
         group.sort(key=rank)
         chunks += _encode(group)

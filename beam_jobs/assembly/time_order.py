@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def join_times(parts: Sequence[Times]) -> np.ndarray:
     """
     types = {part.dtype if isinstance(part, np.ndarray) else None for part in parts}
     if len(types) == 1 and not types & {None, np.dtype(object)}:
-        return np.concatenate(parts)
+        return np.concatenate(cast("Sequence[np.ndarray]", parts))
     times = [time for part in parts for time in _as_list(part)]
     return np.fromiter(_align(times), object, len(times))
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import logging
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def _root_logger_silenced():
+def _root_logger_silenced() -> Iterator[None]:
     """Drops all records of the root logger.
 
     The null handler keeps `logging.warning` from configuring the root logger of a program that has

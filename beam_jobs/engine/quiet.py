@@ -24,11 +24,11 @@ _PRISM = "PrismJobServer"
 
 
 def _shows_interrupt(record: logging.LogRecord) -> bool:
-    return bool(record.exc_info) and is_interrupt(record.exc_info[1])
+    return record.exc_info is not None and is_interrupt(record.exc_info[1])
 
 
 def _shows_lost_connection(record: logging.LogRecord) -> bool:
-    return bool(record.exc_info) and isinstance(record.exc_info[1], grpc.RpcError)
+    return record.exc_info is not None and isinstance(record.exc_info[1], grpc.RpcError)
 
 
 _DROPPED = {

@@ -39,8 +39,7 @@ class ThreadErrors:
         if not _is_of_beam(args):
             self._others(args)
             return
-        error = (args.exc_type, args.exc_value, args.exc_traceback)
-        _LOGGER.debug("A thread of Beam ended.", exc_info=error)
+        _LOGGER.debug("A thread of Beam ended.", exc_info=args.exc_value)
         if self._num_running and not issubclass(args.exc_type, grpc.RpcError):
             timer = threading.Timer(self._held_seconds, self._others, [args])
             timer.daemon = True

@@ -78,7 +78,7 @@ def _deaths_noted(end: _End) -> Iterator[None]:
         is_worker = args.thread is not None and args.thread.name == _WORKER_THREAD
         if is_worker and end.note(args.exc_value):
             # A real signal: `_thread.interrupt_main` does not end a wait for a lock.
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.excepthook = note
     try:

@@ -39,13 +39,13 @@ class Layout:
 
 def plan_layout(sizes: Sizes, output: Output) -> Layout:
     """Plans the layout from the sizes of all partitions."""
-    by_features = collections.Counter()
+    by_features: collections.Counter[int] = collections.Counter()
     for (_, num_features, _), (count, _) in sizes.items():
         by_features[num_features] += count
     if not by_features:
         return Layout(0, {})
     num_features = min(by_features, key=lambda features: (-by_features[features], features))
-    by_split = collections.defaultdict(dict)
+    by_split: dict[str, dict[int, int]] = collections.defaultdict(dict)
     for (split, features, partition), (_, num_bytes) in sorted(sizes.items()):
         if features == num_features:
             by_split[split][partition] = num_bytes
@@ -59,7 +59,7 @@ def plan_layout(sizes: Sizes, output: Output) -> Layout:
 
 
 def _order_splits(splits: Iterable[str], output: Output) -> list[str]:
-    order = _USUAL_ORDER | {name: i for i, (name, _) in enumerate(output.splits)}
+    order = _USUAL_ORDER | {name: i for i, (name, _) in enumerate(output.shares)}
     return sorted(splits, key=lambda split: (order.get(split, len(order)), split))
 
 

@@ -25,7 +25,7 @@ MENDINGS = {
 class SplitReport(NamedTuple):
     """One split: number of sequences, minimum and maximum length in timesteps."""
 
-    count: int
+    num_sequences: int
     min_length: int
     max_length: int
 
@@ -45,7 +45,7 @@ class PreprocessReport:
         accepted: number of sequences in the dataset.
         rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often; see `MENDINGS`.
-        splits: name -> count, minimum and maximum length.
+        splits: name -> number of sequences, minimum and maximum length.
         num_bytes: size of all shards.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
@@ -88,7 +88,7 @@ class PreprocessReport:
         reports = {split: SplitReport.of(parts) for split, parts in by_split.items() if parts}
         report = cls(
             read=tally["read"],
-            accepted=sum(report.count for report in reports.values()),
+            accepted=sum(report.num_sequences for report in reports.values()),
             rejected=rejects.counts,
             mended={name: tally[name] for name in MENDINGS if tally.get(name)},
             splits=reports,
@@ -151,7 +151,11 @@ class PreprocessReport:
                 if key in self.mended
             ),
             *(
-                (f"  {name}", split.count, f"{split.min_length} to {split.max_length} timesteps")
+                (
+                    f"  {name}",
+                    split.num_sequences,
+                    f"{split.min_length} to {split.max_length} timesteps",
+                )
                 for name, split in self.splits.items()
             ),
             *(

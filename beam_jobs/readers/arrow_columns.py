@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Instant, RejectionError, Times, shorten
+from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, shorten
 from padless.beam_jobs.readers.values import pack_times, parse_time, to_float32
 
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -22,6 +22,7 @@ _LAST_SECOND = (datetime.datetime.max - _EPOCH) // datetime.timedelta(seconds=1)
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SECONDS_PER_DAY = 86_400
 _types = pa.types
+_Result = TypeVar("_Result")
 
 
 class Lists(NamedTuple):
@@ -37,7 +38,7 @@ class Lists(NamedTuple):
     valid: np.ndarray
     values: pa.Array
 
-    def find_list(self, positions: np.ndarray) -> np.ndarray:
+    def find_list(self, positions: np.ndarray | int) -> np.ndarray:
         """Finds the lists that hold the values at some positions."""
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
@@ -137,8 +138,10 @@ def read_numbers(array: pa.Array) -> np.ndarray:
 def parse_column(array: pa.Array, parse: Callable[[object], bytes]) -> Parsed:
     """Parses each distinct value of a column once; null and NaN as None."""
     array = _plain(array)
+    results: list[bytes | RejectionError | None]
     if _types.is_null(array.type):
-        return Parsed(np.zeros(len(array), np.int32), [_result_or_rejection(parse, None)])
+        results = [_result_or_rejection(parse, None)]
+        return Parsed(np.zeros(len(array), np.int32), results)
     encoded = array.dictionary_encode("encode")
     results = [_result_or_rejection(parse, value) for value in _objects(encoded.dictionary)]
     return Parsed(encoded.indices.to_numpy(zero_copy_only=False), results)
@@ -224,7 +227,9 @@ def _shortest(number: np.floating) -> float | None:
     return None if np.isnan(number) else float(str(number))
 
 
-def _result_or_rejection(parse: Callable, value: object):
+def _result_or_rejection(
+    parse: Callable[[Any], _Result], value: object
+) -> _Result | RejectionError:
     try:
         return parse(value)
     except RejectionError as rejection:
@@ -266,13 +271,13 @@ def _read_instants(array: pa.Array, per_second: int, seconds: int = 1) -> TimeCo
     return TimeColumn(list(map(Instant, dates, nanoseconds)), rejected)
 
 
-def _parse_text_time(text: str | None):
+def _parse_text_time(text: str | None) -> Time:
     if text is None:
         raise _bad_time(None)
     return parse_time(text)
 
 
-def _parse_each(objects: list, parse: Callable) -> TimeColumn:
+def _parse_each(objects: list, parse: Callable[[Any], Time]) -> TimeColumn:
     results = [_result_or_rejection(parse, value) for value in objects]
     rejected = {row: r for row, r in enumerate(results) if isinstance(r, RejectionError)}
-    return TimeColumn(results, rejected)
+    return TimeColumn(cast("list[Time]", results), rejected)  # those rejected are not looked at

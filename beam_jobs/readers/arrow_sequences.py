@@ -56,13 +56,17 @@ class _WholeTable(Table):
         sequences = self.read_sequences(batch, rejected)
         keys, labels, splits = map(_expand, parse_constants(self.columns, batch))
         times = self._read_times(batch, sequences, rejected)
-        columns = zip(sequences, times, keys, labels, splits, strict=True)
+        columns: Iterator[tuple] = zip(sequences, times, keys, labels, splits, strict=True)
         for row, (values, own_times, key, label, split) in enumerate(columns):
             place = source.place(first + row)
             if isinstance(key, RejectionError):
                 yield key.reject(place)
-            elif (rejection := rejected.get(row) or _first_rejection(label, split)) is not None:
-                yield key, rejection.reject_part(place, whole=True)
+            elif row in rejected:
+                yield key, rejected[row].reject_part(place, whole=True)
+            elif isinstance(label, RejectionError):
+                yield key, label.reject_part(place, whole=True)
+            elif isinstance(split, RejectionError):
+                yield key, split.reject_part(place, whole=True)
             else:
                 yield key, Whole(place, values, label, own_times, split)
 
@@ -224,10 +228,6 @@ def _read_kept(column: Lists, rejected: RejectedRows) -> np.ndarray:
     return values[np.repeat(kept, np.diff(column.offsets))]
 
 
-def _expand(parsed: Parsed) -> list[bytes | RejectionError | None]:
+def _expand(parsed: Parsed) -> list:
     """Returns the result of each row."""
     return [parsed.results[code] for code in parsed.codes.tolist()]
-
-
-def _first_rejection(*results: bytes | RejectionError | None) -> RejectionError | None:
-    return next((result for result in results if isinstance(result, RejectionError)), None)

@@ -90,7 +90,10 @@ class CsvColumns:
         places = {role: header.index(name) for role, name in roles.items()}
         return cls(
             num_columns=len(header),
-            **{role: places.get(role) for role in ("key", "time", "label", "split")},
+            key=places["key"],
+            time=places["time"],
+            label=places.get("label"),
+            split=places.get("split"),
             features=tuple(map(header.index, names)),
             feature_names=tuple(names),
         )
@@ -133,7 +136,9 @@ class _Stretch:
 
     def __init__(self, key: bytes, constants: _Constants):
         self.key, self.constants = key, constants
-        self.lines, self.times, self.values = [], [], []
+        self.lines: list[int] = []
+        self.times: list[Time] = []
+        self.values: list[list[float]] = []
 
     def takes(self, key: bytes, constants: _Constants) -> bool:
         return key == self.key and constants == self.constants and len(self.lines) < _MAX_ROWS
@@ -165,7 +170,7 @@ def read_header(path: str, lines: Iterable[str]) -> list[str]:
     Raises:
         ValueError: if there is none or it is not CSV.
     """
-    for _, row in _numbered_rows(path, csv.reader(lines, strict=True)):
+    for _, row in _numbered_rows(path, lines):
         return row
     raise ValueError(f"{path}: must have a header row, the file has no row.")
 
@@ -187,7 +192,7 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
     Raises:
         UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
     """
-    rows = _numbered_rows(source.path, csv.reader(lines, strict=True))
+    rows = _numbered_rows(source.path, lines)
     located = CsvColumns.locate(source.path, next(rows)[1], columns)
     stretch = None
     for line, row in rows:
@@ -210,9 +215,9 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
         yield stretch.key, stretch.as_fragment(source, located)
 
 
-def _numbered_rows(path: str, reader) -> Iterator[tuple[int, list[str]]]:
+def _numbered_rows(path: str, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """Yields each row that is not blank with the number of its last line."""
-    first_line = 1
+    reader, first_line = csv.reader(lines, strict=True), 1
     try:
         for row in reader:
             if row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from padless.beam_jobs.fragments import Item, Source
 from padless.beam_jobs.options import Columns
@@ -54,6 +54,7 @@ class InputForm:
     unit: str
     read: Callable[[Source, Columns], Iterator[Item]]
     roles: frozenset[str]
-    check: Callable[[str, BinaryIO | None, Columns], InputFacts] = _check_nothing
+    # Any: those of files need not take None, as they always get a stream.
+    check: Callable[[str, Any, Columns], InputFacts] = _check_nothing
     split_of: Callable[[str, tuple | None], str | None] = lambda path, part: None
     is_file: bool = True

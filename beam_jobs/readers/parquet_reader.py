@@ -17,7 +17,10 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from padless.beam_jobs.readers.arrow_tables import Table
 
 _PART_BYTES = 64 * 1024 * 1024  # uncompressed
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -33,7 +36,7 @@ def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
     return InputFacts(_locate(path, file, columns).features, tuple(_list_parts(file)))
 
 
-def _list_parts(file) -> list[tuple[int, int, int]]:
+def _list_parts(file: pq.ParquetFile) -> list[tuple[int, int, int]]:
     """Lists the parts of a file: `(first row group, the one after the last, rows before)`."""
     groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
     parts, first, rows_before, num_rows, num_bytes = [], 0, 0, 0, 0
@@ -68,7 +71,7 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         _check_num_rows(path, expected, position - rows_before - 1)
 
 
-def _count_rows(file, groups: Sequence[int]) -> int:
+def _count_rows(file: pq.ParquetFile, groups: Sequence[int]) -> int:
     return sum(file.metadata.row_group(number).num_rows for number in groups)
 
 
@@ -93,7 +96,7 @@ def _open(path: str, stream: BinaryIO) -> pq.ParquetFile:
         )
 
 
-def _locate(path: str, file, columns: Columns):
+def _locate(path: str, file: pq.ParquetFile, columns: Columns) -> Table:
     from padless.beam_jobs.readers.arrow_schema import locate_table
 
     with _naming_damage(path):
@@ -101,12 +104,14 @@ def _locate(path: str, file, columns: Columns):
     return locate_table(path, schema, columns)
 
 
-def _iter_batches(file, batch_rows: int, groups: Sequence[int], needed: list[str]) -> Iterator:
+def _iter_batches(
+    file: pq.ParquetFile, batch_rows: int, groups: Sequence[int], needed: list[str]
+) -> Iterator[pa.RecordBatch]:
     # Beam has a process per core already.
     return file.iter_batches(batch_rows, row_groups=groups, columns=needed, use_threads=False)
 
 
-def _batch_rows(file, groups: Sequence[int], needed: list[str]) -> int:
+def _batch_rows(file: pq.ParquetFile, groups: Sequence[int], needed: list[str]) -> int:
     """Returns the number of rows that take about `_BATCH_BYTES` in memory."""
     schema = file.metadata.schema
     paths = [schema.column(i).path for i in range(len(schema))]
@@ -128,7 +133,7 @@ def _stands_in(path_in_schema: str, column: str) -> bool:
     return path_in_schema == column or path_in_schema.startswith(f"{column}.")
 
 
-def _next_batch(path: str, batches: Iterator):
+def _next_batch(path: str, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
     with _naming_damage(path):
         return next((batch for batch in batches if batch.num_rows), None)
 

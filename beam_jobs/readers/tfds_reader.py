@@ -10,8 +10,9 @@ import contextlib
 import itertools
 import logging
 import re
+import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -38,6 +39,10 @@ from padless.beam_jobs.readers.values import (
 from padless.pipeline.dataset.names import INFO_FILE
 from padless.pipeline.tensorflow_start import start_tensorflow
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
 _PREFIX = "tfds:"
 _PATH = re.compile(r"[/.~]|[a-zA-Z0-9]+://")  # what no name of a builder begins with
 _TFDS_ID = "tfds_id"
@@ -45,7 +50,7 @@ _MAX_PARTS = 64  # of a split; TensorFlow takes about 0.15 s to begin with one
 _DEFAULT_KEY = Columns().key
 
 
-def open_builder(path: str):
+def open_builder(path: str) -> tfds.core.DatasetBuilder:
     """Opens a prepared builder, whose files say all that is needed of it.
 
     Raises:
@@ -64,7 +69,9 @@ def open_builder(path: str):
         raise ValueError(f"{path}: must be a prepared builder or directory: {error}") from error
 
 
-def read_examples(builder, source: Source, columns: Columns) -> Iterator[dict[str, Any]]:
+def read_examples(
+    builder: tfds.core.DatasetBuilder, source: Source, columns: Columns
+) -> Iterator[dict[str, Any]]:
     """Reads the examples of a part, in the order of their files.
 
     Args:
@@ -81,9 +88,9 @@ def read_examples(builder, source: Source, columns: Columns) -> Iterator[dict[st
     start_tensorflow()
     import tensorflow as tf
 
-    split, start, end = source.part
+    split, start, end = part = _part_of(source)
     try:
-        yield from _tfds().as_numpy(_make_dataset(builder, source.part, columns))
+        yield from _tfds().as_numpy(_make_dataset(builder, part, columns))
     except (tf.errors.OpError, OSError, NotImplementedError, ImportError) as error:
         message = getattr(error, "message", None) or str(error)
         raise UnreadableInputError(
@@ -158,13 +165,13 @@ def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> 
         )
 
 
-def _features(path: str, builder) -> dict[str, Any]:
+def _features(path: str, builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
     if not isinstance(builder.info.features, _tfds().features.FeaturesDict):
         raise ValueError(f"{path}: must have features by name, it has {builder.info.features}.")
     return dict(builder.info.features.items())
 
 
-def _tfds():
+def _tfds() -> types.ModuleType:
     import tensorflow_datasets as tfds
 
     return tfds
@@ -176,7 +183,7 @@ def _holds_info(name: str) -> bool:
     return bool(name) and (epath.Path(name).expanduser() / INFO_FILE).exists()
 
 
-def _find_prepared(name: str):
+def _find_prepared(name: str) -> tfds.core.DatasetBuilder:
     """Finds a builder's newest files where TFDS keeps them.
 
     `tfds.builder` would make a builder from its code where it has no files, and that looks for them
@@ -201,9 +208,10 @@ def _find_prepared(name: str):
         ) from error
 
 
-def _make_dataset(builder, part: tuple[str, int, int], columns: Columns):
-    tfds = _tfds()
-    split, start, end = part
+def _make_dataset(
+    builder: tfds.core.DatasetBuilder, part: tuple[str, int, int], columns: Columns
+) -> tf.data.Dataset:
+    tfds, (split, start, end) = _tfds(), part
     names = {columns.key, columns.sequence, columns.label, columns.split}
     # One file after the other, so that the order is that of the files.
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
@@ -245,7 +253,11 @@ def _read_constant(example: Mapping[str, Any], features: Mapping[str, Any], name
     return names[value] if 0 <= value < len(names) else None
 
 
-def _count_before(builder, split: str) -> int:
+def _part_of(source: Source) -> tuple[str, int, int]:
+    return cast("tuple[str, int, int]", source.part)  # as `_list_parts` made it
+
+
+def _count_before(builder: tfds.core.DatasetBuilder, split: str) -> int:
     """Counts the examples of the splits before one."""
     names = list(builder.info.splits)
     return sum(builder.info.splits[name].num_examples for name in names[: names.index(split)])
@@ -253,14 +265,14 @@ def _count_before(builder, split: str) -> int:
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
     builder = open_builder(source.path)
-    split, start, _ = source.part
+    split, start, _ = _part_of(source)
     first = _count_before(builder, split) + start + 1
     features = _features(source.path, builder)
     for position, example in enumerate(read_examples(builder, source, columns), first):
         yield parse_example(example, features, source.place(position), columns)
 
 
-def _check(path: str, stream: None, columns: Columns) -> InputFacts:
+def _check(path: str, stream: BinaryIO | None, columns: Columns) -> InputFacts:
     builder = open_builder(path)
     check_features(path, _features(path, builder), columns)
     if not builder.info.splits.total_num_examples:
@@ -268,7 +280,7 @@ def _check(path: str, stream: None, columns: Columns) -> InputFacts:
     return InputFacts(parts=tuple(_list_parts(builder)))
 
 
-def _list_parts(builder) -> Iterator[tuple[str, int, int]]:
+def _list_parts(builder: tfds.core.DatasetBuilder) -> Iterator[tuple[str, int, int]]:
     """Lists shards, or several in a row: `(split, from, to)`, examples counted from 0."""
     for name, split in builder.info.splits.items():
         ends = np.cumsum([0, *split.shard_lengths]).tolist()
@@ -278,8 +290,8 @@ def _list_parts(builder) -> Iterator[tuple[str, int, int]]:
                 yield name, start, end
 
 
-def _split_of(path: str, part: tuple) -> str:
-    return part[0]
+def _split_of(path: str, part: tuple | None) -> str | None:
+    return None if part is None else part[0]
 
 
 FORM = InputForm(

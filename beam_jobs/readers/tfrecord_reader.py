@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
 from padless.beam_jobs.fragments import (
@@ -138,7 +138,7 @@ def _read_records(stream: BinaryIO, path: str) -> Iterator[bytes]:
         raise UnreadableInputError(str(error)) from error
 
 
-def _parse_record(data: bytes):
+def _parse_record(data: bytes) -> Message:
     try:
         return parse_record(data)
     except DecodeError as error:
@@ -149,7 +149,7 @@ def _parse_record(data: bytes):
         ) from error
 
 
-def _parse_whole(record, place: Place, columns: Columns) -> Whole | RejectedPart:
+def _parse_whole(record: Message, place: Place, columns: Columns) -> Whole | RejectedPart:
     try:
         values = check_sequence(_read_values(record, columns))
         _check_width(values, columns)
@@ -180,7 +180,7 @@ def _parse_constant(
         raise RejectionError(rejection.reason, rule) from None
 
 
-def _read_values(record, columns: Columns) -> np.ndarray:
+def _read_values(record: Message, columns: Columns) -> np.ndarray:
     if record.HasField("feature_lists"):
         return read_sequence_example(record.feature_lists.feature_list, columns)
     return read_example(record.context.feature, columns)
@@ -205,7 +205,7 @@ def _check_width(values: np.ndarray, columns: Columns) -> None:
         )
 
 
-def _find(available: Mapping[str, Any], name: str, what: str):
+def _find(available: Mapping[str, Any], name: str, what: str) -> Message:
     # A message's map makes an entry where one is asked for that it does not have.
     if name not in available:
         raise RejectionError("bad_record", f"the record {is_missing(what, name, available)}")
@@ -226,24 +226,27 @@ def _read_rows(feature_lists: Mapping[str, Any], name: str) -> np.ndarray:
     feature_list = _find(feature_lists, name, "feature list")
     if (rows := read_float_rows(feature_list)) is not None:
         return rows
-    rows = list(map(read_numbers, feature_list.feature))
-    for timestep, values in enumerate(rows):
-        _check_row(timestep, values, rows[0], name)
-    return np.stack(rows) if rows else np.empty((0, 1))
+    checked: list[np.ndarray] = []
+    for timestep, values in enumerate(map(read_numbers, feature_list.feature)):
+        checked.append(_checked_row(timestep, values, checked, name))
+    return np.stack(checked) if checked else np.empty((0, 1))
 
 
-def _check_row(timestep: int, values, first: np.ndarray, name: str) -> None:
+def _checked_row(
+    timestep: int, values: np.ndarray | None, before: list[np.ndarray], name: str
+) -> np.ndarray:
     if values is None:
         raise RejectionError(
             "not_a_number",
             f"the feature list {name!r} must hold float or int64, timestep {timestep} holds bytes.",
         )
-    if len(values) != len(first):
+    if before and len(values) != len(before[0]):
         raise RejectionError(
             "ragged_row",
-            f"timestep {timestep} of {name!r} must hold {len(first)} values as timestep 0 does, "
-            f"got {len(values)}.",
+            f"timestep {timestep} of {name!r} must hold {len(before[0])} values as timestep 0 "
+            f"does, got {len(values)}.",
         )
+    return values
 
 
 def _stack(lists: dict[str, np.ndarray]) -> np.ndarray:
@@ -278,7 +281,8 @@ def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
 def _fold(values: np.ndarray, length: int | None, columns: Columns) -> np.ndarray:
     """Reshapes `(timesteps * features,)` to `(timesteps, features)`."""
     if length is None:
-        width, known = len(columns.features), f"{len(columns.features)} features"
+        width = len(columns.features or ())
+        known = f"{width} features"
         length = len(values) // width
     else:
         width, known = len(values) // max(length, 1) or 1, f"{length} timesteps"
@@ -317,7 +321,7 @@ def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
     with decode_records(path, stream) as records:
         if next(_read_records(records, path), None) is None:
             raise ValueError(f"{path}: must hold at least one record, it holds none.")
-    return InputFacts(features=columns.features)
+    return InputFacts(None if columns.features is None else tuple(columns.features))
 
 
 FORM = InputForm(

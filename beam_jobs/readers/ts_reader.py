@@ -74,20 +74,20 @@ class TsHeader:
             UnreadableInputError: if one lacks the words that it needs, or none says whether there
                 are labels.
         """
-        tags = _Tags(path, tags)
-        has_class, has_target = tags.flag("@classlabel"), tags.flag("@targetlabel")
+        words = _Tags(path, tags)
+        has_class, has_target = words.flag("@classlabel"), words.flag("@targetlabel")
         if has_class is has_target is None:
             raise UnreadableInputError(
                 f"{path}: the header must say by @classLabel or @targetLabel whether a case ends "
                 f"with a label, it has neither; without labels write '@classLabel false'."
             )
-        dimensions = tags.count("@dimension") or tags.count("@dimensions")
+        dimensions = words.count("@dimension") or words.count("@dimensions")
         return cls(
-            has_times=bool(tags.flag("@timestamps")),
+            has_times=bool(words.flag("@timestamps")),
             has_label=bool(has_class or has_target),
-            classes=tags.classes() if has_class and not has_target else None,
-            num_dimensions=dimensions or (1 if tags.flag("@univariate") else None),
-            series_length=tags.count("@serieslength") if tags.flag("@equallength") else None,
+            classes=words.classes() if has_class and not has_target else None,
+            num_dimensions=dimensions or (1 if words.flag("@univariate") else None),
+            series_length=words.count("@serieslength") if words.flag("@equallength") else None,
         )
 
     def split_case(self, line: str) -> tuple[list[str], str | None]:
@@ -182,7 +182,7 @@ def read_header(path: str, lines: Iterable[tuple[int, str]]) -> TsHeader:
     Raises:
         UnreadableInputError: if it is no header of a `.ts` file.
     """
-    tags = {}
+    tags: dict[str, list[str]] = {}
     for number, line in _without_comments(lines):
         tag, *words = line.split()
         if not tag.startswith("@") or (tag.lower() == "@data" and words):

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _ISO_DATE = re.compile(
     r"(Z|(?P<sign>[+-])(?P<zone_hour>\d\d)(:?(?P<zone_minute>\d\d))?)?)?",
     re.ASCII | re.IGNORECASE,
 )
+_UNITS = ("year", "month", "day", "hour", "minute", "second")
 _FLOAT_DIGITS = 15  # that float64 keeps of any decimal number
 _NUMBERS = {int, float, type(None)}  # None is a missing one
 _MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
@@ -112,8 +114,10 @@ def pack_times(times: list[Time]) -> Times:
     types = set(map(type, times))
     if types == {float}:
         return np.array(times, np.float64)
-    if types == {int} and min(times) >= -(2**63) and max(times) < 2**63:
-        return np.array(times, np.int64)
+    if types == {int}:
+        integers = cast("list[int]", times)
+        if min(integers) >= -(2**63) and max(integers) < 2**63:
+            return np.array(integers, np.int64)
     return times
 
 
@@ -240,8 +244,8 @@ def _parse_date(text: str) -> Instant:
     match = _ISO_DATE.fullmatch(text)
     if match is None:
         raise ValueError
-    units = ("year", "month", "day", "hour", "minute", "second")
-    second = datetime.datetime(*(int(match[unit] or 0) for unit in units))
+    year, month, day, hour, minute, seconds = (int(match[unit] or 0) for unit in _UNITS)
+    second = datetime.datetime(year, month, day, hour, minute, seconds)
     hours, minutes = int(match["zone_hour"] or 0), int(match["zone_minute"] or 0)
     if hours > 23 or minutes > 59:
         raise ValueError

@@ -43,7 +43,7 @@ class Outcome:
         Raises:
             ValueError: if the job has failed.
         """
-        if self.failure is not None:
+        if self.report is None:
             raise ValueError(self.failure)
         return self.report
 
@@ -58,12 +58,12 @@ def finish(
     layout: Layout,
 ) -> Outcome:
     """Checks what the job has done, and writes the metadata if all is well."""
-    if failures := sorted(set(failures)):
-        return Outcome(failure="\n".join(failures))
-    (rejects,) = rejects
+    if messages := sorted(set(failures)):
+        return Outcome(failure="\n".join(messages))
+    (rejected,) = rejects
     shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
     splits = job.drawn_splits or tuple(layout.num_shards)
-    report = PreprocessReport.of(shards, rejects, tally=tally, splits=splits)
+    report = PreprocessReport.of(shards, rejected, tally=tally, splits=splits)
     if (broken := _broken_limit(report, job)) is not None:
         return Outcome(failure=f"{broken}\n{report}")
     names = job.feature_names
@@ -83,7 +83,7 @@ def finish(
 
 
 def explain_hopeless(error: OSError) -> str | None:
-    """Returns why nothing can be written, or returns None if trying again may help."""
+    """Returns why nothing can be written, or None if trying again may help."""
     if error.errno not in _HOPELESS:
         return None
     where = f"{error.filename}: " if error.filename else ""
@@ -120,7 +120,7 @@ def _describe_job(job: Job, report: PreprocessReport) -> Made:
     return Made(
         padless=padless.__version__,
         seed=output.seed,
-        splits=None if job.splits_are_given else output.splits,
+        splits=None if job.splits_are_given else output.shares,
         order=output.order,
         rules=dataclasses.asdict(job.rules),
         report=report.counts,

@@ -49,11 +49,11 @@ class Job:
     @property
     def drawn_splits(self) -> tuple[str, ...]:
         """Names of the splits that sequences are drawn for, in order."""
-        return () if self.splits_are_given else tuple(name for name, _ in self.output.splits)
+        return () if self.splits_are_given else tuple(name for name, _ in self.output.shares)
 
     def assembler(self) -> Assembler:
         """Makes what assembles sequences."""
-        return Assembler(self.rules, self.output.seed, self.output.splits, self.feature_names)
+        return Assembler(self.rules, self.output.seed, self.output.shares, self.feature_names)
 
     def worker_counts(self) -> WorkerCounts:
         """Makes the counts of one worker."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import apache_beam as beam
 from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
@@ -33,7 +33,14 @@ from padless.beam_jobs.assembly.segments import (
     build_segments,
     reject_segment,
 )
-from padless.beam_jobs.fragments import Reject, RejectedPart, Source, UnreadableInputError
+from padless.beam_jobs.fragments import (
+    Item,
+    Reject,
+    RejectedPart,
+    Sequence,
+    Source,
+    UnreadableInputError,
+)
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.layout import Layout, plan_layout
 from padless.beam_jobs.output.writer import DatasetWriter, RejectSummary
@@ -43,6 +50,9 @@ from padless.beam_jobs.stages.finish import Outcome, explain_hopeless, finish
 from padless.beam_jobs.stages.job import Job
 from padless.pipeline.dataset.metadata import ShardSummary
 
+_Collections = Mapping[str, beam.PCollection]
+_Sizes = dict[tuple[str, int, int], tuple[int, int]]
+
 
 @dataclasses.dataclass(eq=False)
 class ReadFragments(beam.PTransform):
@@ -50,7 +60,7 @@ class ReadFragments(beam.PTransform):
 
     job: Job
 
-    def expand(self, sources):
+    def expand(self, sources: beam.PCollection) -> _Collections:
         """Adds the stage."""
         read = sources | beam.Reshuffle() | _with_failures(_ReadFragmentsFn(self.job), "blocks")
         return {"blocks": read["blocks"], "failures": read["failures"]}
@@ -62,7 +72,7 @@ class PartitionSequences(beam.PTransform):
 
     job: Job
 
-    def expand(self, sequences):
+    def expand(self, sequences: beam.PCollection) -> _Collections:
         """Adds the stage."""
         taken = sequences | _with_failures(_PartitionSequencesFn(self.job), "blocks")
         return {"blocks": taken["blocks"], "failures": taken["failures"]}
@@ -74,7 +84,7 @@ class BuildDataset(beam.PTransform):
 
     job: Job
 
-    def expand(self, read):
+    def expand(self, read: _Collections) -> beam.PCollection:
         """Adds the stages 2 to 6."""
         blocks, failures = read["blocks"], read["failures"]
         assembled = blocks | "AssemblePartitions" >> AssemblePartitions(self.job)
@@ -117,7 +127,7 @@ class AssemblePartitions(beam.PTransform):
 
     job: Job
 
-    def expand(self, blocks):
+    def expand(self, blocks: beam.PCollection) -> _Collections:
         """Adds the stage."""
         assemble = beam.ParDo(_AssembleFn(self.job))
         return (
@@ -134,7 +144,7 @@ class WriteShards(beam.PTransform):
     job: Job
     layout: beam.PCollection
 
-    def expand(self, segments):
+    def expand(self, segments: beam.PCollection) -> _Collections:
         """Adds the stage."""
         layout = AsSingleton(self.layout)
         drawn = segments | "DrawShards" >> beam.ParDo(_DrawShardFn(self.job), layout).with_outputs(
@@ -160,7 +170,7 @@ class WriteRejects(beam.PTransform):
 
     job: Job
 
-    def expand(self, rejects):
+    def expand(self, rejects: beam.PCollection) -> _Collections:
         """Adds the stage."""
         write = beam.ParDo(_WriteRejectsFn(), AsIter(rejects))
         return (
@@ -176,21 +186,21 @@ class PlanLayout(beam.CombineFn):
     def __init__(self, output: Output):
         self._output = output
 
-    def create_accumulator(self):
+    def create_accumulator(self) -> _Sizes:
         """Starts with nothing."""
         return {}
 
-    def add_input(self, accumulator, segment: Segment):
+    def add_input(self, accumulator: _Sizes, segment: Segment) -> _Sizes:
         """Adds one segment."""
         group = segment.split, segment.num_features, segment.partition
         accumulator[group] = sum(segment.lengths.values()), segment.records.num_bytes
         return accumulator
 
-    def merge_accumulators(self, accumulators):
+    def merge_accumulators(self, accumulators: Iterable[_Sizes]) -> _Sizes:
         """Joins parts; each segment is in one of them."""
         return {group: size for part in accumulators for group, size in part.items()}
 
-    def extract_output(self, accumulator) -> Layout:
+    def extract_output(self, accumulator: _Sizes) -> Layout:
         """Plans."""
         return plan_layout(accumulator, self._output)
 
@@ -201,11 +211,11 @@ class _BufferingFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
-    def start_bundle(self):
+    def start_bundle(self) -> None:
         self._buffer = FragmentBuffer(self._job.writer.temporary, self._job.output.seed)
         self._counts = self._job.worker_counts()
 
-    def finish_bundle(self):
+    def finish_bundle(self) -> Iterator:
         for output in _tag_failures(self._flush()):
             if isinstance(output, TaggedOutput):
                 yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
@@ -213,7 +223,7 @@ class _BufferingFn(beam.DoFn):
                 yield GlobalWindows.windowed_value(output)
         self._counts.write()
 
-    def _gather(self, items) -> Iterator[tuple[int, Block]]:
+    def _gather(self, items: Iterable[Item]) -> Iterator[tuple[int, Block]]:
         for item in items:
             self._buffer.add(item)
             self._counts.add(read=1 if isinstance(item, Reject) else item[1].num_records)
@@ -226,10 +236,10 @@ class _BufferingFn(beam.DoFn):
 
 @beam.typehints.with_output_types(tuple[int, Block])
 class _ReadFragmentsFn(_BufferingFn):
-    def process(self, source: Source):
+    def process(self, source: Source) -> Iterator:
         yield from _tag_failures(self._gather(self._read(source)))
 
-    def _read(self, source: Source):
+    def _read(self, source: Source) -> Iterator[Item]:
         for item in read_source(source, self._job.columns):
             if (
                 source.split is None
@@ -243,7 +253,7 @@ class _ReadFragmentsFn(_BufferingFn):
 
 @beam.typehints.with_output_types(tuple[int, Block])
 class _PartitionSequencesFn(_BufferingFn):
-    def process(self, element):
+    def process(self, element) -> Iterator:  # type: ignore[no-untyped-def]  # checked by element_item
         has_label = self._job.columns.label is not None
         yield from _tag_failures(self._gather([element_item(element, has_label=has_label)]))
 
@@ -253,29 +263,31 @@ class _AssembleFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
-    def start_bundle(self):
+    def start_bundle(self) -> None:
         self._counts = self._job.worker_counts()
 
-    def process(self, keyed):
+    def process(self, keyed: tuple[int, Iterable[Block]]) -> Iterator:
         yield from _tag_failures(self._process(*keyed))
 
-    def finish_bundle(self):
+    def finish_bundle(self) -> None:
         self._counts.write()
 
-    def _process(self, partition: int, blocks: Iterable[Block]):
-        fragments, rejects = collections.defaultdict(list), []
+    def _process(self, partition: int, blocks: Iterable[Block]) -> Iterator:
+        fragments: dict[bytes, list] = collections.defaultdict(list)
+        rejects: list[Reject] = []
+        sequences: list[Sequence] = []
         for item in read_fragments(blocks):
             if isinstance(item, Reject):
                 rejects.append(item)
             else:
                 fragments[item[0]].append(item[1])
-        tally, sequences = collections.Counter(read=len(rejects)), []
+        tally = collections.Counter(read=len(rejects))
         assembler = self._job.assembler()
         for key, parts in fragments.items():
             assembled = assembler.assemble(key, parts)
             tally.update(assembled.tally)
-            for result in assembled.results:
-                (rejects if isinstance(result, Reject) else sequences).append(result)
+            rejects += [result for result in assembled.results if isinstance(result, Reject)]
+            sequences += [result for result in assembled.results if isinstance(result, Sequence)]
         self._counts.add(accepted=len(sequences), rejected=len(rejects))
         yield TaggedOutput("tallies", tally)
         temporary, output = self._job.writer.temporary, self._job.output
@@ -291,10 +303,10 @@ class _DrawShardFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
-    def process(self, segment: Segment, layout: Layout):
+    def process(self, segment: Segment, layout: Layout) -> Iterator:
         yield from _tag_failures(self._process(segment, layout))
 
-    def _process(self, segment: Segment, layout: Layout):
+    def _process(self, segment: Segment, layout: Layout) -> Iterator:
         if segment.num_features == layout.num_features:
             yield (segment.split, layout.shards[segment.split][segment.partition]), segment
         else:
@@ -307,10 +319,13 @@ class _WriteShardFn(beam.DoFn):
     def __init__(self, job: Job):
         self._job = job
 
-    def process(self, keyed, layout: Layout):
-        yield from _tag_failures(self._process(*keyed[0], keyed[1], layout))
+    def process(self, keyed: tuple[tuple[str, int], Iterable[Segment]], layout: Layout) -> Iterator:
+        (split, shard), segments = keyed
+        yield from _tag_failures(self._process(split, shard, segments, layout))
 
-    def _process(self, split: str, shard: int, segments: Iterable[Segment], layout: Layout):
+    def _process(
+        self, split: str, shard: int, segments: Iterable[Segment], layout: Layout
+    ) -> Iterator[ShardSummary]:
         summary = self._job.writer.write_shard(split, shard, segments, layout)
         counts = self._job.worker_counts()
         counts.add(written=summary.num_records)
@@ -319,11 +334,11 @@ class _WriteShardFn(beam.DoFn):
 
 @beam.typehints.with_output_types(RejectSummary)
 class _WriteRejectsFn(beam.DoFn):
-    def process(self, writer: DatasetWriter, rejects: Iterable[RejectSegment]):
+    def process(self, writer: DatasetWriter, rejects: Iterable[RejectSegment]) -> Iterator:
         yield from _tag_failures(map(writer.write_rejects, [rejects]))
 
 
-def _with_failures(fn: beam.DoFn, main: str):
+def _with_failures(fn: beam.DoFn, main: str) -> beam.PTransform:
     return beam.ParDo(fn).with_outputs("failures", main=main)
 
 

@@ -383,5 +383,5 @@ def test_tfds_opens_the_dataset_without_padless(make_options, write_csv, long_ro
     done = run_python(code, options.output.directory, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{name} {split.count} 2" for name, split in report.splits.items()
+        f"{name} {split.num_sequences} 2" for name, split in report.splits.items()
     ]
