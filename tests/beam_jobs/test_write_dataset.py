@@ -1,5 +1,6 @@
 """A dataset from sequences of a user's own pipeline, on the real runner."""
 
+import collections
 import os
 import pathlib
 import tempfile
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from padless.beam_jobs import Output, Rules, WriteDataset, preprocess
+from padless.beam_jobs.assembly.assemble import Assembler
+from padless.beam_jobs.fragments import Reject
+from padless.beam_jobs.readers.element_reader import element_item
 from padless.pipeline import open_dataset
 from padless.pipeline.dataset.records import read_records
 
@@ -48,25 +52,41 @@ def test_write_dataset_keeps_labels_and_names(tmp_path):
     assert b"up" in record
 
 
-@pytest.mark.parametrize(
-    ("element", "reason"),
-    [
-        ("a", "bad_element"),
-        (("a", [[1]], "label"), "bad_element"),
-        ((None, [[1]]), "missing_key"),
-        ((1.5, [[1]]), "bad_key"),
-        ((b"\xff", [[1]]), "bad_key"),
-        (("a", [[1], [2, 3]]), "bad_shape"),
-        (("a", [1, 2]), "bad_shape"),
-        (("a", [["x"]]), "not_a_number"),
-        (("a", [[float("inf")]]), "infinite"),
-        (("a", [[float("nan")]]), "missing_value"),
-        (("a", []), "bad_shape"),
-    ],
-)
-def test_an_element_that_breaks_a_rule_is_a_counted_reject(tmp_path, element, reason):
-    report = run([element, ("good", [[1]])], str(tmp_path / "out"))
-    assert f"{reason} 1\n" in report
+REJECTED = [
+    ("a", "bad_element"),
+    (("a", [[1]], "label"), "bad_element"),
+    ((None, [[1]]), "missing_key"),
+    ((1.5, [[1]]), "bad_key"),
+    ((b"\xff", [[1]]), "bad_key"),
+    (("ragged", [[1], [2, 3]]), "bad_shape"),
+    (("flat", [1, 2]), "bad_shape"),
+    (("text", [["x"]]), "not_a_number"),
+    (("infinite", [[float("inf")]]), "infinite"),
+    (("missing", [[float("nan")]]), "missing_value"),
+    (("empty", []), "bad_shape"),
+]
+
+
+@pytest.mark.parametrize(("element", "reason"), REJECTED)
+def test_an_element_that_breaks_a_rule_is_rejected_with_its_reason(element, reason):
+    item = element_item(element, has_label=False)
+    if isinstance(item, Reject):
+        assert item.reason == reason
+    else:
+        key, part = item
+        (result,) = Assembler(Rules(), 0, [("train", 1.0)]).assemble(key, [part]).results
+        assert (result.key, result.reason) == (element[0].encode(), reason)
+
+
+def test_elements_that_break_rules_are_counted_rejects(tmp_path, read_rejects):
+    elements = [element for element, _ in REJECTED]
+    report = run([*elements, ("good", [[1]])], str(tmp_path / "out"))
+    counts = collections.Counter(reason for _, reason in REJECTED)
+    assert collections.Counter(r["reason"] for r in read_rejects(tmp_path / "out")) == counts
+    assert ", ".join(f"{reason} {counts[reason]}" for reason in sorted(counts)) + "\n" in report
+    by_key = {element[0]: reason for element, reason in REJECTED[5:]}
+    found = {r["key"]: r["reason"] for r in read_rejects(tmp_path / "out") if r["key"]}
+    assert found == by_key
 
 
 def test_too_many_rejects_fail_the_pipeline_and_write_nothing(tmp_path):
