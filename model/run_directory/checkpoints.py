@@ -8,10 +8,10 @@ leaves the checkpoint before it. The archive's CRCs tell a file that was damaged
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pathlib
 import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from padless.pipeline.written_whole import delete_unfinished, written_whole
+
+_LOGGER = logging.getLogger(__name__)
 
 KEPT = 3
 
@@ -87,8 +89,8 @@ class Checkpoints:
     def restore(self) -> tuple[int, dict[str, np.ndarray], dict] | None:
         """Reads the newest checkpoint that is whole.
 
-        A damaged one is warned of, and the one before it read. What a killed process left
-        unfinished is deleted.
+        A damaged one is named by a logged warning, and the one before it is read. What a killed
+        process left unfinished is deleted.
 
         Returns:
             Its number of steps, its arrays and its state; or None where there is none at all.
@@ -101,10 +103,10 @@ class Checkpoints:
             try:
                 return step, *_read(self.path(step))
             except _DAMAGES as error:
-                warnings.warn(
-                    f"{self.path(step)}: the checkpoint is damaged ({error}); "
-                    "trying the one before it.",
-                    stacklevel=2,
+                _LOGGER.warning(
+                    "%s: the checkpoint is damaged (%s); trying the one before it.",
+                    self.path(step),
+                    error,
                 )
         if self.steps():
             raise ValueError(
