@@ -91,14 +91,13 @@ def walks(setting, batches_per_step):
         shape = tf.stack([setting.batch, length, NUM_FEATURES])
         values = tf.random.stateless_normal(shape, tf.stack([i, 0]))
         sequence = tf.cumsum(values, axis=1) / tf.sqrt(tf.cast(length, tf.float32))
-        ends_step = (i + 1) % batches_per_step == 0
-        pieces = {
+        batch = {
             "sequence": tf.ensure_shape(sequence, (None, None, NUM_FEATURES)),
             "length": tf.fill([setting.batch], length),
             "weight": tf.ones([setting.batch]),
+            "ends_step": tf.fill([setting.batch], (i + 1) % batches_per_step == 0),
         }
-        pieces = {name: _cut(value, setting.replicas) for name, value in pieces.items()}
-        return pieces | {"ends_step": tf.repeat(ends_step, setting.replicas)}
+        return {name: _cut(value, setting.replicas) for name, value in batch.items()}
 
     batches = tf.data.Dataset.range(len(LENGTHS) * batches_per_step).map(make).unbatch()
     # Many, but counted: a dataset without end is read in another way under a strategy.

@@ -62,5 +62,5 @@ def explain_loss(
 def _step(batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
     for batch in batches:
         yield batch
-        if batch["ends_step"]:
+        if batch["ends_step"][0]:
             return

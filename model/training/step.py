@@ -139,7 +139,7 @@ class Trainer:
             with tf.control_dependencies(tf.nest.flatten(pieces)):
                 waited_seconds += tf.timestamp() - asked
             self.strategy.run(run_batch, args=(batch,))
-            return waited_seconds, self._first_replica(batch["ends_step"])
+            return waited_seconds, self._first_replica(batch["ends_step"])[0]
 
         waited_seconds, _ = tf.while_loop(
             lambda _, ends_step: ~ends_step,

@@ -63,7 +63,7 @@ def weightless_steps(
             "length": tf.fill([rows], tf.cast(length, tf.int64)),
             "sequence": tf.ensure_shape(zeros, (None, None, num_features)),
             "weight": tf.zeros([rows]),
-            "ends_step": ends_step,
+            "ends_step": tf.fill([rows], ends_step),
         }
 
     columns = tuple(map(list, zip(*batches, strict=True)))

@@ -56,7 +56,7 @@ def equal_length_batches(
         - `length`: `(batch,)` int64, each equal to `timesteps`; where the plan merges lengths, at
             most that, and `sequence` holds zeros from there on;
         - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
-        - `ends_step`: `()` bool, whether the batch is the last one of its step;
+        - `ends_step`: `(batch,)` bool, in each row whether the batch is the last one of its step;
         - `key` and `label`: `(batch,)` string, where the records have them.
 
     Raises:
@@ -83,8 +83,37 @@ def replica_batches(
     """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
 
     This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
-    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`. Where
-    several machines share a batch, `pieces` are the numbers of those of this one; None for all.
+    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
+
+    Args:
+        dataset: an opened dataset.
+        plan: the plan of that split's lengths, with `replicas` as in the strategy.
+        split: name of the split.
+        shuffle: what draws the order, or None for the order of the records.
+        epochs: numbers of the epochs to read.
+        first_step: steps of the first of these epochs to leave out.
+        pieces: where several machines share a batch, the numbers of the pieces of this machine;
+            None for all.
+
+    Returns:
+        A dataset of dicts as those of `equal_length_batches`, with `batch / replicas` rows each.
+
+    Raises:
+        ValueError: as `equal_length_batches`.
+        tf.errors.OpError: as `equal_length_batches`.
+
+    Example:
+        Counts the sequences of each batch on all GPUs, filler rows left out::
+
+            strategy = tf.distribute.MirroredStrategy()
+            lengths = dataset.split("train").lengths
+            plan = plan_batches(lengths, replicas=strategy.num_replicas_in_sync)
+            batches = strategy.distribute_datasets_from_function(
+                lambda context: replica_batches(dataset, plan, shuffle=Shuffle(0))
+            )
+            for batch in batches:
+                counts = strategy.run(lambda piece: tf.reduce_sum(piece["weight"]), args=(batch,))
+                print(strategy.reduce("sum", counts, axis=None))
     """
     pieces = range(plan.replicas) if pieces is None else pieces
     batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step)
@@ -222,7 +251,9 @@ def _parse(
                 shortest=tf.gather(shortest, batch["bucket"]),
                 longest=tf.gather(longest, batch["bucket"]),
             )
-        return parsed | {"weight": batch["weight"], "ends_step": batch["ends_step"]}
+        # By row, so that whoever cuts a batch into pieces can cut all of it.
+        ends_step = tf.fill(tf.shape(batch["weight"]), batch["ends_step"])
+        return parsed | {"weight": batch["weight"], "ends_step": ends_step}
 
     batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if count is not None:

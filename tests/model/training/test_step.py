@@ -29,7 +29,7 @@ def steps(dataset):
     steps, step = [], []
     for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(4)).as_numpy_iterator():
         step.extend(batch["sequence"])
-        if batch["ends_step"]:
+        if batch["ends_step"][0]:
             steps.append(step)
             step = []
     assert len(steps) == plan.steps_per_epoch == STEPS
@@ -258,7 +258,7 @@ def _sleep_with_batch(batch):
         return ends_step
 
     slept = tf.numpy_function(sleep, [batch["ends_step"]], tf.bool)
-    slept.set_shape(())
+    slept.set_shape((None,))
     return {name: batch[name] for name in ("sequence", "length", "weight")} | {"ends_step": slept}
 
 

@@ -116,7 +116,7 @@ def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
         )
         for batch in batches.as_numpy_iterator():
             step.extend(batch["length"])
-            if batch["ends_step"]:
+            if batch["ends_step"][0]:
                 means.append(np.mean(step))
                 step = []
         expected = np.corrcoef(means[:-1], means[1:])[0, 1]

@@ -170,7 +170,7 @@ def test_measure_order_is_that_of_the_batches(make_dataset):
     sums, means = np.zeros(2), []
     for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(4)).as_numpy_iterator():
         sums += [batch["weight"] @ batch["length"], batch["weight"].sum()]
-        if batch["ends_step"]:
+        if batch["ends_step"][0]:
             means.append(sums[0] / sums[1])
             sums[:] = 0
     (order,) = measure_order(dataset, plan, shuffle=Shuffle(4), epochs=range(1))
