@@ -5,7 +5,7 @@ without it.
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _NEED_TENSORFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_NEED_TENSORFLOW[name]), name)

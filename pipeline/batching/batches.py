@@ -1,10 +1,10 @@
 """The tf.data batches: every sequence once per epoch, grouped by length, nothing padded.
 
-`grouping` makes the batches of serialized records; behind it, each a function from dataset to
+`grouping` makes the batches of serialized records; after it, each a function from dataset to
 dataset:
 
 1. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
-2. `_skip_steps`     where a run goes on in mid-epoch: steps that it has had, not yet parsed
+2. `_skip_steps`     where a run resumes in mid-epoch: leaves out its past steps, unparsed
 3. `_fill`           rows of weight 0 up to a multiple of the replicas
 4. `_cut`            for replicas: each batch as equal pieces in a row
 5. `_parse`          one call per batch, not per record: this is what makes the input cheap
@@ -24,6 +24,9 @@ from padless.pipeline.dataset.records import (
     parse_padded_examples,
 )
 from padless.pipeline.planning.plan import BatchPlan
+
+# Name -> tensor.
+Batch = dict[str, tf.Tensor]
 
 
 def equal_length_batches(
@@ -46,7 +49,7 @@ def equal_length_batches(
         plan: the plan of that split's lengths.
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
-        epochs: numbers of the epochs to read; `range(3, 10)` goes on where `range(3)` ended.
+        epochs: numbers of the epochs to read; `range(3, 10)` continues where `range(3)` ended.
         first_step: steps of the first of these epochs to leave out; their values are not parsed.
 
     Returns:
@@ -65,7 +68,9 @@ def equal_length_batches(
         tf.errors.OpError: when read, if a record is damaged or the records are not those that the
             plan counts. `padless.pipeline.batching.damage.explained` names the file.
     """
-    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step)
+    batches = _marked_batches(
+        dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=first_step
+    )
     count = None if first_step else plan.num_batches * len(epochs)
     return _parse(_fill(batches, plan.replicas), dataset.record_format, plan, count)
 
@@ -116,7 +121,9 @@ def replica_batches(
                 print(strategy.reduce("sum", counts, axis=None))
     """
     pieces = range(plan.replicas) if pieces is None else pieces
-    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step)
+    batches = _marked_batches(
+        dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=first_step
+    )
     batches = _cut(_fill(batches, plan.replicas), plan.replicas, pieces)
     count = None if first_step else plan.num_batches * len(epochs) * len(pieces)
     return _parse(batches, dataset.record_format, plan, count)
@@ -130,7 +137,7 @@ def identified_batches(
     shuffle: Shuffle | None = None,
     epochs: range = range(1),
 ) -> tf.data.Dataset:
-    """Reads what `equal_length_batches` reads, but only what tells the order: no values.
+    """Reads what `equal_length_batches` reads, but only what the order shows in, no values.
 
     Returns:
         A dataset of dicts with
@@ -141,7 +148,7 @@ def identified_batches(
         - `ends_step`: `()` bool.
     """
 
-    def identify(batch):
+    def identify(batch: Batch) -> Batch:
         serialized = batch["serialized"]
         return {
             "record": tf.strings.to_hash_bucket_fast(serialized, np.iinfo(np.int64).max),
@@ -150,12 +157,20 @@ def identified_batches(
             "ends_step": batch["ends_step"],
         }
 
-    batches = _marked_batches(dataset, plan, split, shuffle, epochs, first_step=0)
+    batches = _marked_batches(
+        dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=0
+    )
     return batches.map(identify, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
 def _marked_batches(
-    dataset: SequenceDataset, plan: BatchPlan, split, shuffle, epochs: range, first_step: int
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    *,
+    split: str,
+    shuffle: Shuffle | None,
+    epochs: range,
+    first_step: int,
 ) -> tf.data.Dataset:
     """Runs the stages up to `_skip_steps`: dicts of `serialized`, `bucket` and `ends_step`."""
     if not 0 <= first_step < plan.steps_per_epoch:
@@ -172,13 +187,15 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
 
     Or with every batch, where the plan does not accumulate them.
 
-    Counting up would tell as well where the budget is full, but could end an epoch one step early:
-    a last batch that reaches past the last multiple leaves no batch for the step behind it.
+    Counting up would also show where the budget is full, but could end an epoch one step early:
+    a last batch that reaches past the last multiple leaves no batch for the step after it.
     """
     work = tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
     limit = plan.budget.limit
 
-    def mark(state, batch):
+    def mark(
+        state: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Batch]:
         step, before = state
         buckets, serialized = batch
         after = before - tf.gather(work, buckets[0])
@@ -204,7 +221,7 @@ def _skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
 def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     """Repeats rows with weight 0 up to a multiple of the replicas."""
 
-    def fill(batch):
+    def fill(batch: Batch) -> Batch:
         serialized = batch["serialized"]
         rows = tf.size(serialized)
         index = tf.range(rows + -rows % replicas)
@@ -221,7 +238,7 @@ def _cut(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Data
     """Cuts each batch into equal pieces, one per replica, in a row, and takes some of them."""
     taken = slice(pieces.start, pieces.stop)
 
-    def cut(batch):
+    def cut(batch: Batch) -> Batch:
         return {
             "serialized": tf.reshape(batch["serialized"], (replicas, -1))[taken],
             "weight": tf.reshape(batch["weight"], (replicas, -1))[taken],
@@ -241,7 +258,7 @@ def _parse(
     """
     shortest, longest = tf.constant(plan.bucket_shortest), tf.constant(plan.bucket_lengths)
 
-    def parse(batch):
+    def parse(batch: Batch) -> Batch:
         if plan.is_exact:
             parsed = parse_examples(batch["serialized"], record_format)
         else:

@@ -1,4 +1,4 @@
-"""Says which file is damaged, where tf.data only says that something is."""
+"""Finds the file that is damaged, where tf.data only reports that something is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 import tensorflow as tf
+from etils import epath
 
 from padless.pipeline.dataset.directory import Split
 from padless.pipeline.dataset.records import read_records
@@ -39,13 +40,13 @@ def explained(split: Split) -> Iterator[None]:
             _read_through(file, error)
         if failed := _BROKEN_RULE.search(error.message):
             # TensorFlow escapes quotes in what it asserts.
-            rule = failed[failed.lastindex].strip().replace("\\'", "'")
+            rule = failed[failed.lastindex or 0].strip().replace("\\'", "'")
             raise ValueError(f"{split.files[0].parent}: {rule}") from error
         raise
 
 
 def too_many_records(split: str) -> str:
-    """Says that a split has a record that its plan does not have."""
+    """Returns the message for a split with a record that its plan does not have."""
     return (
         f"Split {split!r} must hold the sequences that its lengths.json counts, got one of a "
         "length that is not counted, or not counted often enough."
@@ -53,14 +54,14 @@ def too_many_records(split: str) -> str:
 
 
 def too_few_records(split: str) -> str:
-    """Says that a split has fewer records than its plan."""
+    """Returns the message for a split with fewer records than its plan."""
     return (
         f"Split {split!r} must hold the sequences that its lengths.json counts, but its records "
         "ended before: a shard has lost records."
     )
 
 
-def _read_through(file, error: tf.errors.OpError) -> None:
+def _read_through(file: epath.Path, error: tf.errors.OpError) -> None:
     try:
         for _ in read_records(file):
             pass

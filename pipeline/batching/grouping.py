@@ -15,6 +15,7 @@ Stages, each a function from dataset to dataset:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +51,7 @@ class Shuffle:
     batch_buffer: int = 256
     held_bytes: int = 256 * 2**20
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "held_bytes": 0}
         for name, least in least_values.items():
             if (value := getattr(self, name)) < least:
@@ -62,8 +63,8 @@ class Shuffle:
             np.random.SeedSequence((self.seed, epoch)).generate_state(5, np.uint64)
             for epoch in epochs
         ]
-        words = np.array(words, np.uint64).reshape(len(epochs), 5)
-        return (words >> np.uint64(1)).astype(np.int64)
+        table = np.array(words, np.uint64).reshape(len(epochs), 5)
+        return (table >> np.uint64(1)).astype(np.int64)
 
 
 def grouped_batches(
@@ -93,32 +94,33 @@ def grouped_batches(
     Raises:
         ValueError: if there is no such split, or the plan is not for its lengths.
     """
-    split = dataset.split(split)
-    if dict(plan.lengths) != dict(split.lengths):
+    source = dataset.split(split)
+    if dict(plan.lengths) != dict(source.lengths):
         raise ValueError(
-            f"The plan must be for the lengths of split {split.name!r}: it counts "
-            f"{plan.num_sequences} sequences, the split has {split.num_sequences}"
-            f"{'' if plan.num_sequences != split.num_sequences else ' of other lengths'}."
+            f"The plan must be for the lengths of split {split!r}: it counts "
+            f"{plan.num_sequences} sequences, the split has {source.num_sequences}"
+            f"{'' if plan.num_sequences != source.num_sequences else ' of other lengths'}."
         )
-    files = [str(file) for file in split.files]
+    files = [str(file) for file in source.files]
     held = _choose_held(dataset, plan, shuffle)
 
-    def epoch(seeds, rare=()):
+    def epoch(seeds: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()) -> tf.data.Dataset:
         # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
         tf.compat.v1.get_default_graph().seed = 1
         records = _read_records(files, shuffle, seeds)
-        chunks = _assign_buckets(records, dataset.record_format, plan, split.name)
+        chunks = _assign_buckets(records, dataset.record_format, plan, split)
         batches = _mix(_group(_leave_out(chunks, held), plan), shuffle, seeds)
         if rare:
-            rare = draw_rare(*rare, plan=plan, held=held, seed=seeds[3])
-            batches = release(batches, rare, _count_batches(plan, held), seeds[4])
+            bucket, serialized = rare
+            drawn = draw_rare(bucket, serialized, plan=plan, held=held, seed=seeds[3])
+            batches = release(batches, drawn, _count_batches(plan, held), seeds[4])
         return batches
 
     seeds = np.zeros((len(epochs), 5), np.int64) if shuffle is None else shuffle.seeds(epochs)
     seeds = tf.data.Dataset.from_tensor_slices(seeds)
     if not held.any():
         return seeds.flat_map(epoch)
-    rare = _collect(dataset, plan, split, held)
+    rare = _collect(dataset, plan, source, held)
     return rare.flat_map(lambda *rare: seeds.flat_map(lambda seeds: epoch(seeds, rare)))
 
 
@@ -142,7 +144,7 @@ def _collect(
     return collect_rare(chunks, dataset.record_format, plan, held=held, split=split.name)
 
 
-def _read_records(files: list[str], shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
+def _read_records(files: list[str], shuffle: Shuffle | None, seeds: tf.Tensor) -> tf.data.Dataset:
     if shuffle is None:
         return tf.data.TFRecordDataset(files)
     drawn = _draw(tf.data.Dataset.from_tensor_slices(files), len(files), seeds[0])
@@ -154,7 +156,9 @@ def _read_chunks(file: tf.Tensor) -> tf.data.Dataset:
 
 
 def _interleave(
-    files: tf.data.Dataset, num_files: int, read=tf.data.TFRecordDataset
+    files: tf.data.Dataset,
+    num_files: int,
+    read: Callable[[tf.Tensor], tf.data.Dataset] = tf.data.TFRecordDataset,
 ) -> tf.data.Dataset:
     return files.interleave(
         read,
@@ -164,7 +168,7 @@ def _interleave(
     )
 
 
-def _draw(elements: tf.data.Dataset, buffer_size: int, seed) -> tf.data.Dataset:
+def _draw(elements: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
     return elements.shuffle(buffer_size, seed=seed, reshuffle_each_iteration=False)
 
 
@@ -183,7 +187,9 @@ def _assign_buckets(
     capacity = plan.bucket_batch_sizes * plan.bucket_num_batches
     longest = len(planned) - 1
 
-    def assign(seen, serialized):
+    def assign(
+        seen: dict[str, tf.Tensor], serialized: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         lengths = parse_lengths(serialized, record_format)
         known = tf.clip_by_value(lengths, 0, longest)
         bucket = tf.gather(first, known)
@@ -210,7 +216,7 @@ def _assign_buckets(
 def _leave_out(chunks: tf.data.Dataset, held: np.ndarray) -> tf.data.Dataset:
     """Leaves out the records of the buckets that are held, and takes the chunks apart."""
 
-    def leave_out(bucket, serialized):
+    def leave_out(bucket: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         wanted = ~tf.gather(held, bucket)
         return tf.boolean_mask(bucket, wanted), tf.boolean_mask(serialized, wanted)
 
@@ -233,7 +239,7 @@ def _rank_among_equals(values: tf.Tensor) -> tf.Tensor:
 def _group(records: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     """Collects the serialized records of each bucket into `(batch,)`.
 
-    This is `bucket_by_sequence_length`, which is `group_by_window` behind a key function, without
+    This is `bucket_by_sequence_length`, which is `group_by_window` after a key function, without
     that function: it compares each record with every boundary, 41 microseconds of CPU a record
     where a key that is already there costs 8. A test holds the two to the same batches.
     """
@@ -245,5 +251,5 @@ def _group(records: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     )
 
 
-def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None, seeds) -> tf.data.Dataset:
+def _mix(batches: tf.data.Dataset, shuffle: Shuffle | None, seeds: tf.Tensor) -> tf.data.Dataset:
     return batches if shuffle is None else _draw(batches, shuffle.batch_buffer, seeds[2])

@@ -1,13 +1,13 @@
 """How mixed the order of an epoch is: what training sees of it, measured on the batches.
 
-An order is mixed where neither the step before nor the time in the epoch tells how long the
+An order is mixed where neither the step before nor the time in the epoch predicts how long the
 sequences of a step are, and where a sequence's batch-mates are others in each epoch. Three numbers
 say so (`EpochOrder`), in memory that does not grow with the data:
 
 - `StepOrder` adds up the mean lengths of steps as they come: correlation and drift;
 - `MateSample` follows the batch-mates of some sequences from epoch to epoch;
 - `chance_of_mates` says how often mates meet again in a perfectly random order;
-- `measure_order` reads the batches of whole epochs and gives an `EpochOrder` for each.
+- `measure_order` reads the batches of whole epochs and yields an `EpochOrder` for each.
 
 NumPy only, but for `measure_order`, which reads batches.
 """
@@ -48,7 +48,7 @@ class EpochOrder:
         drift: mean length of the last fifth of the steps, relative to that of the others, minus 1.
         drift_by_chance: two standard deviations of it in a random order.
         repeated_mates: share of the batch-mates of the epoch before that are mates again.
-        repeated_by_chance: that share in a random order; lengths that fill one batch alone give 1.
+        repeated_by_chance: that share in a random order; 1 for lengths that fill one batch alone.
     """
 
     epoch: int
@@ -60,7 +60,7 @@ class EpochOrder:
     repeated_mates: float = math.nan
     repeated_by_chance: float = math.nan
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [
             f"epoch {self.epoch}: {self.steps:,} steps",
             _shown("correlation of adjacent lengths", self.correlation, "+.3f")
@@ -88,9 +88,9 @@ def _chance(text: str, value: float) -> str:
 class StepOrder:
     """Adds up the mean lengths of an epoch's steps: nine numbers, however many steps come.
 
-    `dataclasses.asdict` gives the state as JSON can hold it, and `StepOrder(**state)` goes on from
-    there to exactly the same results. Lengths are counted from that of the first step, which keeps
-    the sums small where lengths are large and alike.
+    `dataclasses.asdict` returns the state as JSON can hold it, and `StepOrder(**state)` continues
+    from there to exactly the same results. Lengths are counted from that of the first step, which
+    keeps the sums small where lengths are large and alike.
 
     Attributes:
         steps_per_epoch: steps that the epoch has; it says where the last fifth begins.
@@ -122,12 +122,12 @@ class StepOrder:
     products: float = 0.0
     tail: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps_per_epoch < 1:
             raise ValueError(f"`steps_per_epoch` must be at least 1, got {self.steps_per_epoch}.")
 
     def add(self, mean_length: float) -> None:
-        """Takes the mean length of the next step's sequences, in timesteps.
+        """Adds a step by the mean length of its sequences, in timesteps.
 
         Raises:
             ValueError: if all steps of the epoch were added before.
@@ -151,14 +151,14 @@ class StepOrder:
         if (pairs := self.steps - 1) < 2:
             return math.nan
         # The first step is 0 here, so leaving it out changes no sum.
-        before, behind = self.total - self.last, self.total
+        before, after = self.total - self.last, self.total
         variances = (
             self.squares - self.last**2 - before**2 / pairs,
-            self.squares - behind**2 / pairs,
+            self.squares - after**2 / pairs,
         )
         if min(variances) <= _ROUNDING * self.squares:
             return math.nan
-        return (self.products - before * behind / pairs) / math.sqrt(math.prod(variances))
+        return (self.products - before * after / pairs) / math.sqrt(math.prod(variances))
 
     @property
     def drift(self) -> float:
@@ -179,7 +179,7 @@ class StepOrder:
         return math.sqrt(max(0.0, self.squares / self.steps - mean**2)) / (self.first + mean)
 
     def result(self, epoch: int) -> EpochOrder:
-        """Gives what was measured so far as that of epoch `epoch`; no mates are known here."""
+        """Returns what was measured so far, as that of epoch `epoch`, without batch-mates."""
         tail = self.steps - self._tail_begin
         shares = 1 / tail + 1 / self._tail_begin if tail > 0 and self._tail_begin else math.nan
         return EpochOrder(
@@ -199,8 +199,8 @@ class StepOrder:
 class MateSample:
     """Follows the batch-mates of a sample of records from one epoch to the next.
 
-    The sample are the records with the least hashes, so it is the same in each epoch without being
-    kept anywhere. It holds at most `2 * size * (1 + most_mates)` hashes of 8 bytes.
+    The sample is the records with the smallest hashes, so it is the same in each epoch without
+    being kept anywhere. It holds at most `2 * size * (1 + most_mates)` hashes of 8 bytes.
 
     Args:
         size: most records to follow.
@@ -216,7 +216,7 @@ class MateSample:
         self._repeated = self._expected = self._mates = 0.0
 
     def add(self, hashes: np.ndarray, chance: float) -> None:
-        """Takes a batch.
+        """Adds a batch.
 
         Args:
             hashes: one hash per record, int64 `(batch,)`.
@@ -234,7 +234,7 @@ class MateSample:
             del self._now[self._limit]
 
     def finish_epoch(self) -> tuple[float, float]:
-        """Gives the share of mates repeated, and that expected by chance, or nan; goes on."""
+        """Ends the epoch; returns the share of mates repeated and that by chance, or nan."""
         shares = (
             (self._repeated / self._mates, self._expected / self._mates)
             if self._mates
@@ -251,7 +251,7 @@ class MateSample:
 
 
 def chance_of_mates(plan: BatchPlan) -> np.ndarray:
-    """Says for each bucket how likely two records that may be in it are in one batch.
+    """Computes for each bucket how likely two records that may be in it are in one batch.
 
     In a random order; the buckets of one length share its records. float64 `(buckets,)`.
 
@@ -278,7 +278,7 @@ def measure_order(
 ) -> Iterator[EpochOrder]:
     """Reads the batches of whole epochs and yields how mixed the order of each was.
 
-    The batches are those that `equal_length_batches` gives for the same arguments, read but not
+    The batches are those that `equal_length_batches` reads for the same arguments, read but not
     parsed. From the second epoch on, batch-mates are compared with those of the epoch before.
 
     Args:
@@ -296,8 +296,9 @@ def measure_order(
     from padless.pipeline.batching.batches import identified_batches
     from padless.pipeline.batching.damage import explained
 
-    options = {"split": split, "shuffle": shuffle, "epochs": epochs}
-    batches = identified_batches(dataset, plan, **options).as_numpy_iterator()
+    batches = identified_batches(
+        dataset, plan, split=split, shuffle=shuffle, epochs=epochs
+    ).as_numpy_iterator()
     mates = MateSample()
     with explained(dataset.split(split)):
         for epoch in epochs:

@@ -2,7 +2,7 @@
 
 Records in a random order fill the n batches of a length at about 1/n, 2/n, ... n/n of an epoch. So
 each length has its last batch at the very end; a rare length has no other, and the last fifth of an
-epoch gets too many of them. No buffer behind the grouping mends that but one of the size of the
+epoch gets too many of them. No buffer after the grouping corrects that but one of the size of the
 data. Instead the records of the rarest lengths, or all where they fit, are read before the first
 epoch and held:
 
@@ -73,7 +73,7 @@ def bucket_bytes(plan: BatchPlan, num_features: int) -> np.ndarray:
 
 
 def describe_held(plan: BatchPlan, num_features: int, max_bytes: int) -> str:
-    """Says in one line what `rare_buckets` chooses."""
+    """Describes in one line what `rare_buckets` chooses."""
     held = rare_buckets(plan, num_features, max_bytes)
     records = (plan.bucket_batch_sizes * plan.bucket_num_batches)[held].sum()
     mebibytes = bucket_bytes(plan, num_features)[held].sum() / 2**20
@@ -82,7 +82,7 @@ def describe_held(plan: BatchPlan, num_features: int, max_bytes: int) -> str:
 
 
 def first_buckets(plan: BatchPlan) -> np.ndarray:
-    """Gives for each bucket the first of those that share its records, int64 `(buckets,)`."""
+    """Returns for each bucket the first of those that share its records, int64 `(buckets,)`."""
     _, first, inverse = np.unique(plan.bucket_lengths, return_index=True, return_inverse=True)
     return first[inverse]
 
@@ -111,7 +111,7 @@ def collect_rare(
     first, counts = plan.length_tables()
     planned = np.where(held[first], counts, 0)
 
-    def select(serialized):
+    def select(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         lengths = parse_lengths(serialized, record_format)
         known = tf.clip_by_value(lengths, 0, len(counts) - 1)
         in_plan = (lengths == known) & (tf.gather(counts, known) > 0)
@@ -120,7 +120,7 @@ def collect_rare(
         lengths = tf.where(in_plan, known, -1)
         return tf.boolean_mask(lengths, wanted), tf.boolean_mask(serialized, wanted)
 
-    def check(lengths, serialized):
+    def check(lengths: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         known = tf.cast(tf.maximum(lengths, 0), tf.int32)
         seen = tf.math.bincount(known, minlength=len(planned), dtype=tf.int64)
         not_many = tf.reduce_all(lengths >= 0) & tf.reduce_all(seen <= planned)
@@ -157,14 +157,14 @@ def draw_rare(
     Returns:
         A dataset of pairs, the bucket once per record and the records, `(batch,)` each.
     """
-    # Records stand by bucket in the order drawn here, and batches are slices of that order.
+    # Records are sorted by bucket in the order drawn here, and batches are slices of that order.
     buckets = np.repeat(np.flatnonzero(held), plan.bucket_num_batches[held])
     sizes = plan.bucket_batch_sizes[buckets]
     table = np.stack([buckets, sizes, sizes.cumsum() - sizes])
     drawn = _shuffled(tf.size(bucket, out_type=tf.int64), seed, 0)
     records = tf.gather(drawn, tf.argsort(tf.gather(bucket, drawn), stable=True))
 
-    def take(batch):
+    def take(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         number, size, begin = tf.unstack(tf.gather(table, batch, axis=1))
         index = records[begin : begin + size]
         return tf.fill([size], number), tf.gather(serialized, index)
@@ -187,7 +187,7 @@ def release(
         seed: int64 `()`.
     """
 
-    def draw(left, position):
+    def draw(left: tf.Tensor, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         drawn = tf.random.stateless_uniform(
             [], tf.stack([seed, position]), maxval=tf.reduce_sum(left), dtype=tf.int64
         )
@@ -198,6 +198,6 @@ def release(
     return tf.data.Dataset.choose_from_datasets([common, rare], choices)
 
 
-def _shuffled(size, seed: tf.Tensor, purpose: int) -> tf.Tensor:
+def _shuffled(size: tf.Tensor | int, seed: tf.Tensor, purpose: int) -> tf.Tensor:
     numbers = tf.range(tf.cast(size, tf.int64))
     return tf.random.experimental.stateless_shuffle(numbers, tf.stack([seed, purpose]))

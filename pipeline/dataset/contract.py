@@ -11,8 +11,9 @@ from padless.pipeline.dataset.names import FEATURES_FILE
 
 _MAX_SHOWN_BYTES = 60
 
-# Name -> values, as `padless.pipeline.dataset.records.decode_example` gives them.
-Features = Mapping[str, list[bytes] | np.ndarray]
+# Name -> values, as `padless.pipeline.dataset.records.decode_example` returns them.
+Values = list[bytes] | np.ndarray
+Features = Mapping[str, Values]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,9 +40,10 @@ class RecordContract:
         ]
 
     def _check_sequence(self, features: Features) -> Iterator[str]:
-        values = features.get("sequence")
-        if not _is_array(values, np.float32):
-            yield f"`sequence` must be a list of floats, got {_describe(values)}."
+        values = _as_array(features.get("sequence"), np.float32)
+        if values is None:
+            shown = _describe(features.get("sequence"))
+            yield f"`sequence` must be a list of floats, got {shown}."
             return
         if not np.isfinite(values).all():
             timestep, feature = divmod(int(np.isfinite(values).argmin()), self.num_features)
@@ -52,21 +54,22 @@ class RecordContract:
             )
         yield from self._check_num_values(features.get("length"), len(values))
 
-    def _check_num_values(self, length, num_values: int) -> Iterator[str]:
+    def _check_num_values(self, length: Values | None, num_values: int) -> Iterator[str]:
         # A length that is none is named already.
-        if _is_array(length, np.int64) and len(length) == 1 and length[0] >= 1:
-            expected = int(length[0]) * self.num_features
+        lengths = _as_array(length, np.int64)
+        if lengths is not None and len(lengths) == 1 and lengths[0] >= 1:
+            expected = int(lengths[0]) * self.num_features
             if num_values != expected:
                 yield (
-                    f"`sequence` must hold `length` {length[0]} times {self.num_features} features "
-                    f"= {expected} values, got {num_values}."
+                    f"`sequence` must hold `length` {lengths[0]} times {self.num_features} "
+                    f"features = {expected} values, got {num_values}."
                 )
 
 
 def _check_text(features: Features, name: str) -> Iterator[str]:
     values = features.get(name)
     if not isinstance(values, list) or len(values) != 1:
-        yield f"`{name}` must be one text, got {_describe(values)}."
+        yield f"`{name}` must be one string, got {_describe(values)}."
     elif not values[0] and name == "key":
         yield "`key` must not be empty."
     elif not _is_utf8(values[0]):
@@ -80,15 +83,16 @@ def _check_absent(features: Features) -> Iterator[str]:
 
 
 def _check_length(features: Features) -> Iterator[str]:
-    values = features.get("length")
-    if not _is_array(values, np.int64) or len(values) != 1:
-        yield f"`length` must be one int64, got {_describe(values)}."
+    values = _as_array(features.get("length"), np.int64)
+    if values is None or len(values) != 1:
+        yield f"`length` must be one int64, got {_describe(features.get('length'))}."
     elif values[0] < 1:
         yield f"`length` must be at least 1, got {values[0]}."
 
 
-def _is_array(values, dtype: type) -> bool:
-    return isinstance(values, np.ndarray) and values.dtype == dtype
+def _as_array(values: Values | None, dtype: type) -> np.ndarray | None:
+    """Returns the values if they are an array of the type, or None."""
+    return values if isinstance(values, np.ndarray) and values.dtype == dtype else None
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -99,7 +103,7 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _describe(values) -> str:
+def _describe(values: Values | None) -> str:
     if values is None:
         return "none"
     kind = "bytes" if isinstance(values, list) else str(values.dtype)

@@ -143,7 +143,7 @@ def open_records(
             has one below 1.
     """
     files = tuple(epath.Path(file) for file in files)
-    lengths = collections.Counter()
+    lengths: collections.Counter[int] = collections.Counter()
     for file in files:
         if not file.exists():
             raise FileNotFoundError(f"{file}: the TFRecord file does not exist.")

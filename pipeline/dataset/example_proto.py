@@ -10,6 +10,8 @@ https://github.com/tensorflow/tensorflow/tree/master/tensorflow/core/example
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -24,7 +26,7 @@ _KINDS = {"bytes_list": "BytesList", "float_list": "FloatList", "int64_list": "I
 _FLOAT_BYTES = 4
 
 
-def read_numbers(feature) -> np.ndarray | None:
+def read_numbers(feature: Any) -> np.ndarray | None:
     """Reads a `Feature`'s values: float32 or int64 `(values,)`, or None if they are bytes.
 
     A float list is serialized once more and seen as an array, which for 1,400 values takes 1
@@ -41,7 +43,7 @@ def read_numbers(feature) -> np.ndarray | None:
     return np.array(feature.int64_list.value if kind else (), np.int64)
 
 
-def read_float_rows(feature_list) -> np.ndarray | None:
+def read_float_rows(feature_list: Any) -> np.ndarray | None:
     """Reads a `FeatureList` of float lists that all have as many values, without a loop.
 
     Serialized, such features all take the same number of bytes and begin with the same ones, before
@@ -62,7 +64,7 @@ def read_float_rows(feature_list) -> np.ndarray | None:
     return np.ascontiguousarray(values).view("<f4") if (heads == heads[0]).all() else None
 
 
-def parse_record(data: bytes):
+def parse_record(data: bytes) -> Any:
     """Parses an `Example` or a `SequenceExample`, which are one on the wire.
 
     Returns:
@@ -96,7 +98,13 @@ def _build_file() -> descriptor_pb2.FileDescriptorProto:
     return file
 
 
-def _add_message(file, name: str, fields: dict[str, str], *, repeated: bool = False):
+def _add_message(
+    file: descriptor_pb2.FileDescriptorProto,
+    name: str,
+    fields: dict[str, str],
+    *,
+    repeated: bool = False,
+) -> descriptor_pb2.DescriptorProto:
     """Adds a message with fields of other messages, name -> message, numbered from 1."""
     message = file.message_type.add(name=name)
     for number, (field, kind) in enumerate(fields.items(), 1):
@@ -104,8 +112,8 @@ def _add_message(file, name: str, fields: dict[str, str], *, repeated: bool = Fa
     return message
 
 
-def _add_map(file, name: str, field: str, kind: str) -> None:
-    """Adds a message with one map from texts to messages: on the wire, repeated entries."""
+def _add_map(file: descriptor_pb2.FileDescriptorProto, name: str, field: str, kind: str) -> None:
+    """Adds a message with one map from strings to messages: on the wire, repeated entries."""
     entry_name = field.title().replace("_", "") + "Entry"  # the compiler insists on this name
     message = _add_message(file, name, {field: f"{name}.{entry_name}"}, repeated=True)
     entry = message.nested_type.add(name=entry_name)
@@ -114,7 +122,14 @@ def _add_map(file, name: str, field: str, kind: str) -> None:
     _add_field(entry, "value", 2, type_name=kind)
 
 
-def _add_field(message, name: str, number: int, *, repeated: bool = False, **kind) -> None:
+def _add_field(
+    message: descriptor_pb2.DescriptorProto,
+    name: str,
+    number: int,
+    *,
+    repeated: bool = False,
+    **kind: Any,
+) -> None:
     label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
     if "type_name" in kind:
         kind = {"type": _FIELD.TYPE_MESSAGE, "type_name": f".{_PACKAGE}.{kind['type_name']}"}

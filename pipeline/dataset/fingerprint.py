@@ -1,4 +1,4 @@
-"""Tells whether a dataset is still the one that it was."""
+"""Checks whether a dataset is still the one that it was."""
 
 from __future__ import annotations
 

@@ -52,10 +52,10 @@ def piece_key(key: bytes, start: int, stop: int) -> bytes:
 
 
 def is_piece_key(key: bytes) -> bool:
-    """Tells whether a key is one that `piece_key` could have made."""
+    """Checks whether a key is one that `piece_key` could have made."""
     return _PIECE.search(key) is not None
 
 
 def whole_key(key: bytes) -> bytes:
-    """Gives the key of the sequence that a piece was cut from, or the key itself."""
+    """Returns the key of the sequence that a piece was cut from, or the key itself."""
     return _PIECE.sub(b"", key)

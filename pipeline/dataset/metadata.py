@@ -119,7 +119,7 @@ def encode_metadata(
     }
     written = {names[part.split][part.shard]: part for parts in by_split.values() for part in parts}
     info = DatasetInfo(name, {split: _sum_split(names[split], written) for split in num_shards})
-    statistics = Statistics(feature_names and tuple(feature_names), moments)
+    statistics = Statistics(tuple(feature_names) if feature_names else None, moments)
     provenance = format_provenance(made, {name: part.info for name, part in written.items()})
     return {
         INFO_FILE: encode_json(format_info(info), end=""),
@@ -130,7 +130,9 @@ def encode_metadata(
     }
 
 
-def write_metadata(directory: epath.PathLike, shards: Sequence[ShardSummary], **details) -> None:
+def write_metadata(
+    directory: epath.PathLike, shards: Sequence[ShardSummary], **details: Any
+) -> None:
     """Writes all metadata files of a dataset; takes what `encode_metadata` takes."""
     for file, data in encode_metadata(shards, **details).items():
         (epath.Path(directory) / file).write_bytes(data)

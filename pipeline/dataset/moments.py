@@ -19,8 +19,8 @@ class Moments:
         timesteps: number of timesteps seen.
         mean: float64 `(features,)`, raw units.
         m2: float64 `(features,)`, sum of squared deviations from the mean, raw units squared.
-        minimum: float64 `(features,)`, least value, raw units.
-        maximum: float64 `(features,)`, greatest value, raw units.
+        minimum: float64 `(features,)`, minimum value, raw units.
+        maximum: float64 `(features,)`, maximum value, raw units.
     """
 
     timesteps: int
@@ -31,7 +31,7 @@ class Moments:
 
     @classmethod
     def of(cls, sequence: np.ndarray) -> Moments:
-        """Takes the moments of one sequence `(timesteps, features)` with at least one timestep."""
+        """Computes those of one sequence `(timesteps, features)` with at least one timestep."""
         values = np.asarray(sequence, np.float64)
         mean = values.mean(axis=0)
         return cls(
@@ -63,13 +63,13 @@ class Moments:
         return self.m2 / self.timesteps
 
     def to_json(self) -> dict:
-        """Gives what a JSON file can hold: count, mean, variance, minimum and maximum."""
+        """Returns what a JSON file can hold: count, mean, variance, minimum and maximum."""
         arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
         return {"timesteps": self.timesteps} | arrays
 
     @classmethod
     def from_json(cls, content: Mapping) -> Moments:
-        """Reads what `to_json` gave.
+        """Reads what `to_json` returned.
 
         Raises:
             KeyError: if a part is missing.
@@ -80,13 +80,13 @@ class Moments:
 
 
 def scale_of(variance: np.ndarray) -> np.ndarray:
-    """Takes what to divide each feature by: its standard deviation, or 1 where that is 0."""
+    """Returns what to divide each feature by: its standard deviation, or 1 where that is 0."""
     deviation = np.sqrt(np.asarray(variance, np.float64))
     return np.where(deviation > 0, deviation, 1.0)
 
 
 def merge_moments(parts: Iterable[Moments]) -> Moments:
-    """Joins parts in the order given, so that one order always gives the same digits.
+    """Joins parts in the order given, so that the same order always gives the same digits.
 
     Raises:
         TypeError: if there is no part.

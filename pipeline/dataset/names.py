@@ -13,8 +13,6 @@ LENGTHS_FILE = "lengths.json"
 STATISTICS_FILE = "statistics.json"
 # The mark of a dataset that padless wrote.
 PROVENANCE_FILE = "provenance.json"
-
-
 REJECTS_FILE = "rejects/rejects-00000-of-00001.jsonl"
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
@@ -22,7 +20,7 @@ VALIDATION_SPLIT = "validation"
 
 def dataset_name(directory: epath.PathLike) -> str:
     """Derives from the directory's name one that TFDS accepts in file names."""
-    # As text: what Beam writes to need not be a file system that epath knows.
+    # As a string: what Beam writes to need not be a file system that epath knows.
     last = os.fspath(directory).rstrip("/").rpartition("/")[2]
     name = re.sub(r"\W", "_", last, flags=re.ASCII)
     return name if re.match("[a-zA-Z]", name) else f"dataset_{name}"

@@ -1,13 +1,13 @@
 """The record: one sequence as a `tf.train.Example`, written and read side by side.
 
-Everything padless knows about the bytes of a TFRecord stands in this file. Features of an example:
+Everything padless knows about the bytes of a TFRecord is in this file. Features of an example:
 
 | name       | kind                   | holds                                                  |
 |------------|------------------------|--------------------------------------------------------|
 | `key`      | bytes, one value       | the sequence's name, UTF-8                             |
 | `length`   | int64, one value       | the number of timesteps                                |
 | `sequence` | float, length*features | the values in raw units, `(timesteps, features)` by row |
-| `label`    | bytes, one value       | the label as it stood in the input, UTF-8; optional    |
+| `label`    | bytes, one value       | the label as it was in the input, UTF-8; optional    |
 
 Writing needs NumPy only, so that a Beam worker never imports TensorFlow; the functions that build
 TensorFlow operations import it when called.
@@ -19,7 +19,7 @@ import dataclasses
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -45,7 +45,7 @@ class RecordFormat:
         num_features: values per timestep.
         sequence: name of the float feature with `timesteps * num_features` values, row by row.
         length: name of the int64 feature with the number of timesteps.
-        key: name of the bytes feature that tells sequences apart, or None where there is none.
+        key: name of the bytes feature that identifies a sequence, or None where there is none.
         label: name of the bytes feature with the label, or None where there is none.
 
     Raises:
@@ -58,7 +58,7 @@ class RecordFormat:
     key: str | None = "key"
     label: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.num_features < 1:
             raise ValueError(f"`num_features` must be at least 1, got {self.num_features}.")
         for field in ("sequence", "length"):
@@ -100,7 +100,7 @@ def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None)
 def decode_example(data: bytes) -> dict[str, list[bytes] | np.ndarray]:
     """Reads the features of a serialized `tf.train.Example`, whoever has written it.
 
-    Features may stand in any order and numbers packed or not, as protocol buffers allow: the
+    Features may be in any order and numbers packed or not, as protocol buffers allow: the
     protobuf library reads them.
 
     Returns:
@@ -161,14 +161,14 @@ def parse_padded_examples(
 ) -> dict[str, tf.Tensor]:
     """Parses a batch of serialized examples whose sequences have neighbouring lengths.
 
-    Each sequence is padded with zeros behind its end. `length` alone tells them from data: a true
-    zero is data.
+    Each sequence is padded with zeros after its end. Only `length` distinguishes them from data: a
+    true zero is data.
 
     Args:
         serialized: string tensor `(batch,)`, not empty.
         record_format: names of the features.
-        shortest: least length that the batch may hold, `()` int64.
-        longest: greatest length that the batch may hold, and so its timesteps whether it holds one
+        shortest: minimum length that the batch may hold, `()` int64.
+        longest: maximum length that the batch may hold, and so its timesteps whether it holds one
             or not, `()` int64.
 
     Returns:
@@ -244,15 +244,22 @@ def read_record_stream(file: BinaryIO, path: epath.PathLike) -> Iterator[bytes]:
         ValueError: as `read_records`.
     """
     for record in scan_records(file):
-        if record.damage is not None:
+        if record.data is None:
             raise ValueError(
                 f"{path}: record {record.position} at byte {record.start}: {record.damage}"
             )
         yield record.data
 
 
+class Readable(Protocol):
+    """What is read from its beginning to its end, as an open file is."""
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Reads as many bytes, or fewer at the end."""
+
+
 class ScannedRecord(NamedTuple):
-    """A record as it stands in a file.
+    """A record as it is in a file.
 
     Attributes:
         position: its position among the file's records, from 0.
@@ -267,10 +274,10 @@ class ScannedRecord(NamedTuple):
     damage: str | None = None
 
 
-def scan_records(file: BinaryIO) -> Iterator[ScannedRecord]:
-    """Yields each record of an open file, and goes on behind one whose data are damaged.
+def scan_records(file: Readable) -> Iterator[ScannedRecord]:
+    """Yields each record of an open file, and continues after one whose data are damaged.
 
-    Ends behind a record whose size is damaged: nothing else says where the next one begins.
+    Ends after a record whose size is damaged: nothing else says where the next one begins.
 
     Args:
         file: the bytes of TFRecords, at a record's beginning.
@@ -293,7 +300,7 @@ def scan_records(file: BinaryIO) -> Iterator[ScannedRecord]:
 
 
 def begins_record(data: bytes) -> bool:
-    """Tells whether the first 12 bytes of a file are a size and its CRC, as a record's are."""
+    """Checks whether the first 12 bytes of a file are a size and its CRC, as a record's are."""
     size, crc = data[:_LENGTH_BYTES], data[_LENGTH_BYTES:_HEAD_BYTES]
     return len(data) >= _HEAD_BYTES and _masked_crc(size) == crc
 
@@ -302,7 +309,7 @@ def read_lengths(path: epath.PathLike, record_format: RecordFormat) -> Iterator[
     """Yields the length of each record of a TFRecord file.
 
     Raises:
-        ValueError: if a record is damaged, or has no length under the name that the format gives.
+        ValueError: if a record is damaged, or lacks the length that the format names.
     """
     import tensorflow as tf
 
@@ -319,7 +326,7 @@ def read_lengths(path: epath.PathLike, record_format: RecordFormat) -> Iterator[
 
 
 def _find_damage(framed: bytes, num_bytes: int, part: str) -> str | None:
-    """Says what is wrong with a part of a record and the CRC behind it, or returns None."""
+    """Returns what is wrong with a part of a record and the CRC after it, or None."""
     if len(framed) < num_bytes + _CRC_BYTES:
         return (
             f"its {part} must take {num_bytes + _CRC_BYTES} bytes with its CRC, "
@@ -328,13 +335,13 @@ def _find_damage(framed: bytes, num_bytes: int, part: str) -> str | None:
     written = framed[num_bytes:]
     if written != (crc := _masked_crc(framed[:num_bytes])):
         return (
-            f"its {part} must have the CRC {written.hex()} that is written behind it, "
+            f"its {part} must have the CRC {written.hex()} that is written after it, "
             f"got {crc.hex()}: the file is damaged."
         )
     return None
 
 
-def _read_values(feature) -> list[bytes] | np.ndarray:
+def _read_values(feature: Any) -> list[bytes] | np.ndarray:
     numbers = read_numbers(feature)
     return list(feature.bytes_list.value) if numbers is None else numbers
 
@@ -354,7 +361,7 @@ def _parse_features(serialized: tf.Tensor, record_format: RecordFormat) -> dict:
     return {field: parsed[name] for field, name in names.items()}
 
 
-def _assert_counts(batch: dict, record_format: RecordFormat):
+def _assert_counts(batch: dict, record_format: RecordFormat) -> tf.Operation:
     import tensorflow as tf
 
     return tf.debugging.assert_equal(
@@ -365,7 +372,7 @@ def _assert_counts(batch: dict, record_format: RecordFormat):
     )
 
 
-def _feature_spec(field: str, name: str):
+def _feature_spec(field: str, name: str) -> Any:
     import tensorflow as tf
 
     if field == "sequence":

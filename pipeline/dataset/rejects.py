@@ -1,4 +1,4 @@
-"""Counts the rejects of a preprocessing job anew."""
+"""Counts the rejects of a preprocessing job in their file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def count_rejects(path: epath.Path) -> dict[str, int]:
     Raises:
         ValueError: if a line is no reject.
     """
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TypeVar
+
+import numpy as np
+
+_Numbers = TypeVar("_Numbers", float, np.ndarray)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class BatchCost:
     per_timestep_in_a_row: float
     per_computed_timestep: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         costs = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for name, seconds in costs.items():
             if not 0 <= seconds < math.inf:
@@ -36,12 +41,14 @@ class BatchCost:
             raise ValueError("One cost of a batch must be above 0, got 0 for all of them.")
 
     def __str__(self) -> str:
-        """Says it as `--batch-cost` takes it."""
+        """Returns it as `--batch-cost` takes it."""
         parts = ",".join(f"{getattr(self, f.name):.3g}" for f in dataclasses.fields(self))
         counts = "seconds per batch, per timestep in a row, per computed timestep"
         return f"--batch-cost {parts} ({counts})"
 
-    def seconds(self, batches, timesteps_in_a_row, computed_timesteps):
+    def seconds(
+        self, batches: _Numbers, timesteps_in_a_row: _Numbers, computed_timesteps: _Numbers
+    ) -> _Numbers:
         """Predicts the time of some batches.
 
         Args:

@@ -22,7 +22,7 @@ class Budget:
     batch_size: int | None = None
     batch_timesteps: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         given = {name: value for name, value in given.items() if value is not None}
         if len(given) != 1:
@@ -44,15 +44,15 @@ class Budget:
     @property
     def limit(self) -> int:
         """The budget of a step, in its own unit."""
-        return self.batch_size or self.batch_timesteps
+        return self.batch_size or self.batch_timesteps or 0
 
     def max_sequences(self, length: int) -> int:
         """Most sequences of `length` timesteps in one batch."""
-        return self.batch_size or self.batch_timesteps // max(length, 1)
+        return self.batch_size or self.limit // max(length, 1)
 
-    def work(self, length):
-        """What one sequence of `length` timesteps takes from the budget."""
-        return length if self.batch_size is None else np.ones_like(length)
+    def work(self, lengths: np.ndarray) -> np.ndarray:
+        """What a sequence of each length takes from the budget, int64 `(lengths,)`."""
+        return lengths if self.batch_size is None else np.ones_like(lengths)
 
 
 DEFAULT_BUDGET = Budget(batch_size=64)

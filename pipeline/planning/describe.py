@@ -14,7 +14,7 @@ _MANY_IN_A_ROW = 8
 
 
 def describe_plan(plan: BatchPlan) -> str:
-    """Shows a plan, and beside it what padding would cost, as aligned lines."""
+    """Returns a plan, and beside it what padding would cost, as aligned lines."""
     unit, limit = "sequences" if plan.budget.batch_size else "timesteps", plan.budget.limit
     rows = [
         ("sequences", plan.num_sequences, ""),

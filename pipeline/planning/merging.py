@@ -6,7 +6,7 @@ less one. Dynamic programming over the prefixes of the lengths finds, for every 
 the way that is predicted to take the least time:
 
 1. `_Spans.worthwhile` leaves out a span that is no dearer in two parts, as these pad less as well;
-2. `_extend`          puts each remaining span behind every way to cut the lengths before it;
+2. `_extend`          puts each remaining span after every way to cut the lengths before it;
 3. `_cheapest`        keeps a way only if no other pads as little for as little time;
 4. `_thin`            on large histograms, keeps one way of those that pad nearly the same
 
@@ -26,11 +26,13 @@ from padless.pipeline.planning.batch_time import BatchCost
 # Up to this many ways to reach a prefix all are compared. Histograms of 140 distinct lengths and 64
 # sequences to a batch stay below; above, sorting would take minutes for 2,000 lengths.
 _COMPARED_EXACTLY = 65_536
-# Bits of the padding, below its leading one, that tell two ways apart where there are more: 3 %.
+# Bits of the padding, below its leading one, that distinguish two ways where there are more: 3 %.
 _BITS_APART = 5
 _FLOAT32_FRACTION_BITS = 23
 # Sums of seconds in another order differ by rounding: that alone is no reason to pad.
 _ROUNDING = 1e-12
+
+_Position = int | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,7 @@ class Frontier:
     _prefixes: list[_Prefix]
 
     def span_ends(self, max_padded_timesteps: float) -> np.ndarray:
-        """Gives the fastest way within a bound, as the spans of its lengths.
+        """Returns the fastest way within a bound, as the spans of its lengths.
 
         Args:
             max_padded_timesteps: most padded timesteps, at least 0.
@@ -123,7 +125,9 @@ class _Spans:
     first_batch_ends: np.ndarray  # how far the first batch of a span from each position reaches
 
     @classmethod
-    def of(cls, lengths, counts, limits, cost) -> _Spans:
+    def of(
+        cls, lengths: np.ndarray, counts: np.ndarray, limits: np.ndarray, cost: BatchCost
+    ) -> _Spans:
         sequences, timesteps = (
             np.concatenate([[0], np.cumsum(n)]) for n in (counts, counts * lengths)
         )
@@ -131,11 +135,11 @@ class _Spans:
         first_batch_ends = np.maximum(reached, np.arange(1, len(lengths) + 1))
         return cls(lengths, limits, cost, sequences, timesteps, first_batch_ends)
 
-    def padded(self, start, end):
+    def padded(self, start: _Position, end: _Position) -> np.ndarray:
         rows = self.sequences[end] - self.sequences[start]
         return rows * self.lengths[end - 1] - (self.timesteps[end] - self.timesteps[start])
 
-    def seconds(self, start, end):
+    def seconds(self, start: _Position, end: _Position) -> np.ndarray:
         rows, length = self.sequences[end] - self.sequences[start], self.lengths[end - 1]
         batches = -(-rows // self.limits[end - 1])
         return self.cost.seconds(batches, batches * length, rows * length)
@@ -143,7 +147,7 @@ class _Spans:
     def worthwhile(self, end: int) -> np.ndarray:
         """Lists the starts of the spans up to `end`, but for those seen to be no dearer in two.
 
-        Three cuts are tried: behind the first full batch, before the last one, and in the middle.
+        Three cuts are tried: after the first full batch, before the last one, and in the middle.
         """
         starts = np.arange(end)
         whole = self.seconds(starts, end)
@@ -197,6 +201,6 @@ def _thin(padded: np.ndarray, seconds: np.ndarray, before: _Prefix) -> np.ndarra
 
 
 def _price(padded: np.ndarray, before: _Prefix) -> np.ndarray:
-    """Gives the seconds that a padded timestep saves, as the slope over an octave around each."""
+    """Computes the seconds that a padded timestep saves: the slope over an octave around each."""
     less, more = (np.interp(padded * r, before.padded, before.seconds) for r in (2**-0.5, 2**0.5))
     return (less - more) / np.maximum(padded * (2**0.5 - 2**-0.5), 1.0)

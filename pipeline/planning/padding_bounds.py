@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from etils import epath
 
 from padless.pipeline.figures import new_figure, save_figure
 from padless.pipeline.planning.plan import BatchPlan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TABLE_BOUNDS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 PICTURE_BOUNDS = (0.0, *np.geomspace(1e-4, 1.0, 120).tolist())
@@ -43,8 +47,8 @@ def draw_frontier(plans: Sequence[BatchPlan], path: epath.PathLike) -> None:
     """Draws batches and steps, predicted time and full batches against the bound.
 
     Args:
-        plans: plans of ascending bounds, as `plan_frontier` gives them for `PICTURE_BOUNDS`.
-        path: file to write; its extension tells the format.
+        plans: plans of ascending bounds, as `plan_frontier` returns them for `PICTURE_BOUNDS`.
+        path: file to write; its extension decides the format.
 
     Raises:
         ImportError: if matplotlib is not installed.
@@ -63,11 +67,16 @@ def draw_frontier(plans: Sequence[BatchPlan], path: epath.PathLike) -> None:
     save_figure(figure, path)
 
 
-def _draw_steps(axes, plans: list[BatchPlan], values: dict[str, str]) -> None:
+def _draw_steps(axes: Axes, plans: list[BatchPlan], values: dict[str, str]) -> None:
     """Draws each value as it stays until the bound allows the next plan."""
     reached = [100 * plan.padding for plan in plans]
     end, marked = 1.1 * reached[-1] or 1.0, range(len(plans))
-    style = {"drawstyle": "steps-post", "marker": "o", "markersize": 3, "markevery": marked}
+    style: dict[str, Any] = {
+        "drawstyle": "steps-post",
+        "marker": "o",
+        "markersize": 3,
+        "markevery": marked,
+    }
     for label, name in values.items():
         heights = [getattr(plan, name) for plan in plans]
         axes.plot([*reached, end], [*heights, heights[-1]], label=label, **style)

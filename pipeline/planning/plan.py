@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -274,7 +275,7 @@ def plan_mixed_batches(
     cost: BatchCost = DEFAULT_COST,
     accumulate: bool = True,
 ) -> BatchPlan:
-    """Plans batches of any lengths, all padded to the longest: what everybody did, to compare with.
+    """Plans batches of any lengths, all padded to the longest, as a baseline to compare with.
 
     Args:
         lengths: length in timesteps -> number of sequences.
@@ -293,10 +294,16 @@ def plan_mixed_batches(
     """
     lengths = _sorted(lengths)
     _check(lengths, budget, replicas=replicas)
-    histogram = np.array([*lengths.items()], np.int64).T
-    limits = np.full(len(lengths), budget.max_sequences(max(lengths)))
-    buckets = _bucket_spans(*histogram, limits, np.array([len(lengths)]))
-    return BatchPlan(lengths, budget, replicas, math.inf, cost, *buckets, accumulates=accumulate)
+    return _plan_spans(
+        lengths,
+        np.full(len(lengths), budget.max_sequences(max(lengths))),
+        np.array([len(lengths)]),
+        budget=budget,
+        replicas=replicas,
+        max_padding=math.inf,
+        cost=cost,
+        accumulates=accumulate,
+    )
 
 
 def plan_frontier(
@@ -329,18 +336,22 @@ def plan_frontier(
     for bound in max_paddings:
         check_max_padding(bound)
     limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
-    histogram = np.array([*lengths.items()], np.int64).T
-    timesteps = int(histogram[0] @ histogram[1])
+    distinct, counts = np.array([*lengths.items()], np.int64).T
     apart = np.arange(1, len(lengths) + 1)
-    frontier = merge_lengths(*histogram, limits, cost) if any(max_paddings) else None
-    plans = []
-    for bound in max_paddings:
-        ends = frontier.span_ends(bound * timesteps) if frontier and bound else apart
-        buckets = _bucket_spans(*histogram, limits, ends)
-        plans.append(
-            BatchPlan(lengths, budget, replicas, bound, cost, *buckets, accumulates=accumulate)
+    frontier = merge_lengths(distinct, counts, limits, cost) if any(max_paddings) else None
+    return [
+        _plan_spans(
+            lengths,
+            limits,
+            frontier.span_ends(bound * int(distinct @ counts)) if frontier and bound else apart,
+            budget=budget,
+            replicas=replicas,
+            max_padding=bound,
+            cost=cost,
+            accumulates=accumulate,
         )
-    return plans
+        for bound in max_paddings
+    ]
 
 
 def check_max_padding(max_padding: float) -> None:
@@ -369,7 +380,25 @@ def _check(lengths: Mapping[int, int], budget: Budget, *, replicas: int) -> None
         )
 
 
-def _bucket_spans(lengths, counts, limits, ends) -> np.ndarray:
+def _plan_spans(
+    lengths: Mapping[int, int], limits: np.ndarray, ends: np.ndarray, **options: Any
+) -> BatchPlan:
+    """Makes the plan whose spans end before the positions `ends` of the lengths."""
+    distinct, counts = np.array([*lengths.items()], np.int64).T
+    shortest, longest, sizes, batches = _bucket_spans(distinct, counts, limits, ends)
+    return BatchPlan(
+        lengths=lengths,
+        bucket_shortest=shortest,
+        bucket_lengths=longest,
+        bucket_batch_sizes=sizes,
+        bucket_num_batches=batches,
+        **options,
+    )
+
+
+def _bucket_spans(
+    lengths: np.ndarray, counts: np.ndarray, limits: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
     """Lists the buckets of each span: shortest and longest length, batch size, batches."""
     starts = np.concatenate([[0], ends[:-1]])
     spans = zip(

@@ -13,7 +13,7 @@ from padless.pipeline.dataset.moments import Moments
 
 _MAX_LENGTHS_SHOWN = 3
 _RELATIVE_TOLERANCE = 1e-9
-# Of the greatest absolute value: what rounding leaves of a deviation that is 0, or nearly.
+# Of the maximum absolute value: what rounding leaves of a deviation that is 0, or nearly.
 _ABSOLUTE_TOLERANCE = 1e-13
 
 

@@ -25,19 +25,19 @@ class Place(NamedTuple):
 
 
 class KeyIndex:
-    """Remembers a digest of each key and where it stood.
+    """Remembers a digest of each key and where it was.
 
     With 16 bytes of BLAKE2b, two different keys of a billion share one with a chance of 1e-21.
     """
 
-    def __init__(self):
-        """Begins without a key."""
+    def __init__(self) -> None:
+        """Starts without a key."""
         self._entries = bytearray()
-        self._files = []
-        self._ends = []
+        self._files: list[str] = []
+        self._ends: list[int] = []
 
     def begin_file(self, file: str) -> None:
-        """Says that the keys to come are those of `file`."""
+        """Starts a file: the keys that are added from here on are those of `file`."""
         self._files.append(file)
         self._ends.append(len(self))
 
@@ -61,11 +61,11 @@ class KeyIndex:
         order = self._sort(entries, suspects)
         high, low = entries["high"][order], entries["low"][order]
         same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
-        first = None
-        for i in np.flatnonzero(same):
-            if not i or not same[i - 1]:
-                first = self._place(entries, order[i])
-            yield self._place(entries, order[i + 1]), first
+        equals = np.flatnonzero(same)
+        starts = equals[~same[equals - 1] | (equals == 0)]
+        for i in equals:
+            start = starts[np.searchsorted(starts, i, side="right") - 1]
+            yield self._place(entries, order[i + 1]), self._place(entries, order[start])
 
     def _sort(self, entries: np.ndarray, suspects: Collection[str]) -> np.ndarray:
         """Sorts by key, stable, so that the records of one key stay as they were added."""

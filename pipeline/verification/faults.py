@@ -23,7 +23,7 @@ class Fault:
     byte: int | None = None
 
     def __str__(self) -> str:
-        """Shows the place and the rule on one line."""
+        """Returns the place and the rule on one line."""
         place = "" if self.record is None else f" record {self.record} at byte {self.byte}:"
         return f"{self.file}:{place} {self.message}"
 
@@ -38,9 +38,9 @@ class FaultLog:
     def __init__(self, per_file: int | None = None):
         """Keeps `per_file` faults of records per file, or all of them."""
         self._per_file = per_file
-        self._kept = collections.defaultdict(list)
-        self._of_records = collections.Counter()
-        self._of_files = collections.Counter()
+        self._kept: dict[str, list[Fault]] = collections.defaultdict(list)
+        self._of_records: collections.Counter[str] = collections.Counter()
+        self._of_files: collections.Counter[str] = collections.Counter()
 
     def is_full(self, file: str) -> bool:
         """Whether the next fault of a record of `file` would be counted only."""

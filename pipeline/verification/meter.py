@@ -12,7 +12,7 @@ MEBIBYTE = 1 << 20
 
 
 class Meter:
-    """Shows how much of the files is read, in MiB.
+    """Reports how much of the files is read, in MiB.
 
     A file that is shorter or missing when its turn comes leaves a gap, which `finish` closes.
     """
@@ -41,5 +41,5 @@ class Meter:
         self._before += num_bytes
 
     def finish(self) -> None:
-        """Shows that all is read."""
+        """Reports that everything is read."""
         self.advance(self._total * MEBIBYTE)

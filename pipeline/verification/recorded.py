@@ -1,7 +1,7 @@
 """What the metadata of a dataset directory say of it, each file read on its own.
 
-`open_dataset` stops at the first file that is not as it was written. A verifier goes on with what
-can be read.
+`open_dataset` stops at the first file that is not as it was written. A verifier continues with
+what can be read.
 """
 
 from __future__ import annotations

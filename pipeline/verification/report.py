@@ -55,11 +55,11 @@ class VerifyReport:
         return sum(self.fault_counts.values())
 
     def __str__(self) -> str:
-        """Shows what was read, what was checked, and the first faults."""
+        """Returns what was read, what was checked, and the first faults, as lines."""
         return self.describe(_MAX_FAULTS_SHOWN)
 
     def describe(self, max_faults: int | None = None) -> str:
-        """Shows the report with at most so many faults, or with all that are named."""
+        """Returns the report as lines, with at most `max_faults` faults or all that are named."""
         lines = [self.directory, *self._list_splits()]
         if self.checked:
             lines.append(f"checked: {', '.join(self.checked)}")
@@ -90,12 +90,13 @@ class VerifyReport:
 
     def _list_faults(self, max_faults: int | None) -> list[str]:
         """Lists the faults by file, and counts those of each file that are not shown."""
-        lines, seen = [], 0
+        lines: list[str] = []
+        seen = 0
         shown = itertools.groupby(self.faults[:max_faults], operator.attrgetter("file"))
         for file, faults in shown:
-            faults = list(map(str, faults))
-            more = self.fault_counts[file] - len(faults)
-            lines += faults + ([f"{file}: and {more:,} more"] if more else [])
+            named = list(map(str, faults))
+            more = self.fault_counts[file] - len(named)
+            lines += named + ([f"{file}: and {more:,} more"] if more else [])
             seen += self.fault_counts[file]
         if seen < self.num_faults:
             lines.append(f"and {self.num_faults - seen:,} more in other files")

@@ -1,4 +1,4 @@
-"""Reads a shard once, checks every record, and takes what the metadata say of it anew."""
+"""Reads a shard once, checks every record, and counts again what the metadata say of it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class ShardScanner:
             OSError: if the file cannot be read.
         """
         self.keys.begin_file(path.name)
-        lengths, moments = collections.Counter(), _RunningMoments()
+        lengths: collections.Counter[int] = collections.Counter()
+        moments = _RunningMoments()
         num_damaged = num_intact = 0
         with path.open("rb") as stream:
             file = _DigestedFile(stream)
@@ -78,10 +79,12 @@ class ShardScanner:
                 advance(file.num_bytes)
                 if record.data is None:
                     num_damaged += 1
-                    self._report(path.name, record, [record.damage])
+                    self._report(path.name, record, [str(record.damage)])
                     continue
                 num_intact += 1
-                if (values := self._read_sequence(path.name, split, record)) is not None:
+                if (
+                    values := self._read_sequence(path.name, split, record, record.data)
+                ) is not None:
                     lengths[len(values)] += 1
                     moments.add(values)
             file.read_rest()
@@ -93,10 +96,12 @@ class ShardScanner:
             num_broken=num_intact - lengths.total(),
         )
 
-    def _read_sequence(self, file: str, split: str, record: ScannedRecord) -> np.ndarray | None:
+    def _read_sequence(
+        self, file: str, split: str, record: ScannedRecord, data: bytes
+    ) -> np.ndarray | None:
         """Reads the values, `(timesteps, features)`, or reports the rules that are broken."""
         try:
-            features = decode_example(record.data)
+            features = decode_example(data)
         except ValueError as error:
             self._report(file, record, [str(error)])
             return None
@@ -107,13 +112,13 @@ class ShardScanner:
         if broken:
             self._report(file, record, broken)
             return None
-        return features["sequence"].reshape(-1, self.contract.num_features)
+        return np.reshape(features["sequence"], (-1, self.contract.num_features))
 
     def _check_split(self, key: bytes, split: str) -> Iterator[str]:
         if self.draw is not None and (drawn := self.draw.split_of(key)) != split:
             yield (
-                f"its key {shorten(key)} must stand in the split that is drawn for it, "
-                f"{drawn!r}, it stands in {split!r}."
+                f"its key {shorten(key)} must be in the split that is drawn for it, "
+                f"{drawn!r}, it is in {split!r}."
             )
 
     def _report(self, file: str, record: ScannedRecord, messages: list[str]) -> None:
@@ -140,25 +145,28 @@ class _DigestedFile:
 
 
 class _RunningMoments:
-    """Takes moments of many sequences by chunks, as a short one is not worth NumPy's calls."""
+    """Computes moments of many sequences in chunks, as NumPy is slow on short ones."""
 
-    def __init__(self):
-        self._chunk, self._size, self._taken = [], 0, []
+    def __init__(self) -> None:
+        self._chunk: list[np.ndarray] = []
+        self._size = 0
+        self._taken: list[Moments] = []
 
     def add(self, values: np.ndarray) -> None:
         self._chunk.append(values)
         self._size += values.size
         if self._size >= _CHUNK_VALUES:
-            self._taken = [self.take()]
+            self.take()
 
     def take(self) -> Moments | None:
         if self._chunk:
             self._taken.append(Moments.of(np.concatenate(self._chunk)))
             self._chunk, self._size = [], 0
-        return merge_moments(self._taken) if self._taken else None
+        self._taken = [merge_moments(self._taken)] if self._taken else []
+        return self._taken[0] if self._taken else None
 
 
 def shorten(key: bytes) -> str:
-    """Shows a key on one line, a long one by its beginning."""
+    """Returns a key on one line; of a long one only the beginning."""
     text = key.decode(errors="backslashreplace")
     return repr(text if len(text) <= 60 else f"{text[:57]}...")

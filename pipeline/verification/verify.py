@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from etils import epath
 
+from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import (
     FEATURES_FILE,
@@ -28,7 +29,7 @@ from padless.pipeline.dataset.names import (
     STATISTICS_FILE,
 )
 from padless.pipeline.dataset.provenance import ShardInfo
-from padless.pipeline.dataset.records import decode_example, scan_records
+from padless.pipeline.dataset.records import decode_example, read_record_stream
 from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.tfds_files import SplitInfo
 from padless.pipeline.progress import ShowProgress, ignore_progress
@@ -58,7 +59,7 @@ def verify_dataset(
         progress: called with how much is read, see `padless.pipeline.Progress`.
 
     Returns:
-        What was found; `report.ok` says whether all is well.
+        What was found; `report.ok` is whether there is no fault.
 
     Raises:
         FileNotFoundError: if there is no such directory.
@@ -92,11 +93,12 @@ class _Verification:
         self.not_checked: list[str] = []
 
     def run(self) -> None:
-        if self.recorded.splits is None or self.recorded.contract is None:
+        splits, contract = self.recorded.splits, self.recorded.contract
+        if splits is None or contract is None:
             self.not_checked.append(f"records, as {INFO_FILE} and {FEATURES_FILE} are needed")
         else:
-            self._check_names(self.recorded.splits)
-            self._check_splits(self.recorded.splits)
+            self._check_names(splits)
+            self._check_splits(splits, contract)
             self._check_keys()
         self._check_rejects()
 
@@ -121,15 +123,17 @@ class _Verification:
                 for split in sorted(expected - content.keys()):
                     self._fault(file, f"the split {split!r} must be described, it is missing.")
 
-    def _check_known(self, file: str, kind: str, names: Iterable[str], known) -> None:
+    def _check_known(
+        self, file: str, kind: str, names: Iterable[str], known: Collection[str]
+    ) -> None:
         for name in sorted(set(names) - set(known)):
             self._fault(file, f"the {kind} {name!r} must be one that {INFO_FILE} names.")
 
-    def _check_splits(self, splits: Mapping[str, SplitInfo]) -> None:
+    def _check_splits(self, splits: Mapping[str, SplitInfo], contract: RecordContract) -> None:
         provenance = self.recorded.provenance
         paths = [self.directory / shard for info in splits.values() for shard in info.shards]
         meter = Meter(paths, self._progress)
-        scanner = ShardScanner(self.recorded.contract, provenance.draw, self.keys, self.log)
+        scanner = ShardScanner(contract, provenance.draw, self.keys, self.log)
         sound = [self._check_split(name, info, scanner, meter) for name, info in splits.items()]
         meter.finish()
         self.checked += ["CRC of each record", "contract of each record", "keys"]
@@ -149,7 +153,7 @@ class _Verification:
             self.not_checked.append(f"{what}, as {PROVENANCE_FILE} records {missing}")
 
     def _check_split(self, name: str, info: SplitInfo, scanner: ShardScanner, meter: Meter) -> bool:
-        """Checks a split, and tells whether its shards are what was written."""
+        """Checks a split; returns whether its shards are what was written."""
         contents, sound = [], True
         for shard, num_records in info.shards.items():
             content = self._scan(shard, name, scanner, meter)
@@ -171,7 +175,9 @@ class _Verification:
             self.not_checked.append(f"lengths and moments of {name}, as its shards are at fault")
         return sound
 
-    def _scan(self, shard: str, split: str, scanner, meter: Meter) -> ShardContent | None:
+    def _scan(
+        self, shard: str, split: str, scanner: ShardScanner, meter: Meter
+    ) -> ShardContent | None:
         try:
             content = scanner.scan(self.directory / shard, split, meter.advance)
         except FileNotFoundError:
@@ -184,7 +190,7 @@ class _Verification:
         return None
 
     def _check_shard(self, shard: str, content: ShardContent, num_records: int) -> bool:
-        """Compares a shard with what was written, and tells whether it is that."""
+        """Compares a shard with what was written; returns whether they are the same."""
         written = self._written(shard, num_records)
         found = content.info
         if written is None:
@@ -210,7 +216,7 @@ class _Verification:
         lost = written.num_records - content.info.num_records - content.num_damaged
         if lost > 0:
             self._fault(
-                shard, f"{lost:,} records behind the damage cannot be read: no size leads to them."
+                shard, f"{lost:,} records after the damage cannot be read: no size leads to them."
             )
 
     def _written(self, shard: str, num_records: int) -> ShardInfo | None:
@@ -234,7 +240,7 @@ class _Verification:
             )
 
     def _name_owner(self, shard: str, found: ShardInfo) -> str:
-        shards = self.recorded.provenance.shards
+        shards = self.recorded.provenance.shards or {}
         owners = [name for name, info in shards.items() if name != shard and info == found]
         return f": those are the bytes of {owners[0]}" if owners else ""
 
@@ -275,7 +281,8 @@ class _Verification:
         """Reads a key once more, of which only a digest was kept."""
         with (self.directory / place.file).open("rb") as file:
             file.seek(place.start)
-            return shorten(decode_example(next(scan_records(file)).data)["key"][0])
+            data = next(read_record_stream(file, place.file))
+        return shorten(decode_example(data)["key"][0])
 
     def _check_accepted(self, is_sound: bool) -> None:
         counts = self.recorded.provenance.counts

@@ -152,7 +152,7 @@ def test_records_behind_a_damaged_size_are_counted(data):
     flip(path, scan(path)[1].start)
     lost = verify_dataset(data).faults[0]
     assert (lost.file, lost.record) == (path.name, None)
-    assert "1 records behind the damage cannot be read" in lost.message
+    assert "1 records after the damage cannot be read" in lost.message
 
 
 def test_each_damaged_record_is_named(data):
@@ -214,7 +214,7 @@ def test_shards_swapped_between_splits_that_were_drawn(make_dataset, tmp_path):
     set_made(data, seed=0, splits=[["test", 1.0]])
     fault = only_fault(data)
     assert (fault.file, fault.record) == (shard(data, "train").name, 0)
-    assert "its key 'train/0' must stand in the split that is drawn for it, 'test'" in fault.message
+    assert "its key 'train/0' must be in the split that is drawn for it, 'test'" in fault.message
 
 
 def test_shard_of_another_number_of_features(data, make_dataset):
@@ -249,7 +249,7 @@ GOOD = {"key": [b"new"], "length": [1], "sequence": [0.5, 1.5]}
     ("record", "rule"),
     [
         (b"\xff\xff", "its data must be a tf.train.Example"),
-        (b"", "`key` must be one text, got none"),
+        (b"", "`key` must be one string, got none"),
         (example(**GOOD | {"sequence": [0.5, math.nan]}), "got nan in timestep 0, feature 1"),
         (example(**GOOD | {"sequence": [-math.inf, 1.0]}), "got -inf in timestep 0, feature 0"),
         (example(**GOOD | {"sequence": [1, 2]}), "must be a list of floats, got 2 of int64"),
@@ -258,8 +258,8 @@ GOOD = {"key": [b"new"], "length": [1], "sequence": [0.5, 1.5]}
         (example(**GOOD | {"length": [-(2**63)]}), "`length` must be at least 1, got -9"),
         (example(**GOOD | {"length": [1, 1]}), "`length` must be one int64, got 2 of int64"),
         (example(**GOOD | {"length": [1.0]}), "`length` must be one int64, got 1 of float32"),
-        (example(**GOOD | {"key": [b"a", b"b"]}), "`key` must be one text, got 2 of bytes"),
-        (example(**GOOD | {"key": [7]}), "`key` must be one text, got 1 of int64"),
+        (example(**GOOD | {"key": [b"a", b"b"]}), "`key` must be one string, got 2 of bytes"),
+        (example(**GOOD | {"key": [7]}), "`key` must be one string, got 1 of int64"),
         (example(**GOOD | {"key": [b""]}), "`key` must not be empty"),
         (example(**GOOD | {"key": [b"\xff"]}), r"`key` must be UTF-8, got b'\xff'"),
         (example(**GOOD | {"label": [b"x"]}), "`label` must not be there, as features.json"),
@@ -279,7 +279,7 @@ def test_record_without_its_label(make_dataset, tmp_path):
     replace(shard(data, "train"), 1, encode_example(b"k", np.ones((4, 2))))
     (fault,) = record_faults(data)
     assert fault.record == 1
-    assert fault.message == "`label` must be one text, got none."
+    assert fault.message == "`label` must be one string, got none."
 
 
 def test_key_that_another_record_has(data):
