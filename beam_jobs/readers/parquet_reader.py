@@ -1,7 +1,7 @@
 """Parquet: a row per sequence with nested lists or a list per feature, or a row per timestep.
 
 A file is read in parts of a few row groups, and a part in batches of a few MiB, so that neither a
-large file nor long sequences fill the memory. What the rows hold is read by `arrow_tables`; PyArrow
+large file nor long sequences fill the memory. What the rows hold is read by `arrow`; PyArrow
 is imported only where there is such a file.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from padless.beam_jobs.readers.arrow_tables import Table
+    from padless.beam_jobs.readers.arrow.tables import Table
 
 _PART_BYTES = 64 * 1024 * 1024  # uncompressed
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -97,7 +97,7 @@ def _open(path: str, stream: BinaryIO) -> pq.ParquetFile:
 
 
 def _locate(path: str, file: pq.ParquetFile, columns: Columns) -> Table:
-    from padless.beam_jobs.readers.arrow_schema import locate_table
+    from padless.beam_jobs.readers.arrow.schema import locate_table
 
     with _naming_damage(path):
         schema = file.schema_arrow

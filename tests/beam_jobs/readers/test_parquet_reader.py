@@ -23,7 +23,7 @@ from padless.beam_jobs.fragments import (
     Whole,
 )
 from padless.beam_jobs.readers import parquet_reader
-from padless.beam_jobs.readers.arrow_schema import locate_table
+from padless.beam_jobs.readers.arrow.schema import locate_table
 from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.parquet_reader import FORM
 

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from padless.beam_jobs.fragments import Item, RejectionError, Source, Times, Whole
-from padless.beam_jobs.readers.arrow_columns import (
+from padless.beam_jobs.readers.arrow.columns import (
     Lists,
     Parsed,
     read_lists,
     read_numbers,
     read_times,
 )
-from padless.beam_jobs.readers.arrow_tables import (
+from padless.beam_jobs.readers.arrow.tables import (
     RejectedRows,
     Table,
     first_of_each,

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, shorten
 from padless.beam_jobs.options import Columns
-from padless.beam_jobs.readers.arrow_columns import Parsed, parse_column, read_numbers, read_times
+from padless.beam_jobs.readers.arrow.columns import Parsed, parse_column, read_numbers, read_times
 from padless.beam_jobs.readers.values import parse_key, parse_label, parse_split
 
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory

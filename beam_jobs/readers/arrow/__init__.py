@@ -1,0 +1,1 @@
+"""Sequences from the tables of Apache Arrow that `parquet_reader` reads."""
