@@ -16,6 +16,8 @@ $(INSTALLED): setup.cfg pyproject.toml
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/link_packages.py build/typing
+	$(BIN)/mypy
 
 test: lint
 	$(BIN)/python -m pytest
@@ -29,7 +31,6 @@ engines: install
 # The site, in build/site. A warning is an error, and nothing is fetched. The variable silences an
 # announcement of the theme.
 docs: $(DOCS_INSTALLED)
-	mkdir -p build/typing
 	$(BIN)/python tests/link_packages.py build/typing
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
