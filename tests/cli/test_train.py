@@ -81,12 +81,13 @@ def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
         text=True,
         env=environment,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (run / "history.csv").exists():
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signum)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert (process.returncode, output) == (128 + signum, "")
     (line,) = errors.splitlines()
     assert line.startswith("padless train: stopped after step ")

@@ -170,6 +170,30 @@ def validated_dataset(make_dataset):
 
 
 @pytest.fixture(scope="session")
+def unvalidated_dataset(make_dataset):
+    return make_dataset([3, 3, 4, 6, 6, 6, 7, 8, 8, 9], num_shards=2)
+
+
+@pytest.fixture(scope="session")
 def finished(train_small, validated_dataset):
     """A finished run of six epochs with validation: (run directory, report)."""
     return train_small(validated_dataset, epochs=6)
+
+
+@pytest.fixture(scope="session")
+def without_validation(train_small, unvalidated_dataset):
+    """A finished run of two epochs without validation: (run directory, report)."""
+    return train_small(unvalidated_dataset)
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes every epoch from the second on worse than the first, whatever was learned."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.head.bias.assign(self.model.head.bias + 1e3)
+
+
+@pytest.fixture(scope="session")
+def spoiled(train_small, validated_dataset):
+    """A run whose first epoch is its best, and which waits three epochs for a better one."""
+    return train_small(validated_dataset, callbacks=[Spoil()], epochs=9, patience=3)

@@ -1,6 +1,7 @@
 """The five answers on the same weights and sequences: where they agree, and by how much not."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -220,9 +221,10 @@ def test_literal_decoder_gives_values_between_minus_one_and_one(make_model):
 
 @pytest.fixture(scope="module")
 def train_aligned(validated_dataset, small, tmp_path_factory):
-    """Trains a run with an alignment: (run directory, report)."""
+    """Trains a run with an alignment, once: (run directory, report)."""
     folder = validated_dataset.split("train").files[0].parent
 
+    @functools.cache
     def train_with(alignment, **options):
         run = tmp_path_factory.mktemp("runs") / "run"
         architecture = dataclasses.replace(small, alignment=alignment)

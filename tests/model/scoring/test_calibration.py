@@ -1,6 +1,7 @@
 """p-values against arithmetic by hand, by NumPy and by the rate of false alarms at every length."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -314,20 +315,21 @@ def test_train_calibrates_on_validation_with_the_model_that_it_saves(finished, v
     assert "`padless score` compare with the split 'validation'\n" in str(report)
 
 
-def test_train_says_where_it_calibrates_on_what_it_was_trained_on(train_small, make_dataset):
-    run, report = train_small(make_dataset([3, 4, 4]), epochs=1)
+def test_train_says_where_it_calibrates_on_what_it_was_trained_on(without_validation):
+    run, report = without_validation
     assert not open_run(run).calibration.is_held_out
     (line,) = (line for line in str(report).splitlines() if line.startswith("p-values"))
     assert line.endswith("'train', which was trained on: on new data they are too small; "
                          "a split 'validation' mends that")  # fmt: skip
 
 
-def test_train_makes_the_calibration_of_a_finished_run_that_has_none(train_small, make_dataset):
-    dataset = make_dataset([3, 4, 4])
-    run, _ = train_small(dataset, epochs=1)
+def test_train_makes_the_calibration_of_a_finished_run_that_has_none(
+    train_small, unvalidated_dataset, without_validation, tmp_path
+):
+    run = shutil.copytree(without_validation[0], tmp_path / "run")
     before = open_run(run).calibration
     (run / "calibration.npz").unlink()
-    train_small(dataset, epochs=1, run=run, resume=True)
+    train_small(unvalidated_dataset, run=run, resume=True)
     np.testing.assert_array_equal(open_run(run).calibration.score, before.score)
 
 

@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import threading
 
+import keras
 import numpy as np
 
 from padless.model import Architecture, TrainingOptions, train
@@ -18,30 +20,42 @@ OPTIONS = {
     "learning_rate": 0.02,
     "schedule": "constant",
 }
+# Seconds to wait for a process: for a busy machine, and only where something hangs.
+PATIENCE = 600
 # A new process takes a copy of one that has imported TensorFlow but not used it: 1 s, not 8.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["padless.model"])
+_context.set_forkserver_preload(["padless.model.training.train"])
 
 
-def start(directory, run, *, killed_writing=None, task=None, **options):
+def start(directory, run, *, killed_writing=None, killed_after=None, task=None, **options):
     """Starts a training, resumed if there is something to resume.
 
     Args:
         directory: dataset directory.
         run: run directory.
         killed_writing: the array, counted over all checkpoints, in whose writing it dies.
+        killed_after: steps of this process after which it dies, and seconds until then.
         task: the number of this machine of a cluster, and the ports of all.
         options: of the training.
 
     An error it ends with is written into `<run>.error<number>`.
     """
-    arguments = str(directory), str(run), killed_writing, task, OPTIONS | options
-    process = _context.Process(target=_train, args=arguments)
+    how = {"killed_writing": killed_writing, "killed_after": killed_after, "task": task}
+    process = _context.Process(
+        target=_train, args=(str(directory), str(run), OPTIONS | options), kwargs=how
+    )
     process.start()
     return process
 
 
-def _train(directory, run, killed_writing, task, options):
+def run_to_the_end(directory, run, **options):
+    """Trains in a process, and waits for its end."""
+    process = start(directory, run, **options)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+
+
+def _train(directory, run, options, *, killed_writing, killed_after, task):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     if task is not None:
         _join_cluster(*task)
@@ -49,9 +63,11 @@ def _train(directory, run, killed_writing, task, options):
         _die_in_array(killed_writing)
     # Dropout draws from a random state, which must go on as well.
     architecture = Architecture(latent_size=3, units=4, dropout=options.pop("dropout"))
-    options = TrainingOptions(**options)
+    train_options = {"options": TrainingOptions(**options), "resume": True}
+    if killed_after is not None:
+        train_options["callbacks"] = [_DieAfterSteps(*killed_after)]
     try:
-        train(directory, run, architecture=architecture, options=options, resume=True)
+        train(directory, run, architecture=architecture, **train_options)
     except Exception as error:
         path = pathlib.Path(f"{run}.error{task[0] if task else ''}")
         path.write_text(f"{type(error).__name__}: {error}")
@@ -78,6 +94,20 @@ def _die_in_array(number):
         write_array(file, array, **options)
 
     np.lib.format.write_array = write
+
+
+class _DieAfterSteps(keras.callbacks.Callback):
+    """Dies as by `kill -9` some time after so many steps, whatever runs then."""
+
+    def __init__(self, steps, seconds):
+        super().__init__()
+        self._left, self._seconds = steps, seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._left -= 1
+        if self._left == 0:
+            kill = os.getpid(), signal.SIGKILL
+            threading.Timer(self._seconds, os.kill, kill).start()
 
 
 def steps_done(run):

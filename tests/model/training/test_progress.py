@@ -2,12 +2,30 @@
 
 import logging
 import re
-import time
 
 import pytest
 
+from padless.model.training import progress as module
 from padless.model.training.progress import EpochProgress
 from padless.pipeline import Progress
+
+
+class Clock:
+    """A clock that moves only while a test sleeps by it."""
+
+    def __init__(self):
+        self._now = 0.0
+
+    def monotonic(self):
+        return self._now
+
+    def sleep(self, seconds):
+        self._now += seconds
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch):
+    monkeypatch.setattr(module, "time", Clock())
 
 
 @pytest.fixture
@@ -23,7 +41,7 @@ def play(callback, *, epoch=0, steps=range(100), seconds=0.0, of=100):
     callback.on_epoch_begin(epoch)
     for step in steps:
         callback.on_train_batch_begin(step)
-        time.sleep(seconds)
+        module.time.sleep(seconds)
         callback.on_train_batch_end(step, {"loss": float(step)})
 
 

@@ -1,5 +1,6 @@
 """A run that was killed, stopped, damaged or moved ends as one that never was."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -9,7 +10,6 @@ import re
 import shutil
 import signal
 import sys
-import time
 
 import keras
 import numpy as np
@@ -18,11 +18,10 @@ import pytest
 from padless.model import TrainingOptions, TrainingStopped, load_model, open_run, train
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.lock import locked
+from padless.model.training.state import RunState
 
 sys.path.append(str(pathlib.Path(__file__).parent))
 import killed_training
-
-EPOCHS = 12
 
 
 @pytest.fixture(scope="module")
@@ -57,55 +56,52 @@ def assert_same(run, expected):
         np.testing.assert_array_equal(received, before)
 
 
-def run_to_the_end(folder, run, **options):
-    process = killed_training.start(folder, run, **options)
-    process.join(120)
-    assert process.exitcode == 0
-
-
-def kill_after_steps(process, run, steps):
-    """Kills a process with SIGKILL as soon as it has logged so many steps."""
-    deadline = time.monotonic() + 60
-    while killed_training.steps_done(run) < steps and process.is_alive():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-    process.kill()
-
-
-@pytest.mark.parametrize("kills", [3, pytest.param(24, marks=pytest.mark.slow)])
-def test_a_run_killed_again_and_again_ends_as_one_that_never_was(folder, tmp_path, kills):
-    """Every third kill comes while a checkpoint is written, the others at random steps."""
-    options = {"epochs": EPOCHS, "checkpoint_steps": 4, "schedule": "one_cycle", "dropout": 0.2}
-    run_to_the_end(folder, tmp_path / "whole", **options)
+@pytest.mark.parametrize(
+    ("kills", "epochs"), [(3, 3), pytest.param(24, 12, marks=pytest.mark.slow)]
+)
+def test_a_run_killed_again_and_again_ends_as_one_that_never_was(folder, tmp_path, kills, epochs):
+    """Every third kill comes while a checkpoint is written, the others at any time in a step."""
+    options = {"epochs": epochs, "checkpoint_steps": 4, "schedule": "one_cycle", "dropout": 0.2}
+    killed_training.run_to_the_end(folder, tmp_path / "whole", **options)
     rng = np.random.default_rng(kills)
     run = tmp_path / "killed"
     for kill in range(kills):
         if kill % 3 == 1:
-            place = int(rng.integers(60))
-            process = killed_training.start(folder, run, killed_writing=place, **options)
+            place = {"killed_writing": int(rng.integers(60))}
         else:
-            process = killed_training.start(folder, run, **options)
-            newest = max(Checkpoints(run / "checkpoints").steps(), default=0)
-            kill_after_steps(process, run, newest + int(rng.integers(1, 9)))
-        process.join(60)
+            place = {"killed_after": (int(rng.integers(1, 9)), rng.uniform(0, 0.01))}
+        process = killed_training.start(folder, run, **place, **options)
+        process.join(killed_training.PATIENCE)
         assert process.exitcode == -signal.SIGKILL
         assert not (run / "model.keras").exists()
-    run_to_the_end(folder, run, **options)
+    killed_training.run_to_the_end(folder, run, **options)
     assert_same(run, outcome(tmp_path / "whole"))
     assert {path.suffix for path in (run / "checkpoints").iterdir()} == {".npz"}
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Sends a signal to this process in a given step, counted from 0 over all epochs."""
+    """Sends a signal to this process after a step, counted from 0; before the first with -1.
+
+    Once: a second signal would end the process.
+    """
 
     def __init__(self, step, signum=signal.SIGTERM):
         super().__init__()
         self._left, self._signum = step, signum
 
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._left == -1:
+            self._send()
+
     def on_train_batch_end(self, batch, logs=None):
         if self._left == 0:
-            os.kill(os.getpid(), self._signum)
-        self._left -= 1
+            self._send()
+        elif self._left is not None:
+            self._left -= 1
+
+    def _send(self):
+        self._left = None
+        os.kill(os.getpid(), self._signum)
 
 
 SHORT = {"epochs": 3, "batch_size": 24, "patience": 2}
@@ -114,6 +110,7 @@ STEPS = 5
 
 @pytest.fixture(scope="module")
 def whole(train_small, dataset):
+    """What an uninterrupted run comes to."""
     run, _ = train_small(dataset, **SHORT)
     return outcome(run)
 
@@ -145,55 +142,71 @@ def stopped(stop, tmp_path):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_a_run_behind_a_checkpoint_of_the_last_step(
-    stopped, folder, whole, caplog, signum
-):
+def test_a_signal_stops_a_run_behind_a_checkpoint_of_the_last_step(stopped, signum):
     run = stopped(7, signum)
     assert signal.getsignal(signum) in (signal.SIG_DFL, signal.default_int_handler)
     assert Checkpoints(run / "checkpoints").steps() == [7] == [killed_training.steps_done(run)]
     assert not (run / "model.keras").exists()
-    with caplog.at_level(logging.INFO, "padless"):
-        train(folder, run, resume=True)
-    assert "resumed after step 2 of epoch 2" in caplog.messages
 
 
-@pytest.mark.parametrize("steps", [2, STEPS, STEPS + 1, 2 * STEPS + 3])
-def test_a_run_stopped_anywhere_ends_as_one_that_never_was(stopped, folder, whole, steps):
-    run = stopped(steps)
-    train(folder, run, resume=True)
-    assert_same(run, whole)
+@pytest.fixture
+def leg(dataset, train_small, tmp_path):
+    """Begins a run, or resumes it, and stops it there: one that is stopped again and again."""
+    run = tmp_path / "again"
+
+    def train_until(place, steps, interrupt, **options):
+        with pytest.raises(TrainingStopped, match=f"stopped after {place}; the state is in"):
+            train_small(dataset, run=run, resume=True, callbacks=[interrupt], **SHORT | options)
+        assert Checkpoints(run / "checkpoints").steps()[-1] == steps
+        assert killed_training.steps_done(run) == steps
+        assert not (run / "model.keras").exists()
+        return run
+
+    return train_until
 
 
-def test_a_run_stopped_in_its_validation_goes_on_there(dataset, train_small, folder, tmp_path):
-    run, whole = tmp_path / "run", outcome(train_small(dataset, **SHORT)[0])
-    with pytest.raises(TrainingStopped, match=f"after step {STEPS} of epoch 1"):
-        train_small(dataset, run=run, callbacks=[Interrupt(STEPS - 1)], **SHORT)
+def test_a_run_stopped_anywhere_ends_as_one_that_never_was(leg, folder, whole):
+    """Stopped and resumed in and between its epochs: every leg reads the state of the one before.
+
+    It begins as a run to resume that is not there.
+    """
+    leg("step 2 of epoch 1", 2, Interrupt(0))
+    run = leg("step 5 of epoch 1", STEPS, Interrupt(2))  # in its validation
     assert not (run / "history.csv").exists()
+    leg("step 1 of epoch 2", STEPS + 1, Interrupt(-1))
+    leg("step 5 of epoch 2", 2 * STEPS, Interrupt(2))  # before its validation
+    leg("step 3 of epoch 3", 2 * STEPS + 3, Interrupt(1))
     train(folder, run, resume=True)
     assert_same(run, whole)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda data: b"",
-        lambda data: data[:-100],
-        lambda data: data[:900] + bytes([data[900] ^ 1]) + data[901:],
-    ],
-    ids=["empty", "truncated", "flipped"],
-)
-def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
-    stopped, folder, whole, damage, caplog
-):
-    run = stopped(7, checkpoint_steps=3)
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(leg, folder, whole, caplog):
+    every_third = {"checkpoint_steps": 3}
+    run = leg("step 2 of epoch 2", 7, Interrupt(5), **every_third)
+    with damaged(run, [3, 6, 7], lambda data: b"", caplog):
+        leg("step 5 of epoch 2", 10, Interrupt(2), **every_third)
+    with damaged(run, [6, 9, 10], lambda data: data[:-100], caplog):
+        leg("step 3 of epoch 3", 13, Interrupt(2), **every_third)
+    with damaged(run, [9, 12, 13], flip_a_bit, caplog):
+        train(folder, run, resume=True)
+    assert_same(run, whole)
+
+
+def flip_a_bit(data):
+    return data[:900] + bytes([data[900] ^ 1]) + data[901:]
+
+
+@contextlib.contextmanager
+def damaged(run, steps, damage, caplog):
+    """Damages the newest of these checkpoints, of which a training warns."""
     checkpoints = Checkpoints(run / "checkpoints")
-    assert checkpoints.steps() == [3, 6, 7]
-    path = checkpoints.path(7)
+    assert checkpoints.steps() == steps
+    path = checkpoints.path(steps[-1])
     path.write_bytes(damage(path.read_bytes()))
-    train(folder, run, resume=True)
+    caplog.clear()
+    yield
     message = f"{path}: the checkpoint is damaged .*; trying the one before it"
     assert any(re.match(message, text) for text in caplog.messages)
-    assert_same(run, whole)
 
 
 def test_a_run_without_a_whole_checkpoint_is_not_begun_again(stopped, folder, caplog):
@@ -217,13 +230,10 @@ def test_a_run_goes_on_with_other_replicas(stopped, folder, whole, replicas):
         np.testing.assert_allclose(arrays[name], expected, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_resume_begins_a_run_that_is_not_there(train_small, dataset, whole, tmp_path):
-    run, _ = train_small(dataset, run=tmp_path / "run", resume=True, **SHORT)
-    assert_same(run, whole)
-
-
-def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, tmp_path, caplog):
-    run, _ = train_small(dataset, run=tmp_path / "run", epochs=1, batch_size=24)
+def test_a_finished_run_goes_on_with_more_epochs(
+    train_small, dataset, folder, whole, tmp_path, caplog
+):
+    run, _ = train_small(dataset, run=tmp_path / "run", **SHORT | {"epochs": 1})
     before = (run / "model.keras").read_bytes()
     options = open_run(run).options
     with caplog.at_level(logging.INFO, "padless"):
@@ -233,7 +243,7 @@ def test_a_finished_run_goes_on_with_more_epochs(train_small, dataset, folder, t
     report = train(folder, run, options=dataclasses.replace(options, epochs=3), resume=True)
     assert report.epochs == 3
     assert open_run(run).options.epochs == 3
-    assert_same(run, outcome(train_small(dataset, epochs=3, batch_size=24)[0]))
+    assert_same(run, whole)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +268,11 @@ def test_resume_rejects_what_would_change_the_result(stopped, folder, changes, m
 
 
 def test_resume_rejects_other_epochs_where_the_schedule_runs_along_them(stopped, folder):
-    run = stopped(3, schedule="cosine")
+    run = stopped(7)
+    begun = (run / "config.json").read_text()
+    (run / "config.json").write_text(begun.replace('"constant"', '"cosine"'))
     options = dataclasses.replace(open_run(run).options, epochs=9)
+    assert options.schedule == "cosine"
     with pytest.raises(ValueError, match=r"`epochs` must be 3 .* 'cosine' runs along all epochs"):
         train(folder, run, options=options, resume=True)
 
@@ -279,20 +292,25 @@ def test_resume_rejects_another_dataset(stopped, make_dataset):
         train(other, run, resume=True)
 
 
-def test_resume_rejects_a_dataset_that_has_changed(train_small, make_dataset, tmp_path):
-    dataset = make_dataset([4] * 9, num_shards=2)
-    run, _ = train_small(dataset, run=tmp_path / "run", epochs=1)
-    file = dataset.split("train").files[1]
-    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
-    message = f"{file.parent}: the dataset has changed since the run .*differs: shards of train"
-    with pytest.raises(ValueError, match=message):
-        train(file.parent, run, resume=True)
+def test_resume_rejects_a_dataset_that_has_changed(stopped, folder):
+    run = stopped(7)
+    file = sorted(folder.glob("*-train.tfrecord-*"))[1]
+    before = file.read_bytes()
+    file.write_bytes(before[:-1] + b"\x00")
+    message = f"{folder}: the dataset has changed since the run .*differs: shards of train"
+    try:
+        with pytest.raises(ValueError, match=message):
+            train(folder, run, resume=True)
+    finally:
+        file.write_bytes(before)
 
 
-def test_resume_takes_a_dataset_that_was_moved(stopped, folder, whole, tmp_path):
+def test_resume_takes_a_dataset_that_was_moved(stopped, folder, whole, tmp_path, caplog):
     run = stopped(7)
     shutil.copytree(folder, tmp_path / "moved")
-    train(tmp_path / "moved", run, resume=True)
+    with caplog.at_level(logging.INFO, "padless"):
+        train(tmp_path / "moved", run, resume=True)
+    assert "resumed after step 2 of epoch 2" in caplog.messages
     assert_same(run, whole)
 
 
@@ -318,11 +336,13 @@ def test_resume_rejects_metrics_that_have_lost_rows(stopped, folder):
         train(folder, run, resume=True)
 
 
-def test_resume_rejects_the_checkpoint_of_another_model(stopped, folder, train_small, make_dataset):
+def test_resume_rejects_the_checkpoint_of_another_model(
+    stopped, folder, make_trainer, make_dataset
+):
     run = stopped(7)
-    other, _ = train_small(make_dataset([4] * 9, num_features=3), epochs=1)
-    (checkpoint,) = (other / "checkpoints").iterdir()
-    shutil.copy(checkpoint, Checkpoints(run / "checkpoints").path(9))
+    other = RunState(make_trainer(make_dataset([4] * 9, num_features=3)).model)
+    arrays, progress = other.capture()
+    Checkpoints(run / "checkpoints").save(9, arrays, {"progress": progress, "files": {}})
     with pytest.raises(ValueError, match="must hold variables of the shapes"):
         train(folder, run, resume=True)
 

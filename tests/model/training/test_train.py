@@ -43,27 +43,24 @@ def mean_error(run, sequences):
     return np.mean([float(model.analyze(s[None])["error"][0]) for s in sequences])
 
 
-class Spoil(keras.callbacks.Callback):
-    """Makes every epoch from the second on worse than the first, whatever was learned."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.head.bias.assign(self.model.head.bias + 1e3)
+@pytest.fixture(scope="module")
+def dataset(unvalidated_dataset):
+    return unvalidated_dataset
 
 
 @pytest.fixture(scope="module")
-def spoiled(train_small, validated_dataset):
-    """A run whose first epoch is its best, and which waits three epochs for a better one."""
-    return train_small(validated_dataset, callbacks=[Spoil()], epochs=9, patience=3)
-
-
-@pytest.fixture(scope="module")
-def dataset(make_dataset):
-    return make_dataset([3, 3, 4, 6, 6, 6, 7, 8, 8, 9], num_shards=2)
-
-
-@pytest.fixture(scope="module")
-def without_validation(train_small, dataset):
-    return train_small(dataset)
+def repeated(train_small, dataset, without_validation, tmp_path_factory):
+    """The run without validation again, on a copy of its data: (run directory, copy, logs)."""
+    moved, seen = tmp_path_factory.mktemp("moved") / "elsewhere", []
+    shutil.copytree(folder_of(dataset), moved)
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append((epoch, list(logs))),
+        on_train_batch_end=lambda batch, logs: seen.append((batch, list(logs))),
+    )
+    # What the program drew before is no part of the seed.
+    keras.utils.set_random_seed(99)
+    run, _ = train_small(open_dataset(moved), callbacks=[callback])
+    return run, moved, seen
 
 
 def test_train_writes_what_the_run_directory_promises(finished):
@@ -190,13 +187,11 @@ def test_train_goes_by_the_training_loss_where_nothing_validates(without_validat
 
 
 def test_train_ends_with_the_same_weights_for_the_same_seed(
-    train_small, dataset, without_validation, weights_of
+    train_small, dataset, without_validation, repeated, weights_of
 ):
     expected = weights_of(load_model(without_validation[0]))
-    # What the program drew before is no part of the seed.
-    keras.utils.set_random_seed(99)
-    same, other = train_small(dataset)[0], train_small(dataset, seed=1)[0]
-    np.testing.assert_array_equal(weights_of(load_model(same)), expected)
+    other, _ = train_small(dataset, seed=1)
+    np.testing.assert_array_equal(weights_of(load_model(repeated[0])), expected)
     assert (weights_of(load_model(other)) != expected).any()
 
 
@@ -211,14 +206,9 @@ def test_train_on_two_replicas_is_training_on_one(
     )
 
 
-def test_train_calls_the_callbacks_given(train_small, dataset):
-    seen = []
-    callback = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: seen.append((epoch, list(logs))),
-        on_train_batch_end=lambda batch, logs: seen.append((batch, list(logs))),
-    )
-    train_small(dataset, callbacks=[callback], epochs=1)
-    assert seen == [(0, ["loss"]), (1, ["loss"]), (0, [*ORDER, "loss"])]
+def test_train_calls_the_callbacks_given(repeated):
+    steps = [(0, ["loss"]), (1, ["loss"])]
+    assert repeated[2] == [*steps, (0, [*ORDER, "loss"]), *steps, (1, [*ORDER, "loss"])]
 
 
 def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_dataset, tmp_path):
@@ -363,10 +353,8 @@ def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset
     train_small(dataset, run=tmp_path / "run", resume=True)
 
 
-def test_train_reads_a_dataset_that_was_moved(train_small, dataset, tmp_path):
-    moved = tmp_path / "elsewhere"
-    shutil.copytree(folder_of(dataset), moved)
-    run, _ = train_small(open_dataset(moved), run=tmp_path / "run", epochs=1)
+def test_train_reads_a_dataset_that_was_moved(repeated):
+    run, moved, _ = repeated
     assert json.loads((run / "config.json").read_text())["dataset"] == str(moved)
 
 
