@@ -68,19 +68,34 @@ def test_resume_rejects_other_options(call, trained, options, message):
     assert re.search(message, printed.err)
 
 
+@pytest.fixture
+def start():
+    """Starts the command in a process of its own, which does not outlive the test."""
+    processes = []
+
+    def start_process(*argv):
+        # Set by the commands that ran in this process; a user who sets it wants to see more.
+        environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        processes.append(process)
+        return process
+
+    yield start_process
+    for process in processes:
+        with process:
+            process.kill()
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call):
+def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call, start):
     run = tmp_path / "run"
-    argv = ["train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--quiet"]
-    # Set by the commands that ran in this process; a user who sets it wants to see more.
-    environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+    process = start("train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--quiet")
     deadline = time.monotonic() + 600
     while not (run / "history.csv").exists():
         assert process.poll() is None
