@@ -51,7 +51,7 @@ def open_raw(
             trained on, has no effect where no file has names.
         rules: what is accepted.
         input_format: see `PreprocessOptions`.
-        skip_rejects: whether to go on without rejected sequences; the report counts them.
+        skip_rejects: whether to continue without rejected sequences; the report counts them.
         progress: see `preprocess`.
 
     Yields:

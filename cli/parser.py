@@ -140,7 +140,7 @@ def defaults_of(*options: type) -> dict[str, Any]:
 
 
 def describe_default(value: Any) -> str:
-    """Says what a default is, in brackets, or nothing if it is None.
+    """Returns a default in brackets, or nothing if it is None.
 
     Example:
         >>> describe_default(0), describe_default(True), describe_default(None)

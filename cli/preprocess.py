@@ -147,7 +147,7 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
 def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOptions:
     """Returns Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
 
-    Beam itself only logs a warning of those and goes on without them.
+    Beam itself only logs a warning of those and continues without them.
     """
     from apache_beam.options import pipeline_options
 

@@ -60,7 +60,7 @@ class Pace:
         self._before, self._started = progress.done, time.monotonic()
 
     def describe(self, progress: Progress) -> list[str]:
-        """Says how much is done, how long it takes, the note and the rate.
+        """Returns how much is done, how long it takes, the note and the rate.
 
         A narrow terminal leaves parts out, the last one first.
         """

@@ -46,7 +46,7 @@ class Progress:
         return self.done == self.total
 
     def __str__(self) -> str:
-        """Says it in a line."""
+        """Returns it as one line."""
         of_total = "" if self.total is None else f" of {self.total:,}"
         note = f", {self.note}" if self.note else ""
         return f"{self.work}: {self.done:,}{of_total} {self.unit}{note}"

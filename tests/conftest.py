@@ -30,10 +30,6 @@ tf.config.set_visible_devices([], "GPU")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
-# How long an example takes is a matter of the machine and what else runs on it.
-hypothesis.settings.register_profile("padless", deadline=None)
-hypothesis.settings.load_profile("padless")
-
 # How long one example takes tells how busy the machine is.
 hypothesis.settings.register_profile("padless", deadline=None)
 hypothesis.settings.load_profile("padless")

@@ -42,7 +42,7 @@ class JobCounts:
     written: int = 0
 
     def describe(self) -> Progress:
-        """Says it as all long work of padless does."""
+        """Returns it in the form that all long work of padless reports."""
         note = f"accepted {self.accepted:,} sequences, rejected {self.rejected:,}"
         return Progress(
             "preprocess", self.read, None, "records", f"{note}, written {self.written:,}"
@@ -82,7 +82,7 @@ class WorkerCounts:
 
 @contextlib.contextmanager
 def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
-    """Tells the sum of all workers' counts, again and again, while the job runs."""
+    """Reports the sum of all workers' counts, again and again, while the job runs."""
     if progress is ignore_progress:
         yield
         return

@@ -27,18 +27,18 @@ class Teller(logging.Handler):
         self._pipe, self._work, self._due = pipe, "", 0.0
 
     def start(self) -> None:
-        """Tells from now on what padless logs, at every level: the parent chooses."""
+        """Sends from now on what padless logs, at every level: the parent chooses."""
         logger = logging.getLogger(_LOGGER)
         logger.addHandler(self)
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tells a log message."""
+        """Sends a log message."""
         self._write(log={"level": record.levelno, "message": record.getMessage()})
 
     def show(self, progress: Progress) -> None:
-        """Tells how far the run is."""
+        """Sends how far the run is."""
         now = time.monotonic()
         if progress.work != self._work or progress.is_over or now >= self._due:
             self._work, self._due = progress.work, now + _SECONDS_BETWEEN

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on, as one file that is whole or not there.
+"""Checkpoints: everything a run needs to resume, as one file that is whole or not there.
 
 A checkpoint is an uncompressed `.npz` of arrays and one JSON text, read without pickle. It is
 written beside its place, brought to the disk and renamed, so that a process killed at any time

@@ -51,7 +51,7 @@ class RunConfig:
         training: how it is trained.
         replicas: number of replicas that the batches were planned for.
         devices: the devices of this machine.
-        versions: package -> version that the run was begun with; None where it is not installed.
+        versions: package -> version that the run was started with; None where it is not installed.
         batch_cost: what the batches were planned by.
         steps_per_epoch: number of steps by split.
     """
@@ -134,49 +134,51 @@ def read_config(run: epath.PathLike) -> RunConfig:
         raise ValueError(f"{path} {error}") from error
 
 
-def check_same_run(run: os.PathLike, begun: RunConfig, now: RunConfig) -> None:
-    """Checks that a run can go on as what is asked for now.
+def check_same_run(run: os.PathLike, started: RunConfig, now: RunConfig) -> None:
+    """Checks that a run can be resumed as it is asked for now.
 
     Args:
         run: the run directory, for messages.
-        begun: its configuration.
+        started: its configuration.
         now: the configuration of what is asked for.
 
     Raises:
         ValueError: if the data, the model, or an option that changes the result is another.
     """
-    if changed := changed_parts(begun.fingerprint, now.fingerprint):
-        raise ValueError(_say_other_data(run, begun.dataset, now.dataset, changed))
+    if changed := changed_parts(started.fingerprint, now.fingerprint):
+        raise ValueError(_say_other_data(run, started.dataset, now.dataset, changed))
     for group in ("architecture", "training"):
-        before = dataclasses.asdict(getattr(begun, group))
+        before = dataclasses.asdict(getattr(started, group))
         for name, value in dataclasses.asdict(getattr(now, group)).items():
-            if value != before[name] and not _is_free(name, begun):
+            if value != before[name] and not _is_free(name, started):
                 raise ValueError(
                     f"{run}: `{name}` must be {before[name]!r} as in the run that is resumed, got "
-                    f"{value!r}.{_why_not_free(name, begun)}"
+                    f"{value!r}.{_why_not_free(name, started)}"
                 )
 
 
-def _say_other_data(run: os.PathLike, begun_on: str, asked_for: str, changed: Sequence[str]) -> str:
+def _say_other_data(
+    run: os.PathLike, started_on: str, asked_for: str, changed: Sequence[str]
+) -> str:
     differing = ", ".join(changed)
-    if begun_on == asked_for:
+    if started_on == asked_for:
         return (
             f"{asked_for}: the dataset has changed since the run {run} began (what differs: "
             f"{differing}). Bring it back, or train a new run."
         )
     return (
-        f"{run}: the run was begun on {begun_on}, and can only be resumed with the same data; "
+        f"{run}: the run was started on {started_on}, and can only be resumed with the same data; "
         f"{asked_for} holds other (what differs: {differing})."
     )
 
 
-def _is_free(name: str, begun: RunConfig) -> bool:
-    return name in FREE_TO_CHANGE and not _why_not_free(name, begun)
+def _is_free(name: str, started: RunConfig) -> bool:
+    return name in FREE_TO_CHANGE and not _why_not_free(name, started)
 
 
-def _why_not_free(name: str, begun: RunConfig) -> str:
+def _why_not_free(name: str, started: RunConfig) -> str:
     """Explains why an option that is free otherwise is not."""
-    schedule = begun.training.schedule
+    schedule = started.training.schedule
     if name == "epochs" and schedule != "constant":
         return f" The schedule {schedule!r} runs along all epochs."
     return ""

@@ -90,7 +90,7 @@ def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
 
 
 def discard_model(run: pathlib.Path) -> None:
-    """Deletes the model of a run that goes on, so that none is taken for that of its end.
+    """Deletes the model of a run that is resumed, so that it is not taken for the final one.
 
     The calibration goes with it: it holds scores of that model.
     """

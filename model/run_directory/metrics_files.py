@@ -1,4 +1,4 @@
-"""The metrics of a run as CSV files, which a resumed run goes on with where its checkpoint was."""
+"""The metrics of a run as CSV files, which a resumed run continues where its checkpoint was."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_same_number(strategy: tf.distribute.Strategy, number: int, name: str) -> None:
-    """Checks that a number is the same on all machines; none goes on before all have come here.
+    """Checks that a number is the same on all machines; none continues before all have come here.
 
     Raises:
         ValueError: if it is not.

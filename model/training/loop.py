@@ -1,6 +1,6 @@
 """The loop over epochs and steps: it calls, counts, validates, writes checkpoints, and can stop.
 
-Whatever it does between two steps is fixed by the state, so that a run that goes on from a
+Whatever it does between two steps is fixed by the state, so that a run that resumes from a
 checkpoint does what the run would have done that wrote it.
 """
 
@@ -165,7 +165,7 @@ class TrainingLoop:
         self._batches = self._distribute(TRAINING_SPLIT, epoch, step)
         if VALIDATION_SPLIT in self._plans:
             self._validation = self._distribute(VALIDATION_SPLIT, progress.epoch)
-        # The largest batches draw dropout as well: what is random must go on from where it was.
+        # The largest batches draw dropout as well: what is random must continue from where it was.
         before = self.state.capture()
         self._warm_up(TRAINING_SPLIT, self._trainer.train_step, self._batches)
         if VALIDATION_SPLIT in self._plans:

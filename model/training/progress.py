@@ -1,4 +1,4 @@
-"""Tells how a training goes: known steps and the loss so far, and a line per epoch in the log.
+"""Reports how a training goes: known steps and the loss so far, and a line per epoch in the log.
 
 Keras' own bar takes the steps before a run was resumed for steps done since. Resumed after 900 of
 1,000 steps, it showed 0.5 ms a step where one took 10, and the loss of the first step as the mean.
@@ -26,7 +26,7 @@ _BY_CHANCE = "_by_chance"
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """Tells after each step how far the epoch is, and logs a line per epoch.
+    """Reports after each step how far the epoch is, and logs a line per epoch.
 
     The loss told within an epoch is the mean over the steps done since it was started or resumed.
     How mixed the order of the steps was is logged for those who want details, at level DEBUG.
@@ -55,14 +55,14 @@ class EpochProgress(keras.callbacks.Callback):
             self._tell(batch)
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Tells how far the epoch is."""
+        """Reports how far the epoch is."""
         self._done, self._ended = self._done + 1, time.monotonic()
         for name, value in (logs or {}).items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._tell(batch + 1)
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Tells how far the validation is."""
+        """Reports how far the validation is."""
         work, total = f"{self._name()}, validation", self._validation_steps
         self._progress(Progress(work, batch + 1, total, "steps"))
 

@@ -1,4 +1,4 @@
-"""The state of a run: all that decides how it goes on, as arrays and one JSON object."""
+"""The state of a run: all that decides how it continues, as arrays and one JSON object."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class TensorBoardLog(keras.callbacks.Callback):
       and the last one, the same three sequences, a short, a middling and a long one.
 
     Steps and epochs count from 1, as in `steps.csv` and `history.csv`, and steps over the whole
-    run, so that a resumed run goes on with the curves: of steps that it does again, TensorBoard
+    run, so that a resumed run continues the curves: of steps that it repeats, TensorBoard
     shows the later ones. Without matplotlib there are no pictures.
 
     Args:

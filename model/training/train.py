@@ -79,8 +79,8 @@ def train(
     Where there is a validation split, its loss decides which epoch's weights are kept; otherwise
     that of the training split does.
 
-    A resumed run goes on from its newest checkpoint, in mid-epoch, and ends as one that was never
-    interrupted: bit for bit on a CPU with as many replicas. A finished run goes on where more
+    A resumed run continues from its newest checkpoint, in mid-epoch, and ends as an uninterrupted
+    run: bit for bit on a CPU with as many replicas. A finished run continues where more
     epochs are asked for.
 
     Args:
@@ -91,7 +91,7 @@ def train(
         options: how to train; the default, or those of the run that is resumed, if None.
         cost: what batches cost, by which `max_padding` is used; measured here if None. A run that
             is resumed keeps its own.
-        resume: whether to go on with the run, where it exists.
+        resume: whether to resume the run, where it exists.
         callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
         progress: called after each step with how far the epoch is, and then with how far the fit of
             the anomaly score is, see `padless.pipeline.Progress`. A line per epoch, and what else
@@ -101,7 +101,7 @@ def train(
         FileExistsError: if the run directory exists and is not to be resumed.
         FileNotFoundError: if the dataset or a part of it is missing.
         ValueError: if the dataset has no training split, is damaged, or an option does not fit it;
-            if the run to resume was begun with other data or options; if its checkpoints are
+            if the run to resume was started with other data or options; if its checkpoints are
             damaged.
         FloatingPointError: if the loss is not finite any more.
         MemoryError: if the largest batches do not fit into memory.
@@ -109,9 +109,9 @@ def train(
         RuntimeError: if another process trains in the run directory.
         TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
     """
-    run, begun = _find_begun(run, resume=resume)
-    if begun:
-        architecture, options = architecture or begun.architecture, options or begun.training
+    run, started = _find_started(run, resume=resume)
+    if started:
+        architecture, options = architecture or started.architecture, options or started.training
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
     dataset.split(TRAINING_SPLIT)
@@ -126,20 +126,20 @@ def train(
         devices=strategy.extended.worker_devices,
         replicas=strategy.num_replicas_in_sync,
     )
-    if begun:
-        check_same_run(run, begun, config)
+    if started:
+        check_same_run(run, started, config)
     is_writer = is_chief(strategy)
     run = layout.make_run(run, resume=resume) if is_writer else pathlib.Path(run)
     with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
-        cost = _cost_of(run, begun, cost) if begun else request.choose_cost(cost)
+        cost = _cost_of(run, started, cost) if started else request.choose_cost(cost)
         plans = request.plan(cost)
         if is_writer:
             write_config(run, config.with_plans(plans, cost))
-        return _go_on(request, plans, run, callbacks)
+        return _train_and_report(request, plans, run, callbacks)
 
 
-def _cost_of(run: pathlib.Path, begun: RunConfig, cost: BatchCost | None) -> BatchCost:
-    before = begun.batch_cost
+def _cost_of(run: pathlib.Path, started: RunConfig, cost: BatchCost | None) -> BatchCost:
+    before = started.batch_cost
     if cost not in (None, before):
         raise ValueError(
             f"{run}: `cost` must be that of the run that is resumed, {before}, got {cost}."
@@ -147,17 +147,17 @@ def _cost_of(run: pathlib.Path, begun: RunConfig, cost: BatchCost | None) -> Bat
     return before
 
 
-def _find_begun(
+def _find_started(
     run: Run | epath.PathLike, *, resume: bool
 ) -> tuple[epath.PathLike, RunConfig | None]:
     """Returns the run directory, and the configuration of a run that is to be resumed there."""
     if isinstance(run, Run):
         return run.directory, run.config if resume else None
-    is_begun = resume and (epath.Path(run) / CONFIG_FILE).exists()
-    return run, read_config(run) if is_begun else None
+    is_started = resume and (epath.Path(run) / CONFIG_FILE).exists()
+    return run, read_config(run) if is_started else None
 
 
-def _go_on(
+def _train_and_report(
     request: TrainingRequest,
     plans: Mapping[str, BatchPlan],
     run: pathlib.Path,
@@ -175,7 +175,7 @@ def _go_on(
     if loop.is_over() and layout.is_finished(run):
         loop.state.use_best()
         epochs = loop.state.progress.epoch
-        request.log(f"the run has finished with {epochs} epochs; ask for more to go on")
+        request.log(f"the run has finished with {epochs} epochs; ask for more epochs to continue")
     else:
         _train_to_the_end(request, loop, run, callbacks)
         if is_chief(request.strategy):
@@ -250,7 +250,7 @@ def _save(
 def _windows(
     inference: Inference, dataset: SequenceDataset, split: str, progress: ShowProgress
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    """Yields the windows of a split, and tells how far the fit of the anomaly score is."""
+    """Yields the windows of a split, and reports how far the fit of the anomaly score is."""
     total = dataset.split(split).num_sequences
     start = Progress(f"anomaly score, {split}", 0, total, "sequences")
     windows = inference.windows(dataset, split)

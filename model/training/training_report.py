@@ -22,7 +22,7 @@ class TrainingReport:
         epochs: number of epochs trained.
         steps: number of steps trained.
         seconds: wall time of the epochs.
-        times: what the time was spent on, since the run was begun or resumed.
+        times: what the time was spent on, since the run was started or resumed.
         calibration_split: what p-values compare with; `"validation"`, or `"train"` without it.
         summary: the errors of the best epoch's model, by feature and by length, beside baselines.
     """

@@ -48,7 +48,7 @@ def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_
     assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
     printed = call(*argv)
     assert printed.code == 0
-    assert "the run has finished with 2 epochs; ask for more to go on" in printed.err
+    assert "the run has finished with 2 epochs; ask for more epochs to continue" in printed.err
 
 
 @pytest.mark.parametrize(

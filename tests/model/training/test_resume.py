@@ -288,7 +288,9 @@ def test_resume_rejects_another_dataset(stopped, make_dataset):
     run = stopped(7)
     other = make_dataset({"train": [3, 4, 5, 6, 7] * 20, "validation": [3, 5, 6]}, seed=5)
     other = other.split("train").files[0].parent
-    with pytest.raises(ValueError, match=f"was begun on .*; {other} holds other .*statistics.json"):
+    with pytest.raises(
+        ValueError, match=f"was started on .*; {other} holds other .*statistics.json"
+    ):
         train(other, run, resume=True)
 
 
