@@ -71,14 +71,7 @@ def parse_info(content: Any) -> DatasetInfo:
 
 def format_features(contract: RecordContract) -> dict[str, Any]:
     """Returns the content of `features.json`, the same as TFDS writes for these features."""
-    text = {_CLASS: _TEXT, "text": {}}
-    features = {
-        "key": text,
-        **({"label": text} if contract.has_label else {}),
-        "length": _format_tensor("int64", {}),
-        "sequence": _format_tensor("float32", {"dimensions": ["-1", str(contract.num_features)]}),
-    }
-    return {"featuresDict": {"features": features}, _CLASS: _FEATURES_DICT}
+    return _format_features(str(contract.num_features), has_label=contract.has_label)
 
 
 def parse_features(content: Any) -> RecordContract:
@@ -87,16 +80,43 @@ def parse_features(content: Any) -> RecordContract:
     Raises:
         ValueError: if it is anything else; names the first key that differs and its value.
     """
+    features = _features_of(content)
+    num_features = _count_features(features)
+    shown = "<number of features>" if num_features is None else str(num_features)
+    check_same(content, _format_features(shown, has_label="label" in features))
+    # What could not be counted differs from what is shown in its place.
+    if not num_features or num_features < 1:
+        raise ValueError(f"`sequence` must have at least 1 feature, got {num_features}.")
+    return RecordContract(num_features, has_label="label" in features)
+
+
+def _features_of(content: Any) -> Mapping[str, Any]:
+    """Returns the features of a file, or none where it has them in no place that is known."""
     try:
         features = content["featuresDict"]["features"]
+    except (LookupError, TypeError):
+        return {}
+    return features if isinstance(features, dict) else {}
+
+
+def _count_features(features: Mapping[str, Any]) -> int | None:
+    """Returns the number of features of `sequence`, or None where it does not say one."""
+    try:
         _, num_features = features["sequence"]["tensor"]["shape"]["dimensions"]
-        contract = RecordContract(int(num_features), has_label="label" in features)
-    except (LookupError, TypeError, ValueError):
-        contract = RecordContract(1, has_label=False)  # the comparison says what is wrong
-    if contract.num_features < 1:
-        raise ValueError(f"`sequence` must have at least 1 feature, got {contract.num_features}.")
-    check_same(content, format_features(contract))
-    return contract
+        return int(num_features)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _format_features(num_features: str, *, has_label: bool) -> dict[str, Any]:
+    text = {_CLASS: _TEXT, "text": {}}
+    features = {
+        "key": text,
+        **({"label": text} if has_label else {}),
+        "length": _format_tensor("int64", {}),
+        "sequence": _format_tensor("float32", {"dimensions": ["-1", num_features]}),
+    }
+    return {"featuresDict": {"features": features}, _CLASS: _FEATURES_DICT}
 
 
 def _format_split(name: str, split: SplitInfo) -> dict[str, Any]:

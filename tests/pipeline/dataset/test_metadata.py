@@ -208,6 +208,10 @@ def features_of(content):
             r"`featuresDict\.features\.label\.pythonClassName` must be '.*\.Text', got 'evil_p",
         ),
         (
+            lambda c: features_of(c).update(sequence={"pythonClassName": "evil_payload.X"}),
+            r"`featuresDict\.features\.sequence\.pythonClassName` must be '.*\.Tensor', got 'evil_",
+        ),
+        (
             lambda c: c.update(pythonClassName="evil_payload.X"),
             r"`pythonClassName` must be '.*FeaturesDict', got 'evil_payload\.X'",
         ),
@@ -235,6 +239,10 @@ def features_of(content):
         (
             lambda c: features_of(c)["sequence"]["tensor"]["shape"].update(dimensions=["3", "2"]),
             r"`featuresDict\.features\.sequence\.tensor\.shape\.dimensions` must be \['-1', '2'\]",
+        ),
+        (
+            lambda c: features_of(c)["sequence"]["tensor"]["shape"].update(dimensions=["-1", "x"]),
+            r"`.*\.shape\.dimensions` must be \['-1', '<number of features>'\], got \['-1', 'x'\]",
         ),
     ],
 )
