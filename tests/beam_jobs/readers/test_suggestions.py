@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from padless.beam_jobs.readers import inputs
-from padless.beam_jobs.readers.suggestions import did_you_mean
+from padless.beam_jobs.readers import inputs, suggestions
+from padless.beam_jobs.readers.suggestions import did_you_mean, is_missing
 from padless.pipeline.dataset.records import encode_example, frame_record
 
 HEADER = ("machine", "hour", "state", "fold", "temperature")
@@ -22,6 +22,17 @@ MISTYPED = [
 @pytest.mark.parametrize(("name", "meant"), [("KEY", " Did you mean 'key'?"), ("x", "")])
 def test_did_you_mean(name, meant):
     assert did_you_mean(name, ["key", "time"]) == meant
+
+
+def test_what_is_missing_in_each_record_is_searched_for_once(monkeypatch):
+    searched = []
+    monkeypatch.setattr(
+        suggestions, "did_you_mean", lambda name, names: searched.append((name, *names)) or ""
+    )
+    for fields in (["one", "two"], ["two", "one"], ["one", "two", "three"]):
+        rule = is_missing("field", "searched once", fields)
+        assert rule == f"must have the field 'searched once', it has {sorted(fields)}."
+    assert searched == [("searched once", "one", "two"), ("searched once", "one", "three", "two")]
 
 
 @pytest.mark.parametrize(("role", "name", "meant"), MISTYPED)
