@@ -21,7 +21,8 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
     """Yields the path beside `path` where it is to be written, and moves it there on success.
 
     Where the writer fails, what it has written is deleted, and what was at `path` before is still
-    there. What a killed writer has left is overwritten by the next one.
+    there. What a killed writer has left is overwritten by the next one. A writer that is killed
+    while it replaces a directory may leave the old one beside it, by a hidden name.
 
     Args:
         path: file or directory; one that exists is replaced.
@@ -48,9 +49,7 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
         yield beside
         if durable:
             _sync(beside)
-        if beside.is_dir() and path.exists():
-            _delete(path)
-        beside.replace(path)
+        _move(beside, path)
     except BaseException:
         _delete(beside)
         raise
@@ -77,6 +76,25 @@ def delete_unfinished(directory: pathlib.Path) -> None:
     """Deletes what killed writers have left in a directory that nobody writes to now."""
     for leftover in directory.glob(f"{_UNFINISHED}*"):
         _delete(leftover)
+
+
+def _move(beside: pathlib.Path, path: pathlib.Path) -> None:
+    """Moves a file or directory to its place; what was there is kept if that fails."""
+    if not beside.is_dir():
+        beside.replace(path)
+        return
+    # A directory cannot replace another. A killed writer may have left the old one.
+    old = path.with_name(unfinished(f"old.{path.name}"))
+    if path.exists():
+        _delete(old)
+        path.replace(old)
+    try:
+        beside.replace(path)
+    except BaseException:
+        if old.exists():
+            old.replace(path)
+        raise
+    _delete(old)
 
 
 def _delete(path: pathlib.Path) -> None:

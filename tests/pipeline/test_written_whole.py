@@ -49,6 +49,23 @@ def test_a_failure_leaves_what_was_there(write, tmp_path, error):
     assert os.listdir(tmp_path) == ["x"]
 
 
+def test_a_move_that_fails_leaves_what_was_there(write, tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    write(path, "before")
+    replace = type(path).replace
+
+    def fail(source, target):
+        if source.name == unfinished("x"):
+            raise PermissionError("in use")
+        return replace(source, target)
+
+    monkeypatch.setattr(type(path), "replace", fail)
+    with pytest.raises(PermissionError, match="in use"), written_whole(path) as beside:
+        write(beside, "after")
+    assert write.read(path) == "before"
+    assert os.listdir(tmp_path) == ["x"]
+
+
 def test_nothing_is_left_where_nothing_was_written(tmp_path):
     with (
         pytest.raises(FileNotFoundError, match=r"incomplete\.x"),
