@@ -10,7 +10,7 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from padless.beam_jobs.fragments import (
     RejectionError,
     Rows,
     Sequence,
+    Times,
     Whole,
     shorten,
 )
@@ -108,9 +109,9 @@ class Assembler:
         values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
         if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
             self._reject_missing(unit, *found)
-        times = [part.times for part in unit if part.times is not None]
-        if not times:
+        if unit[0].times is None:
             return values
+        times = cast("list[Times]", [part.times for part in unit])  # all parts have some, or none
         order = _order(unit, join_times(times), self.rules)
         return values if order is None else values[order]
 
@@ -142,7 +143,7 @@ class Assembler:
         return _fill_forward(values, missing)
 
     def _check_label(self, label: bytes | None) -> None:
-        labels, name = self.rules.labels, "" if label is None else label.decode()
+        labels, name = self.rules.labels, None if label is None else label.decode()
         if labels is not None and name not in labels:
             raise RejectionError(
                 "unknown_label",
