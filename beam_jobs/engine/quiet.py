@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Iterator
 
 import grpc
 
 from padless.beam_jobs.engine.interrupts import is_interrupt
 from padless.beam_jobs.engine.log_filters import records_dropped
+from padless.beam_jobs.engine.shared_hooks import SharedContext
 from padless.beam_jobs.engine.thread_errors import ThreadErrors
 
 # Beam sets this logger to INFO and so shows all that Prism says, whatever the root logger's level.
@@ -57,21 +57,15 @@ def beam_quieted(*, for_good: bool = False) -> Iterator[None]:
     Args:
         for_good: whether the process stays quiet after the job, like that of a command, which may
             end before all threads of its job. By default loggers and `threading.excepthook` are
-            left as they were.
+            left as they were when the last of the jobs that run at a time has ended.
     """
     if os.environ.get("PADLESS_TRACEBACK"):
         yield
         return
     with contextlib.ExitStack() as stack:
-        hook = threading.excepthook
-        if not isinstance(hook, ThreadErrors):
-            hook = ThreadErrors()
-            stack.enter_context(hook.installed())
-            stack.enter_context(_prism_heard_from_warnings_on())
-            for name, drops in _DROPPED.items():
-                stack.enter_context(records_dropped(name, drops))
+        errors = stack.enter_context(_QUIET.entered())
         try:
-            with hook.job_running():
+            with errors.job_running():
                 yield
         finally:
             if for_good:
@@ -79,6 +73,20 @@ def beam_quieted(*, for_good: bool = False) -> Iterator[None]:
 
 
 _kept: list[contextlib.ExitStack] = []  # otherwise their contexts would end with the last reference
+
+
+@contextlib.contextmanager
+def _quieted() -> Iterator[ThreadErrors]:
+    errors = ThreadErrors()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(errors.installed())
+        stack.enter_context(_prism_heard_from_warnings_on())
+        for name, drops in _DROPPED.items():
+            stack.enter_context(records_dropped(name, drops))
+        yield errors
+
+
+_QUIET = SharedContext(_quieted)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import grpc
 
+from padless.beam_jobs.engine.shared_hooks import THREAD_HOOK, ThreadHook
+
 _LOGGER = logging.getLogger(__name__)
 # An exception is shown if the job still runs after these seconds: it may be why the job hangs.
 # Beam takes up to 5 s to stop a job server after Ctrl-C, and raises `KeyboardInterrupt` only then.
@@ -18,7 +20,7 @@ _PACKAGES = frozenset({"apache_beam", "grpc"})
 
 
 class ThreadErrors:
-    """A `threading.excepthook` that shows no exception of Beam's threads that ends with the job.
+    """Shows no exception of Beam's threads that ends with the job.
 
     A lost connection is never shown, as the job raises its own error for it. Any other exception of
     a thread that Beam or gRPC has started is shown if a job runs for `held_seconds` more, and else
@@ -30,43 +32,43 @@ class ThreadErrors:
 
     def __init__(self, held_seconds: float = _HELD_SECONDS):
         self._held_seconds = held_seconds
-        self._others = threading.excepthook
+        self._lock = threading.Lock()
         self._num_running = 0
         self._timers: list[threading.Timer] = []
 
-    def __call__(self, args: threading.ExceptHookArgs) -> None:
-        """Receives the exception of a thread."""
-        if not _is_of_beam(args):
-            self._others(args)
-            return
-        _LOGGER.debug("A thread of Beam ended.", exc_info=args.exc_value)
-        if self._num_running and not issubclass(args.exc_type, grpc.RpcError):
-            timer = threading.Timer(self._held_seconds, self._others, [args])
-            timer.daemon = True
-            timer.start()
-            self._timers.append(timer)
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Lets it hear of the exceptions of all threads of this process for a while."""
+        with THREAD_HOOK.entered() as hook, hook.heard(lambda args: self._hold(args, hook)):
+            yield
 
     @contextlib.contextmanager
     def job_running(self) -> Iterator[None]:
         """Marks that a job runs; drops what is held back when the last one ends."""
-        self._num_running += 1
+        with self._lock:
+            self._num_running += 1
         try:
             yield
         finally:
-            self._num_running -= 1
-            if not self._num_running:
-                for timer in self._timers:
-                    timer.cancel()
-                self._timers.clear()
+            with self._lock:
+                self._num_running -= 1
+                if not self._num_running:
+                    for timer in self._timers:
+                        timer.cancel()
+                    self._timers.clear()
 
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """Makes it the hook of this process for a while."""
-        threading.excepthook = self
-        try:
-            yield
-        finally:
-            threading.excepthook = self._others
+    def _hold(self, args: threading.ExceptHookArgs, hook: ThreadHook) -> bool:
+        """Holds the exception of a thread back; returns whether it is one of Beam's."""
+        if not _is_of_beam(args):
+            return False
+        _LOGGER.debug("A thread of Beam ended.", exc_info=args.exc_value)
+        with self._lock:
+            if self._num_running and not issubclass(args.exc_type, grpc.RpcError):
+                timer = threading.Timer(self._held_seconds, hook.show, [args])
+                timer.daemon = True
+                timer.start()
+                self._timers.append(timer)
+        return True
 
 
 def _is_of_beam(args: threading.ExceptHookArgs) -> bool:

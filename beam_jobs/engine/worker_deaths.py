@@ -14,6 +14,9 @@ import threading
 import time
 import types
 from collections.abc import Iterator
+from typing import cast
+
+from padless.beam_jobs.engine.shared_hooks import THREAD_HOOK
 
 WORKER_MODULE = "padless.beam_jobs.engine.local_worker"
 _WORKER_THREAD = "run_worker"  # Beam's, which waits for a worker process and raises if it fails
@@ -71,20 +74,16 @@ class _End:
 
 @contextlib.contextmanager
 def _deaths_noted(end: _End) -> Iterator[None]:
-    others = threading.excepthook
-
-    def note(args: threading.ExceptHookArgs) -> None:
-        others(args)
+    def note(args: threading.ExceptHookArgs) -> bool:
         is_worker = args.thread is not None and args.thread.name == _WORKER_THREAD
         if is_worker and end.note(args.exc_value):
             # A real signal: `_thread.interrupt_main` does not end a wait for a lock.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(main_thread, signal.SIGINT)
+        return False
 
-    threading.excepthook = note
-    try:
+    main_thread = cast("int", threading.main_thread().ident)  # it has started
+    with THREAD_HOOK.entered() as hook, hook.heard(note):
         yield
-    finally:
-        threading.excepthook = others
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What of Beam's own output reaches the user, while a job runs and afterwards."""
 
+import contextlib
 import logging
 import threading
 
@@ -7,14 +8,25 @@ import grpc
 import pytest
 
 from padless.beam_jobs import preprocess
+from padless.beam_jobs.engine import quiet
 from padless.beam_jobs.engine.quiet import beam_quieted
 from padless.beam_jobs.engine.thread_errors import ThreadErrors
+from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
 
 
 @pytest.fixture(autouse=True)
 def _hook_kept(monkeypatch):
+    _end_what_is_kept()
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     monkeypatch.delenv("PADLESS_TRACEBACK", raising=False)
+    yield
+    _end_what_is_kept()
+
+
+def _end_what_is_kept():
+    """Ends what a command has kept for as long as its process."""
+    while quiet._kept:
+        quiet._kept.pop().close()
 
 
 @pytest.fixture
@@ -92,6 +104,37 @@ def test_all_is_left_as_it_was(make_options, write_csv, capsys, run_thread):
     assert [(logger.filters, logger.handlers) for logger in loggers] == before
     run_thread(ValueError("wrong"))
     assert "ValueError: wrong" in capsys.readouterr().err
+
+
+def test_jobs_that_overlap_leave_all_as_it_was():
+    prism = logging.getLogger("PrismJobServer")
+    one, other = contextlib.ExitStack(), contextlib.ExitStack()
+    for job in (one, other):
+        job.enter_context(beam_quieted())
+        job.enter_context(worker_deaths_raised())
+    one.close()  # before the one that has started later
+    assert threading.excepthook is not threading.__excepthook__
+    assert not prism.propagate
+    other.close()
+    assert threading.excepthook is threading.__excepthook__
+    assert prism.propagate
+    assert prism.handlers == []
+
+
+def test_the_rest_of_the_jobs_that_overlap_is_quiet(capsys, run_thread):
+    one, other = contextlib.ExitStack(), contextlib.ExitStack()
+    one.enter_context(beam_quieted())
+    other.enter_context(beam_quieted())
+    one.close()
+    run_thread(grpc.RpcError("gone"))
+    other.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_hook_that_was_set_meanwhile_stays(monkeypatch):
+    with beam_quieted():
+        mine = threading.excepthook = lambda args: None
+    assert threading.excepthook is mine
 
 
 def test_a_command_is_quiet_until_its_process_ends(capsys, run_thread):
