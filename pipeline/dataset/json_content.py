@@ -50,25 +50,32 @@ def check_string(value: Any) -> str:
     return value
 
 
-def check_same(found: Any, written: Any, place: str = "") -> None:
+def check_same(found: Any, written: Any, place: str = "", *, exact: bool = True) -> None:
     """Checks that content is what padless writes, and names the first place where it is not.
 
     Args:
         found: what a file holds.
         written: what it must hold.
         place: keys that lead to both, joined by dots.
+        exact: whether objects must not have other keys.
 
     Raises:
         ValueError: if they differ.
     """
     shown = f"`{place}`" if place else "the content"
-    if not isinstance(written, dict):
-        if found != written:
-            raise ValueError(f"{shown} must be {written!r}, got {_shorten(found)}.")
-        return
-    if not isinstance(found, dict):
-        raise ValueError(f"{shown} must be an object, got {_shorten(found)}.")
-    keys = sorted(found.keys() | written.keys())
+    if isinstance(written, dict):
+        if not isinstance(found, dict):
+            raise ValueError(f"{shown} must be an object, got {_shorten(found)}.")
+        _check_same_keys(found, written, place, exact=exact)
+    elif _holds_objects(written) and isinstance(found, list) and len(found) == len(written):
+        for i, (one, other) in enumerate(zip(found, written, strict=True)):
+            check_same(one, other, f"{place}[{i}]", exact=exact)
+    elif found != written:
+        raise ValueError(f"{shown} must be {_shorten(written)}, got {_shorten(found)}.")
+
+
+def _check_same_keys(found: dict, written: dict, place: str, *, exact: bool) -> None:
+    keys = sorted(found.keys() | written.keys() if exact else written.keys())
     # Objects come last, and what must not be there: the name of a class explains them.
     for key in sorted(keys, key=lambda key: isinstance(written.get(key, {}), dict)):
         inner = f"{place}.{key}".lstrip(".")
@@ -76,7 +83,11 @@ def check_same(found: Any, written: Any, place: str = "") -> None:
             raise ValueError(f"`{inner}` must not be there, got {_shorten(found[key])}.")
         if key not in found:
             raise ValueError(f"`{inner}` must be there, it is missing.")
-        check_same(found[key], written[key], inner)
+        check_same(found[key], written[key], inner, exact=exact)
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
 
 def _shorten(value: Any) -> str:

@@ -265,7 +265,12 @@ def test_features_of_another_hand_are_rejected_and_not_imported(data, monkeypatc
         (
             "dataset_info.json",
             lambda c: c["splits"][0].update(filepathTemplate="{SPLIT}"),
-            r"`splits` must be \[\{'filepathTemplate': '\{DATASET\}-",
+            r"`splits\[0\]\.filepathTemplate` must be '\{DATASET\}-.*', got '\{SPLIT\}'",
+        ),
+        (
+            "dataset_info.json",
+            lambda c: c["splits"][0].update(shardLengths=[" 3", *["0"] * 90]),
+            r"`splits\[0\]\.shardLengths` must be \['3', .{,250}\.\.\., got \[' 3', .{,250}\.\.\.",
         ),
         ("statistics.json", lambda c: c.update(feature_names=0), "must be a list or null, got 0"),
         ("statistics.json", lambda c: c.update(feature_names=["x"]), "as many names, got 1"),
