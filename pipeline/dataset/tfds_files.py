@@ -1,8 +1,8 @@
 """`dataset_info.json` and `features.json`: TFDS's own files, written and read without TFDS.
 
 `tfds.builder_from_directory` opens a directory with these two. TFDS would import every module that
-`features.json` names; here a file is only accepted if it is the one that padless writes, so what it
-names is never imported.
+`features.json` names; here this file is only accepted if it is the one that padless writes, so what
+it names is never imported. `dataset_info.json` may hold more than padless writes.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class DatasetInfo(NamedTuple):
     splits: Mapping[str, SplitInfo]
 
 
-def format_info(info: DatasetInfo, description: str = _DESCRIPTION) -> dict[str, Any]:
+def format_info(info: DatasetInfo) -> dict[str, Any]:
     """Returns the content of `dataset_info.json`, the same as TFDS writes."""
     return {
-        "description": description,
+        "description": _DESCRIPTION,
         "fileFormat": "tfrecord",
         "name": info.name,
         "splits": [_format_split(name, split) for name, split in info.splits.items()],
@@ -57,7 +57,9 @@ def format_info(info: DatasetInfo, description: str = _DESCRIPTION) -> dict[str,
 
 
 def parse_info(content: Any) -> DatasetInfo:
-    """Reads what `format_info` returned; the description may be another.
+    """Reads what `format_info` returned.
+
+    The description may be another, and what else TFDS may add to the file is not looked at.
 
     Raises:
         LookupError, TypeError, ValueError: if it is anything else.
@@ -65,7 +67,9 @@ def parse_info(content: Any) -> DatasetInfo:
     name = check_string(content["name"])
     splits = {check_string(split["name"]): _parse_split(name, split) for split in content["splits"]}
     info = DatasetInfo(name, splits)
-    check_same(content, format_info(info, check_string(content["description"])))
+    written = format_info(info)
+    del written["description"]
+    check_same(content, written, exact=False)
     return info
 
 

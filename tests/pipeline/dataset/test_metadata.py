@@ -287,8 +287,17 @@ def test_metadata_of_another_hand_are_rejected(data, file, change, rule):
     assert set(verify_dataset(data).fault_counts) == {file}
 
 
-def test_description_may_be_another(data):
-    edit(data / "dataset_info.json", lambda c: c.update(description="Spoken vowels."))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.update(description="Spoken vowels."),
+        lambda c: c.pop("description"),
+        lambda c: c.update(citation="@book{}", moduleName="vowels", configName="small"),
+        lambda c: c["splits"][0].update(statistics={}),
+    ],
+)
+def test_information_that_padless_does_not_use_may_be_another(data, change):
+    edit(data / "dataset_info.json", change)
     assert open_dataset(data).split("train").num_sequences == 3
     assert verify_dataset(data).ok
 
