@@ -178,6 +178,9 @@ def _parse_draw(made: Any) -> Draw | None:
 
 
 def _parse_counts(report: Any) -> Counts:
+    for name in Counts._fields:
+        if name not in report:
+            raise ValueError(f"`made.report.{name}` must be there, it is missing.")
     return Counts(
         read=operator.index(report["read"]),
         accepted=operator.index(report["accepted"]),

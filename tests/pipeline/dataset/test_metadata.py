@@ -146,6 +146,14 @@ def test_provenance_is_read_again(tmp_path):
     assert len(provenance.shards) == 3
 
 
+@pytest.mark.parametrize("name", ["read", "mended"])
+def test_count_that_is_missing_is_named(tmp_path, name):
+    folder = write(tmp_path / "data")
+    edit(folder / "provenance.json", lambda c: c["made"]["report"].pop(name))
+    with pytest.raises(ValueError, match=rf"`made\.report\.{name}` must be there, it is missing"):
+        read(folder, "provenance.json", parse_provenance)
+
+
 def test_provenance_of_no_job_holds_only_shards(tmp_path):
     provenance = read(write(tmp_path / "data", made=None), "provenance.json", parse_provenance)
     assert (provenance.draw, provenance.counts, provenance.splits_were_given) == (None, None, False)
