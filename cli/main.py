@@ -37,26 +37,41 @@ def main(argv: list[str] | None = None) -> int:
 
     `PADLESS_TRACEBACK=1` in the environment shows where an error came from.
     """
-    args = _parse(sys.argv[1:] if argv is None else argv)
+    args = argparse.Namespace(command=None)
     try:
+        args = _parse(sys.argv[1:] if argv is None else argv)
         with messages_shown(args.command, quiet=args.quiet, verbose=args.verbose):
             code = _run(args)
-        sys.stdout.flush()
+        _flush_output()
         return code
     except KeyboardInterrupt:
-        print(f"padless {args.command}: interrupted", file=sys.stderr)
+        print(f"{_name(args)}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
             return 128 + signal.SIGPIPE
         if not _is_answer(error) or os.environ.get("PADLESS_TRACEBACK"):
             raise
-        text = name_options(args.parser, _explain(error))
-        print(f"padless {args.command}: error: {text}", file=sys.stderr)
+        text = _explain(error)
+        if args.command:
+            text = name_options(args.parser, text)
+        print(f"{_name(args)}: error: {text}", file=sys.stderr)
         return 1
 
 
+def _name(args: argparse.Namespace) -> str:
+    return f"padless {args.command}" if args.command else "padless"
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
+    try:
+        return _parse_arguments(argv)
+    except SystemExit:
+        _flush_output()  # of `--help` and `--version`
+        raise
+
+
+def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = _make_parser()
     if not argv:
         parser.print_help(sys.stderr)
@@ -76,11 +91,18 @@ def _run(args: argparse.Namespace) -> int:
     return args.run(args) or 0
 
 
+def _flush_output() -> None:
+    if sys.stdout is not None:  # it is None where standard output was closed from the start
+        sys.stdout.flush()
+
+
 def _is_output_closed() -> bool:
     """Checks whether nobody reads standard output any more; if so, drops what is left to write.
 
     Otherwise Python would report the same error again when it flushes the output at its end.
     """
+    if sys.stdout is None:
+        return False
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     if not any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0)):

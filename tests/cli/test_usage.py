@@ -164,15 +164,25 @@ def test_no_command_prints_the_help(call):
 def run_process(argv, **options):
     command = [sys.executable, "-m", "padless.cli.main", *map(str, argv)]
     path = os.pathsep.join(p for p in sys.path if p)
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}, **options
-    )
+    # Unbuffered, argparse would itself drop the error of a help that nobody reads.
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": ""}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, **options)
 
 
-def test_a_reader_that_goes_is_no_error(trained):
+@pytest.mark.parametrize("argv", [["plan", "DATA", "--buckets"], ["--version"], ["--help"]])
+def test_a_reader_that_goes_is_no_error(trained, argv):
     reading, writing = os.pipe()
     os.close(reading)
-    process = run_process(["plan", trained.data, "--buckets"], stdout=writing)
+    argv = [trained.data if part == "DATA" else part for part in argv]
+    process = run_process(argv, stdout=writing)
     os.close(writing)
     _, errors = process.communicate(timeout=60)
     assert (errors, process.returncode) == (b"", 128 + signal.SIGPIPE)
+
+
+@pytest.mark.parametrize("argv", [["plan", "DATA"], ["--version"]])
+def test_no_standard_output_is_no_error(trained, argv):
+    argv = [trained.data if part == "DATA" else part for part in argv]
+    process = run_process(argv, preexec_fn=lambda: os.close(1))
+    _, errors = process.communicate(timeout=60)
+    assert (errors, process.returncode) == (b"", 0)
