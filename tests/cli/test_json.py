@@ -22,6 +22,13 @@ def documented_keys(command):
     return {key for cell in cells for key in re.findall(r"`(\w+)`", cell)}
 
 
+def documented_parts(command, key):
+    """Reads the keys of what a key holds, in the second column of the command's table."""
+    section = PAGE.read_text().split(f"\n### {command}\n")[1].split("\n### ")[0]
+    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{key}` |"))
+    return set(re.findall(r"`(\w+)`", row.split("|")[2]))
+
+
 def test_json_of_plan(call, trained):
     details = ("--buckets", "--frontier", "--order", 2)
     printed = call("plan", trained.data, "--batch-size", 8, *details, "--json")
@@ -36,6 +43,7 @@ def test_json_of_plan(call, trained):
         "in_a_row": plan.timesteps_in_a_row,
     }
     buckets = found["buckets"]
+    assert buckets[0].keys() == documented_parts("plan", "buckets")
     assert sum(b["sequences_per_batch"] * b["batches"] for b in buckets) == plan.num_sequences
     assert found["order"][0]["repeated_mates"] is None
     assert 0 <= found["order"][1]["repeated_mates"] <= 1
@@ -45,6 +53,7 @@ def test_json_of_verify(call, make_dataset):
     folder = make_dataset({"train": [3, 4, 5], "test": [2]}).split("train").files[0].parent
     good = json.loads(call("verify", folder, "--json").out)
     assert good.keys() == documented_keys("verify")
+    assert good["splits"][0].keys() == documented_parts("verify", "splits")
     assert (good["ok"], good["faults"]) == (True, [])
     (path,) = folder.glob("*-train.tfrecord-*")
     path.write_bytes(path.read_bytes()[:-7])
@@ -61,7 +70,8 @@ def test_json_of_preprocess(call, trained, tmp_path):
     found = json.loads(printed.out)
     assert found.keys() == documented_keys("preprocess")
     assert (found["read"], found["accepted"], found["num_rejected"]) == (60, 60, 0)
-    assert found["splits"]["train"] == {"count": 60, "min_length": 3, "max_length": 8}
+    assert found["splits"]["train"] == {"num_sequences": 60, "min_length": 3, "max_length": 8}
+    assert found["splits"]["train"].keys() == documented_parts("preprocess", "splits")
 
 
 def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
@@ -104,5 +114,6 @@ def test_json_of_compare(call, trained):
     found = json.loads(printed.out)
     assert found.keys() == documented_keys("compare") | {"picture"}
     (run,) = found["runs"]
+    assert run.keys() == documented_parts("compare", "runs")
     assert run["alignment"] == "padded"
     assert 0 <= run["accuracy"] <= 1
