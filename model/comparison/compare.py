@@ -58,12 +58,12 @@ class Comparison:
         if first is None or not found:
             return f"On {self.dataset} nothing was compared with {DYNAMIC_REPEAT!r}."
         others = list(found.values())
-        padding = max(run.computed_timesteps for run in others) / first.computed_timesteps
-        if padding == 1:
+        if all(run.computed_timesteps == run.valid_timesteps for run in self.runs):
             return (
                 f"On {self.dataset} all sequences have one length: nothing is padded, and the "
                 "answers are the same model."
             )
+        padding = max(run.computed_timesteps for run in others) / first.computed_timesteps
         fastest = min(others, key=lambda run: run.seconds_per_epoch)
         ratio = first.seconds_per_epoch / fastest.seconds_per_epoch
         time, reason = (
@@ -72,7 +72,7 @@ class Comparison:
             else (f"{ratio:.2f} times as long as", "although")
         )
         return (
-            f"On {self.dataset} equal-length batches take {time} the fastest other answer "
+            f"On {self.dataset} {_describe_batches(first)} take {time} the fastest other answer "
             f"({fastest.alignment}), {reason} padding to the longest computes {padding:.2f} times "
             f"the timesteps; {_compare_losses(first, others)}."
         )
@@ -172,6 +172,14 @@ def _run_all(
 def _held_out(dataset: SequenceDataset) -> str:
     names = ("test", VALIDATION_SPLIT)
     return next((name for name in names if name in dataset.splits), TRAINING_SPLIT)
+
+
+def _describe_batches(run: ComparedRun) -> str:
+    """Returns what the batches are: padding, or rows that fill up replicas, may be among them."""
+    if run.computed_timesteps == run.valid_timesteps:
+        return "equal-length batches"
+    ratio = run.computed_timesteps / run.valid_timesteps
+    return f"batches that compute {ratio:.2f} times the timesteps of the sequences"
 
 
 def _compare_losses(first: ComparedRun, others: list[ComparedRun]) -> str:

@@ -73,6 +73,16 @@ def test_conclusion_on_equal_lengths_and_on_one_answer():
     assert alone == "On ecg nothing was compared with 'dynamic_repeat'."
 
 
+def test_conclusion_where_the_first_pads_too():
+    first = dataclasses.replace(FIRST, computed_timesteps=110)
+    padded = Comparison("vowels", "test", 3, (first, other("padded"))).conclusion()
+    assert padded.startswith(
+        "On vowels batches that compute 1.10 times the timesteps of the sequences take 0.25 of the "
+    )
+    alike = Comparison("vowels", "test", 3, (first, other("padded", computed_timesteps=110)))
+    assert "one length" not in alike.conclusion()
+
+
 def test_table_shows_accuracy_where_there_are_labels():
     lines = str(Comparison("d", "test", 3, (FIRST, other("padded")))).splitlines()
     assert lines[0] == (
