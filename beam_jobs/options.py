@@ -16,6 +16,7 @@ from typing import cast
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
+FORMS = ("csv", "jsonl", "npz", "parquet", "tfds", "tfrecord", "ts")
 MISSING = ("reject", "forward_fill", "drop_timestep")
 TOO_LONG = ("reject", "truncate", "split")
 TIME_ORDERS = ("sort", "reject")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import padless
-from padless.beam_jobs.options import MISSING, TIME_ORDERS, Columns, Rules
+from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Columns, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.planning.budget import DEFAULT_BUDGET
@@ -109,7 +109,7 @@ def add_raw_arguments(parser: Parser) -> None:
         "--format",
         "form of the input files (default: by their extension)",
         dest="input_format",
-        metavar="FORM",
+        choices=FORMS,
     )
     _add_column_arguments(form)
     values = parser.add_argument_group("values of raw files")

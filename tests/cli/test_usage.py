@@ -95,6 +95,7 @@ def test_version(call):
         (["train", "d", "--run=r", "--no-bidirektional"], "--no-bidirectional"),
         (["train", "d", "--run=r", "--cell", "lsmt"], "lstm"),
         (["compare", "d", "--epoch=1"], "--epochs"),
+        (["preprocess", "a.csv", "--output=o", "--format", "cvs"], "csv"),
         (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "--label-column"),
     ],
 )
