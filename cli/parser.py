@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
+
+from padless.pipeline.suggestions import find_similar
 
 _SIMILAR = 0.7  # 1 is equal: `--bach-size` and `--batch-size` come to 0.95
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
@@ -61,8 +62,8 @@ def suggest(given: Iterable[str], known: Iterable[str]) -> list[str]:
         ['--batch-size']
     """
     known = list(known)
-    found = (difflib.get_close_matches(n.replace("_", "-"), known, 1, _SIMILAR) for n in given)
-    return [name for names in found for name in names]
+    found = (find_similar(n.replace("_", "-"), known, similarity=_SIMILAR) for n in given)
+    return [name for name in found if name]
 
 
 def suggest_choice(message: str) -> list[str]:
@@ -75,7 +76,8 @@ def suggest_choice(message: str) -> list[str]:
     if (found := _CHOICE.search(message)) is None:
         return []
     choices = [choice.strip("'\"") for choice in found["choices"].split(", ")]
-    return difflib.get_close_matches(found["given"], choices, 1, _SIMILAR)
+    similar = find_similar(found["given"], choices)
+    return [similar] if similar else []
 
 
 def name_options(parser: Parser, message: str, names: Mapping[str, str] | None = None) -> str:

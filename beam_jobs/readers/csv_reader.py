@@ -25,7 +25,6 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
-from padless.beam_jobs.readers.suggestions import did_you_mean
 from padless.beam_jobs.readers.values import (
     find_infinite,
     pack_times,
@@ -36,6 +35,7 @@ from padless.beam_jobs.readers.values import (
     parse_time,
     to_float32,
 )
+from padless.pipeline.suggestions import did_you_mean
 
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable
 
 from padless.beam_jobs.fragments import shorten
+from padless.pipeline.suggestions import did_you_mean
 
 
 def is_missing(what: str, name: str, available: Iterable[str]) -> str:
@@ -25,17 +25,3 @@ def _rule_of(what: str, name: str, names: tuple[str, ...]) -> str:
     return (
         f"must have the {what} {name!r}, it has {shorten(list(names))}.{did_you_mean(name, names)}"
     )
-
-
-def did_you_mean(name: str, available: Iterable[str]) -> str:
-    """Returns a question that names the most similar name, whatever its case, or nothing.
-
-    Example:
-        >>> did_you_mean("Time", ["machine", "time"])
-        " Did you mean 'time'?"
-        >>> did_you_mean("pressure", ["machine", "time"])
-        ''
-    """
-    folded = {known.casefold(): known for known in available}
-    matches = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f" Did you mean {folded[matches[0]]!r}?" if matches else ""

@@ -27,7 +27,6 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
-from padless.beam_jobs.readers.suggestions import did_you_mean
 from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
     check_sequence,
@@ -37,6 +36,7 @@ from padless.beam_jobs.readers.values import (
     parse_split,
 )
 from padless.pipeline.dataset.names import INFO_FILE
+from padless.pipeline.suggestions import did_you_mean
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:

@@ -31,6 +31,7 @@ from padless.pipeline.dataset.names import (
 )
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
 from padless.pipeline.dataset.tfds_files import parse_features, parse_info
+from padless.pipeline.suggestions import did_you_mean
 
 _Parsed = TypeVar("_Parsed")
 
@@ -82,6 +83,7 @@ class SequenceDataset:
         if name not in self.splits:
             raise ValueError(
                 f"Dataset {self.name!r} must have a split {name!r}, it has {sorted(self.splits)}."
+                f"{did_you_mean(name, self.splits)}"
             )
         return self.splits[name]
 

@@ -101,6 +101,23 @@ def test_train_needs_a_training_split(call, trained, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["plan", "DATA"],
+        ["compare", "DATA"],
+        ["score", "RUN", "DATA", "--output", "o.parquet"],
+        ["embed", "RUN", "DATA", "--output", "o.parquet"],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_a_mistyped_split_is_suggested(call, trained, argv):
+    paths = {"DATA": trained.data, "RUN": trained.run}
+    failed = call(*(paths.get(part, part) for part in argv), "--split", "tarin")
+    assert failed.code == 1
+    assert "'tarin', it has ['train', 'validation']. Did you mean 'train'?" in failed.err
+
+
 def test_train_names_the_split_that_a_budget_does_not_fit(call, trained, tmp_path):
     failed = call("train", trained.data, "--run", tmp_path / "run", "--batch-timesteps", 3)
     assert failed.code == 1

@@ -12,7 +12,7 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
-from padless.beam_jobs.readers.suggestions import did_you_mean
+from padless.pipeline.suggestions import did_you_mean
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes it for an index without a name
 

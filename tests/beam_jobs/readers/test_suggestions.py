@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.beam_jobs.readers import inputs, suggestions
-from padless.beam_jobs.readers.suggestions import did_you_mean, is_missing
+from padless.beam_jobs.readers.suggestions import is_missing
 from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.suggestions import did_you_mean
 
 HEADER = ("machine", "hour", "state", "fold", "temperature")
 MISTYPED = [
