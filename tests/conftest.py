@@ -35,6 +35,15 @@ hypothesis.settings.register_profile("padless", deadline=None)
 hypothesis.settings.load_profile("padless")
 
 
+@pytest.fixture(autouse=True)
+def heard_again():
+    """Ends the quiet that a command of padless leaves in its process, before the next test."""
+    yield
+    quiet = sys.modules.get("padless.beam_jobs.engine.quiet")
+    while quiet is not None and quiet._kept:
+        quiet._kept.pop().close()
+
+
 def pytest_make_parametrize_id(val, argname):
     """Names bytes by their argument: those of protobuf and gzip are others in each process."""
     return argname if isinstance(val, bytes) and len(val) > 8 else None

@@ -133,7 +133,7 @@ def test_train_own_model_learns_the_speakers(vowels, run_example):
 
 
 def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run, run_example, tmp_path):
-    options = "--run", "run", "--epochs", 1, "--units", 4, "--latent-size", 2, "--verbose", 0
+    options = "--run", "run", "--epochs", 1, "--units", 4, "--latent-size", 2, "--quiet"
     done = run(ROOT / "cli" / "main.py", "train", vowels[1], *options)
     assert done.returncode == 0, done.stderr
     file = EXAMPLES / "japanese_vowels" / "test.csv"

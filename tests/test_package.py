@@ -166,13 +166,17 @@ def test_editable_install_is_the_checkout(source, users_folder, tmp_path):
     packages = str(pathlib.Path(setuptools.__file__).parents[1])
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-index", *options)
     run(*pip, source, cwd=tmp_path, PYTHONPATH=packages)
+    # What they need is not there, so they are found and not imported.
     code = """
-        import padless.pipeline.dataset.records, padless.cli, padless
-        print(padless.pipeline.dataset.records.__file__, padless.cli.__file__, padless.__file__)
+        from importlib.util import find_spec
+        print(find_spec("padless").origin)
+        for name in ("beam_jobs", "cli", "model", "pipeline", "cli.main"):
+            print(find_spec(f"padless.{name}").origin)
     """
-    printed = run(python, "-c", textwrap.dedent(code), cwd=users_folder, PYTHONPATH=packages)
-    names = ("pipeline/dataset/records.py", "cli/__init__.py", "padless/__init__.py")
-    assert printed.split() == [str(source / name) for name in names]
+    printed = run(python, "-c", textwrap.dedent(code), cwd=users_folder, PYTHONPATH="")
+    folders = ("padless", "beam_jobs", "cli", "model", "pipeline")
+    found = [f"{folder}/__init__.py" for folder in folders]
+    assert printed.split() == [str(source / name) for name in [*found, "cli/main.py"]]
 
 
 def test_wheel_is_imported_beside_the_users_modules(imported, installed):

@@ -10,7 +10,7 @@ import pytest
 
 from padless.model.comparison import compare, compared_run
 
-SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--verbose", 0)
+SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
 _opened = None
 
 
@@ -69,7 +69,7 @@ def test_a_new_run_reads_no_configuration(call, trained, reads, tmp_path):
 
 
 def test_compare_reads_each_configuration_once(call, trained, reads, tmp_path, monkeypatch):
-    def run_here(spec, result):
+    def run_here(spec, result, progress):
         compared_run.train_and_evaluate(json.dumps(spec), str(result))
         return compared_run.ComparedRun(**json.loads(result.read_text()))
 

@@ -57,7 +57,7 @@ def draw(seed=0):
 
 def loss_and_gradient(model, sequence, length, weight, per_sequence=None):
     with tf.GradientTape() as tape:
-        losses = (per_sequence or model.losses)(sequence, length)
+        losses = (per_sequence or model.sequence_losses)(sequence, length)
         loss = tf.reduce_sum(weight * losses) / tf.reduce_sum(weight)
     gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
     return float(loss), np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])

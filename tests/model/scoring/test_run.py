@@ -70,9 +70,9 @@ def test_write_embeddings_writes_what_the_encoder_gives(run, make_dataset, tmp_p
         dataset,
         tmp_path / "embeddings.parquet",
         name_splits=False,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=seen.append,
     )
-    assert (count, seen[-1]) == (3, (3, 3))
+    assert (count, seen[-1].done, seen[-1].total) == (3, 3, 3)
     table = pq.read_table(tmp_path / "embeddings.parquet")
     assert table.column_names == ["key", "length", "embedding"]
     write_parquet(Inference(run.model), dataset, tmp_path / "all.parquet")

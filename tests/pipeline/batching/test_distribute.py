@@ -27,7 +27,9 @@ def dataset(make_dataset):
 
 
 def strategy_of(replicas):
-    return MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    # By collectives, a strategy would meet the groups of another one of this process.
+    reduction = tf.distribute.ReductionToOneDevice()
+    return MirroredStrategy([f"CPU:{i}" for i in range(replicas)], cross_device_ops=reduction)
 
 
 def deal_batches(strategy, dataset, plan):
