@@ -70,8 +70,7 @@ def test_a_new_run_reads_no_configuration(call, trained, reads, tmp_path):
 
 def test_compare_reads_each_configuration_once(call, trained, reads, tmp_path, monkeypatch):
     def run_here(spec, result, progress):
-        compared_run.train_and_evaluate(json.dumps(spec), str(result))
-        return compared_run.ComparedRun(**json.loads(result.read_text()))
+        return compared_run._train_and_evaluate(spec, progress)
 
     monkeypatch.setattr(compare, "run_in_process", run_here)
     runs = tmp_path / "runs"
