@@ -47,7 +47,8 @@ def preprocess(
         beam_options: for Beam, such as a runner; by default the local one, with a worker process
             per core where the input is large.
         progress: called twice a second with how many records are read, see
-            `padless.pipeline.Progress`, where the output is on this machine.
+            `padless.pipeline.Progress`, where the output is on this machine; their total is known
+            in the last call.
 
     Returns:
         The closing summary.

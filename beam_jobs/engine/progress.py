@@ -82,7 +82,10 @@ class WorkerCounts:
 
 @contextlib.contextmanager
 def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
-    """Reports the sum of all workers' counts, again and again, while the job runs."""
+    """Reports the sum of all workers' counts, again and again, while the job runs.
+
+    The last report has a total, as all is read by then, unless the job has failed.
+    """
     if progress is ignore_progress:
         yield
         return
@@ -94,12 +97,15 @@ def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
+    is_over = False
     try:
         yield
+        is_over = True
     finally:
         done.set()
         thread.join()
-        progress(read_counts(temporary).describe())
+        last = read_counts(temporary).describe()
+        progress(dataclasses.replace(last, total=last.done) if is_over else last)
 
 
 def read_counts(temporary: str) -> JobCounts:

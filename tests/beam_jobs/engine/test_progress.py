@@ -1,7 +1,10 @@
 """What workers have done so far, added up while the job runs."""
 
+import dataclasses
 import itertools
 import time
+
+import pytest
 
 from padless.beam_jobs import preprocess
 from padless.beam_jobs.engine.progress import JobCounts, WorkerCounts, read_counts, watched
@@ -42,6 +45,18 @@ def test_progress_is_shown_while_the_work_runs(tmp_path):
         WorkerCounts(str(tmp_path)).add(read=4)
         time.sleep(1.2)
     assert len(shown) > 2
+    last = JobCounts(read=4).describe()
+    assert last in shown
+    assert not last.is_over
+    assert shown[-1] == dataclasses.replace(last, total=4)
+    assert shown[-1].is_over
+
+
+def test_work_that_fails_is_not_over(tmp_path):
+    shown = []
+    WorkerCounts(str(tmp_path)).add(read=4)
+    with pytest.raises(KeyboardInterrupt), watched(str(tmp_path), shown.append):
+        raise KeyboardInterrupt
     assert shown[-1] == JobCounts(read=4).describe()
 
 
@@ -58,4 +73,5 @@ def test_a_job_shows_what_it_has_done(make_options, write_csv):
     preprocess(make_options(write_csv("x.csv", rows)), progress=shown.append)
     assert shown
     assert 0 < shown[-1].done <= 80_000
+    assert [one.is_over for one in shown] == [False] * (len(shown) - 1) + [True]
     assert all(one.done <= other.done for one, other in itertools.pairwise(shown))
