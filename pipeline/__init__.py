@@ -5,7 +5,7 @@ without it.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
@@ -54,7 +54,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _NEED_TENSORFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_NEED_TENSORFLOW[name]), name)
+    home = importlib.import_module(_NEED_TENSORFLOW[name])
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
