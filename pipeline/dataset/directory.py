@@ -14,23 +14,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from etils import epath
 
-from padless.pipeline.dataset.json_content import load_json
-from padless.pipeline.dataset.metadata import parse_lengths, parse_statistics
-from padless.pipeline.dataset.moments import Moments
-from padless.pipeline.dataset.names import (
-    FEATURES_FILE,
-    INFO_FILE,
-    LENGTHS_FILE,
-    STATISTICS_FILE,
-    TRAINING_SPLIT,
+from padless.pipeline.dataset.metadata import (
+    FEATURES,
+    INFO,
+    LENGTHS,
+    MetadataFile,
+    statistics_of,
 )
+from padless.pipeline.dataset.moments import Moments
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
-from padless.pipeline.dataset.tfds_files import parse_features, parse_info
 from padless.pipeline.suggestions import did_you_mean
 
 _Parsed = TypeVar("_Parsed")
@@ -100,16 +98,13 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     directory = epath.Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
-    info = _read(directory / INFO_FILE, parse_info)
-    contract = _read(directory / FEATURES_FILE, parse_features)
-    lengths = _read(directory / LENGTHS_FILE, parse_lengths)
-    statistics = _read(
-        directory / STATISTICS_FILE,
-        lambda content: parse_statistics(content, contract.num_features),
-    )
+    info = _read(directory, INFO)
+    contract = _read(directory, FEATURES)
+    lengths = _read(directory, LENGTHS)
+    statistics = _read(directory, statistics_of(contract.num_features))
     if lengths.keys() != info.splits.keys():
         raise ValueError(
-            f"{directory / LENGTHS_FILE}: the splits must be those of {INFO_FILE}, "
+            f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
             f"{sorted(info.splits)}, got {sorted(lengths)}."
         )
     return SequenceDataset(
@@ -162,13 +157,14 @@ def open_records(
     )
 
 
-def _read(path: epath.Path, parse: Callable[[Any], _Parsed]) -> _Parsed:
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing: {path.parent} is not a dataset that `padless preprocess` finished."
-        )
+def _read(directory: epath.Path, file: MetadataFile[_Parsed]) -> _Parsed:
+    path = directory / file.name
     try:
-        return load_json(path.read_bytes(), parse)
+        return file.read(directory)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} is missing: {directory} is not a dataset that `padless preprocess` finished."
+        ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

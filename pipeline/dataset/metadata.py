@@ -9,7 +9,7 @@
 | `provenance.json`   | how it was made; what each shard must hold    | `provenance`        |
 
 A function that begins with `format` returns what a file holds, the one that begins with `parse`
-reads it again. Neither needs TFDS or TensorFlow.
+reads it again; the `MetadataFile`s pair files with those. Neither needs TFDS or TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import operator
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from etils import epath
 
 from padless.pipeline.dataset.contract import RecordContract
-from padless.pipeline.dataset.json_content import check_string, encode_json
+from padless.pipeline.dataset.json_content import check_string, encode_json, load_json
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import (
     FEATURES_FILE,
@@ -33,13 +33,17 @@ from padless.pipeline.dataset.names import (
     STATISTICS_FILE,
     shard_name,
 )
-from padless.pipeline.dataset.provenance import Made, ShardInfo, format_provenance
+from padless.pipeline.dataset.provenance import Made, ShardInfo, format_provenance, parse_provenance
 from padless.pipeline.dataset.tfds_files import (
     DatasetInfo,
     SplitInfo,
     format_features,
     format_info,
+    parse_features,
+    parse_info,
 )
+
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +87,28 @@ class Statistics(NamedTuple):
 
     feature_names: tuple[str, ...] | None
     moments: Mapping[str, Moments]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MetadataFile(Generic[_Parsed]):
+    """One of the files, as it is read.
+
+    Attributes:
+        name: its name in the directory.
+        parse: turns what its JSON holds into what is returned.
+    """
+
+    name: str
+    parse: Callable[[Any], _Parsed]
+
+    def read(self, directory: epath.Path) -> _Parsed:
+        """Reads the file of a dataset directory.
+
+        Raises:
+            FileNotFoundError: if it is missing.
+            ValueError: if it is not as padless wrote it; does not name the file.
+        """
+        return load_json((directory / self.name).read_bytes(), self.parse)
 
 
 def encode_metadata(
@@ -171,6 +197,17 @@ def parse_statistics(content: Any, num_features: int | None = None) -> Statistic
     for part in moments.values():
         _check_moments(part, num_features)
     return Statistics(names, moments)
+
+
+INFO = MetadataFile(INFO_FILE, parse_info)
+FEATURES = MetadataFile(FEATURES_FILE, parse_features)
+LENGTHS = MetadataFile(LENGTHS_FILE, parse_lengths)
+PROVENANCE = MetadataFile(PROVENANCE_FILE, parse_provenance)
+
+
+def statistics_of(num_features: int | None) -> MetadataFile[Statistics]:
+    """Returns how `statistics.json` is read, given what `parse_statistics` is given."""
+    return MetadataFile(STATISTICS_FILE, lambda content: parse_statistics(content, num_features))
 
 
 def _sum_split(names: Sequence[str], written: Mapping[str, ShardSummary]) -> SplitInfo:

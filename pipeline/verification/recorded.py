@@ -7,24 +7,23 @@ what can be read.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 from etils import epath
 
 from padless.pipeline.dataset.contract import RecordContract
-from padless.pipeline.dataset.json_content import load_json
-from padless.pipeline.dataset.metadata import parse_lengths, parse_statistics
-from padless.pipeline.dataset.moments import Moments
-from padless.pipeline.dataset.names import (
-    FEATURES_FILE,
-    INFO_FILE,
-    LENGTHS_FILE,
-    PROVENANCE_FILE,
-    STATISTICS_FILE,
+from padless.pipeline.dataset.metadata import (
+    FEATURES,
+    INFO,
+    LENGTHS,
+    PROVENANCE,
+    MetadataFile,
+    statistics_of,
 )
-from padless.pipeline.dataset.provenance import Provenance, parse_provenance
-from padless.pipeline.dataset.tfds_files import SplitInfo, parse_features, parse_info
+from padless.pipeline.dataset.moments import Moments
+from padless.pipeline.dataset.provenance import Provenance
+from padless.pipeline.dataset.tfds_files import SplitInfo
 from padless.pipeline.verification.faults import Fault, FaultLog
 
 _Parsed = TypeVar("_Parsed")
@@ -52,29 +51,22 @@ class Recorded:
 def read_recorded(directory: epath.Path, log: FaultLog) -> Recorded:
     """Reads the metadata; a file that is missing or not as it was written is a fault in `log`."""
 
-    def read(file: str, parse: Callable[[Any], _Parsed]) -> _Parsed | None:
-        return _read_file(directory, file, parse, log)
+    def read(file: MetadataFile[_Parsed]) -> _Parsed | None:
+        try:
+            return file.read(directory)
+        except FileNotFoundError:
+            log.add(Fault(file.name, "the file must exist, it is missing."))
+        except (OSError, ValueError) as error:
+            log.add(Fault(file.name, str(error)))
+        return None
 
-    info = read(INFO_FILE, parse_info)
-    contract = read(FEATURES_FILE, parse_features)
-    num_features = contract.num_features if contract else None
-    statistics = read(STATISTICS_FILE, lambda content: parse_statistics(content, num_features))
+    info = read(INFO)
+    contract = read(FEATURES)
+    statistics = read(statistics_of(contract.num_features if contract else None))
     return Recorded(
         splits=info.splits if info else None,
         contract=contract,
-        lengths=read(LENGTHS_FILE, parse_lengths),
+        lengths=read(LENGTHS),
         moments=statistics.moments if statistics else None,
-        provenance=read(PROVENANCE_FILE, parse_provenance) or Provenance(),
+        provenance=read(PROVENANCE) or Provenance(),
     )
-
-
-def _read_file(
-    directory: epath.Path, file: str, parse: Callable[[Any], _Parsed], log: FaultLog
-) -> _Parsed | None:
-    try:
-        return load_json((directory / file).read_bytes(), parse)
-    except FileNotFoundError:
-        log.add(Fault(file, "the file must exist, it is missing."))
-    except (OSError, ValueError) as error:
-        log.add(Fault(file, str(error)))
-    return None
