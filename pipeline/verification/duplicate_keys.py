@@ -61,11 +61,11 @@ class KeyIndex:
         order = self._sort(entries, suspects)
         high, low = entries["high"][order], entries["low"][order]
         same = (high[1:] == high[:-1]) & (low[1:] == low[:-1])
-        equals = np.flatnonzero(same)
-        starts = equals[~same[equals - 1] | (equals == 0)]
-        for i in equals:
-            start = starts[np.searchsorted(starts, i, side="right") - 1]
-            yield self._place(entries, order[i + 1]), self._place(entries, order[start])
+        first: Place | None = None
+        for i in np.flatnonzero(same):
+            if first is None or not same[i - 1]:
+                first = self._place(entries, order[i])
+            yield self._place(entries, order[i + 1]), first
 
     def _sort(self, entries: np.ndarray, suspects: Collection[str]) -> np.ndarray:
         """Sorts by key, stable, so that the records of one key stay as they were added."""
