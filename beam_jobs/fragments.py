@@ -256,6 +256,14 @@ def shorten(value: object) -> str:
     return f"{shown[:_SHOWN_CHARACTERS]}... ({len(shown)} characters)"
 
 
+def first_where(found: np.ndarray) -> tuple[int, int] | None:
+    """Returns the first place `(row, column)` where a bool array is true, or None."""
+    if not found.any():
+        return None
+    row, column = np.argwhere(found)[0]
+    return int(row), int(column)
+
+
 _Part = TypeVar("_Part", Rows, Whole)
 
 

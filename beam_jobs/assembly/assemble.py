@@ -24,6 +24,7 @@ from padless.beam_jobs.fragments import (
     Sequence,
     Times,
     Whole,
+    first_where,
     shorten,
 )
 from padless.beam_jobs.options import Rules
@@ -107,7 +108,7 @@ class Assembler:
                 f"{unit[0].values.shape[1]}, got {unit[-1].values.shape[1]} at {unit[-1].place}.",
             )
         values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
-        if self.rules.missing == "reject" and (found := find_missing(values)) is not None:
+        if self.rules.missing == "reject" and (found := first_where(np.isnan(values))) is not None:
             self._reject_missing(unit, *found)
         if unit[0].times is None:
             return values
@@ -267,12 +268,3 @@ def _where(unit: Unit, row: int) -> str:
 def _fill_forward(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     rows = np.where(missing, 0, np.arange(len(values))[:, None])
     return values[np.maximum.accumulate(rows, axis=0), np.arange(values.shape[1])]
-
-
-def find_missing(values: np.ndarray) -> tuple[int, int] | None:
-    """Finds the first value `(row, column)` that is NaN, or returns None."""
-    missing = np.isnan(values)
-    if not missing.any():
-        return None
-    row, column = np.argwhere(missing)[0]
-    return int(row), int(column)

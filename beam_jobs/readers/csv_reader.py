@@ -22,11 +22,11 @@ from padless.beam_jobs.fragments import (
     Source,
     Time,
     UnreadableInputError,
+    first_where,
 )
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
-    find_infinite,
     pack_times,
     parse_key,
     parse_label,
@@ -150,7 +150,7 @@ class _Stretch:
 
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = to_float32(np.array(self.values, np.float64))
-        if (bad := find_infinite(values)) is None:
+        if (bad := first_where(np.isinf(values))) is None:
             label, split = self.constants
             lines = np.array(self.lines, np.int64)
             return Rows(

@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, shorten
+from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, first_where, shorten
 from padless.beam_jobs.options import check_split_name
 
 # Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
@@ -198,7 +198,7 @@ def check_sequence(array: np.ndarray) -> np.ndarray:
             "wrong_num_features", f"a timestep must have a value, got {array.shape}."
         )
     values = to_float32(array)
-    if (bad := find_infinite(values)) is not None:
+    if (bad := first_where(np.isinf(values))) is not None:
         raise RejectionError(
             "infinite",
             f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
@@ -210,15 +210,6 @@ def to_float32(array: np.ndarray) -> np.ndarray:
     """Converts to float32; what is beyond its range becomes infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(array, np.float32)
-
-
-def find_infinite(values: np.ndarray) -> tuple[int, int] | None:
-    """Finds the first value `(row, column)` that is infinite, or returns None."""
-    infinite = np.isinf(values)
-    if not infinite.any():
-        return None
-    row, column = np.argwhere(infinite)[0]
-    return int(row), int(column)
 
 
 def _encode(reason: str, what: str, text: str) -> bytes:
