@@ -57,12 +57,19 @@ def write_blocks(directory: str, chunks: Sequence[bytes | bytearray]) -> list[Bl
             start += len(chunk)
     if start:
         large = (bytes(c) for c, block in zip(chunks, blocks, strict=True) if block.data is None)
-        write_whole(path, large)
+        write_or_delete(path, large)
     return blocks
 
 
-def write_whole(path: str, chunks: Iterable[bytes]) -> None:
-    """Writes a file, or leaves none."""
+def write_or_delete(path: str, chunks: Iterable[bytes]) -> None:
+    """Writes a file of the staging directory, and deletes what it has written if that fails.
+
+    Unlike `written_whole`, it writes by Beam, to any file system, and to the file's own name:
+    nobody reads the file before the step that writes it has ended.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     try:
         with create_bytes(path) as file:
             for chunk in chunks:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.assembly.blocks import BlockReader, write_whole
+from padless.beam_jobs.assembly.blocks import BlockReader, write_or_delete
 from padless.beam_jobs.assembly.segments import RejectSegment, Segment, read_in_input_order
 from padless.beam_jobs.output.layout import Layout
 from padless.pipeline.dataset.contract import RecordContract
@@ -148,7 +148,7 @@ class DatasetWriter:
                 yield chunk
 
         temporary = FileSystems.join(self.temporary, uuid.uuid4().hex)
-        write_whole(temporary, measured())
+        write_or_delete(temporary, measured())
         FileSystems.rename([temporary], [path])
         return Written(num_bytes, crc32c)
 
