@@ -19,6 +19,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsIter, AsSingleton, TaggedOutput
@@ -253,7 +254,7 @@ class _ReadFragmentsFn(_BufferingFn):
 
 @beam.typehints.with_output_types(tuple[int, Block])
 class _PartitionSequencesFn(_BufferingFn):
-    def process(self, element) -> Iterator:  # type: ignore[no-untyped-def]  # checked by element_item
+    def process(self, element: Any) -> Iterator:  # whatever a user's pipeline holds
         has_label = self._job.columns.label is not None
         yield from _tag_failures(self._gather([element_item(element, has_label=has_label)]))
 

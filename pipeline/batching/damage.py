@@ -39,8 +39,8 @@ def explained(split: Split) -> Iterator[None]:
         for file in split.files:
             _read_through(file, error)
         if failed := _BROKEN_RULE.search(error.message):
-            # TensorFlow escapes quotes in what it asserts.
-            rule = failed[failed.lastindex or 0].strip().replace("\\'", "'")
+            rule = next(group for group in failed.groups() if group is not None)
+            rule = rule.strip().replace("\\'", "'")  # TensorFlow escapes quotes in what it asserts
             raise ValueError(f"{split.files[0].parent}: {rule}") from error
         raise
 

@@ -44,7 +44,7 @@ class Budget:
     @property
     def limit(self) -> int:
         """The budget of a step, in its own unit."""
-        return self.batch_size or self.batch_timesteps or 0
+        return next(n for n in (self.batch_size, self.batch_timesteps) if n is not None)
 
     def max_sequences(self, length: int) -> int:
         """Most sequences of `length` timesteps in one batch."""
