@@ -2,12 +2,12 @@
 
 Everything padless knows about the bytes of a TFRecord is in this file. Features of an example:
 
-| name       | kind                   | holds                                                  |
-|------------|------------------------|--------------------------------------------------------|
-| `key`      | bytes, one value       | the sequence's name, UTF-8                             |
-| `length`   | int64, one value       | the number of timesteps                                |
+| name       | kind                   | holds                                                   |
+|------------|------------------------|---------------------------------------------------------|
+| `key`      | bytes, one value       | the sequence's name, UTF-8                              |
+| `length`   | int64, one value       | the number of timesteps                                 |
 | `sequence` | float, length*features | the values in raw units, `(timesteps, features)` by row |
-| `label`    | bytes, one value       | the label as it was in the input, UTF-8; optional    |
+| `label`    | bytes, one value       | the label as it was in the input, UTF-8; optional       |
 
 Writing needs NumPy only, so that a Beam worker never imports TensorFlow; the functions that build
 TensorFlow operations import it when called.
