@@ -249,7 +249,7 @@ class UnreadableInputError(ValueError):
 
 
 def shorten(value: object) -> str:
-    """Shows a received value in a message, at most about 80 characters of it."""
+    """Returns a received value as text for a message, at most about 80 characters of it."""
     shown = repr(value)
     if len(shown) <= _SHOWN_CHARACTERS:
         return shown

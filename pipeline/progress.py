@@ -1,4 +1,4 @@
-"""How far long work is: what the library tells whoever wants to show it.
+"""How far long work is, for those who want to show it.
 
 Long work takes a function `progress`, and calls it with one `Progress` after another. The library
 prints none of them: the command line does, and so can a notebook.
@@ -66,11 +66,11 @@ def counted(
     start: Progress,
     size: Callable[[_Item], int] = lambda item: 1,
 ) -> Iterator[_Item]:
-    """Yields items, and tells how many are done after each.
+    """Yields items, and calls `progress` before the first and after each.
 
     Args:
         items: what to work on.
-        progress: is told.
+        progress: called with how many are done.
         start: the work, before the first item.
         size: how much of the work an item is.
 

@@ -30,7 +30,7 @@ def main() -> None:
         if not os.environ.get("PADLESS_TRACEBACK"):
             nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stderr(nowhere))
-        # Where the runner is gone, as after Ctrl-C, nobody is there to be told.
+        # After Ctrl-C the runner is gone, and no longer receives errors.
         stack.enter_context(contextlib.suppress(grpc.RpcError))
         sdk_worker_main.main(sys.argv)
 

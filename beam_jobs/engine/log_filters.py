@@ -1,4 +1,4 @@
-"""What others log and nobody should read, dropped for a while."""
+"""Drops records that other packages log, for a while."""
 
 from __future__ import annotations
 

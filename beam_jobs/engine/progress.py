@@ -1,4 +1,4 @@
-"""What the workers of a running job have done so far, for whoever shows it.
+"""How much the workers of a running job have done so far.
 
 Beam's local runners report nothing before a job is done. Each worker therefore keeps its counts in
 a small file of the staging directory, and the launching process adds them up. A step that runs
@@ -50,10 +50,10 @@ class JobCounts:
 
 
 class WorkerCounts:
-    """The counts of one worker.
+    """Counts what one worker has done.
 
     Args:
-        temporary: directory for temporary files, on this machine, or None to count for nobody.
+        temporary: directory for temporary files, on this machine, or None to write no counts.
     """
 
     def __init__(self, temporary: str | None):
@@ -68,7 +68,7 @@ class WorkerCounts:
             self.write()
 
     def write(self) -> None:
-        """Writes the counts; on a full disk, it is not for them to stop the job."""
+        """Writes the counts; if that fails, as on a full disk, the job continues without them."""
         if not self._path:
             return
         with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ _DROPPED = {
 
 @contextlib.contextmanager
 def beam_quieted(*, for_good: bool = False) -> Iterator[None]:
-    """Drops what Beam logs although it is as it should be, or although the job's error says it.
+    """Drops what Beam logs of normal work, and what the error of the job says as well.
 
     Exceptions of Beam's threads are treated as `ThreadErrors` says. `PADLESS_TRACEBACK=1` in the
     environment keeps all of it.
@@ -102,9 +102,9 @@ def _prism_heard_from_warnings_on() -> Iterator[None]:
 
 
 class _PassWarningsOn(logging.Handler):
-    """Hands warnings and worse to the root logger: Beam's filter has found their level by now."""
+    """Passes warnings and errors on to the root logger; they have got their levels from Beam."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hands one on."""
+        """Passes a record on."""
         if record.levelno >= logging.WARNING:
             logging.getLogger().handle(record)

@@ -139,7 +139,7 @@ class PreprocessReport:
         return cls(**content)
 
     def __str__(self) -> str:
-        """Shows the summary as aligned lines."""
+        """Returns the summary as text of aligned lines."""
         took = f" in {self.seconds:.1f} s" if self.seconds else ""
         lines = [
             ("read", self.read, "sequences"),

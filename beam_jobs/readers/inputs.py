@@ -158,7 +158,9 @@ def _split_of(
     try:
         return parse_split(name)
     except RejectionError as rejection:
-        raise ValueError(f"{path}: its split, {name!r}, is none: {rejection.rule}") from None
+        raise ValueError(
+            f"{path}: {name!r} cannot be the name of a split: {rejection.rule}"
+        ) from None
 
 
 def _expand(pattern: str, options: PreprocessOptions) -> list[str]:

@@ -115,7 +115,7 @@ def _batch_rows(file: pq.ParquetFile, groups: Sequence[int], needed: list[str]) 
     """Returns the number of rows that take about `_BATCH_BYTES` in memory."""
     schema = file.metadata.schema
     paths = [schema.column(i).path for i in range(len(schema))]
-    chunks = [i for i, path in enumerate(paths) if any(_stands_in(path, n) for n in needed)]
+    chunks = [i for i, path in enumerate(paths) if any(_belongs_to(path, n) for n in needed)]
     num_rows = num_bytes = 0
     for number in groups:
         # PyArrow aborts the process where it looks at the column of a damaged row group, but raises
@@ -129,7 +129,7 @@ def _batch_rows(file: pq.ParquetFile, groups: Sequence[int], needed: list[str]) 
     return min(max(rows, 1), _MAX_BATCH_ROWS)
 
 
-def _stands_in(path_in_schema: str, column: str) -> bool:
+def _belongs_to(path_in_schema: str, column: str) -> bool:
     return path_in_schema == column or path_in_schema.startswith(f"{column}.")
 
 

@@ -13,7 +13,7 @@ _LOCK = threading.RLock()
 
 @contextlib.contextmanager
 def own_classes_only() -> Iterator[None]:
-    """Lets TFDS make features of its own classes alone, for as long as the context lasts.
+    """Restricts TFDS to feature classes of its own while the context lasts.
 
     TFDS imports the module of every class that `features.json` names, which runs its code. Older
     forms of the file name classes in other keys and in JSON within a string, so they are checked

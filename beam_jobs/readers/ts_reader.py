@@ -211,7 +211,7 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
         `(key, fragment)`, or a reject where the file's name is not UTF-8.
 
     Raises:
-        UnreadableInputError: if the header is none of a `.ts` file.
+        UnreadableInputError: if the header is not that of a `.ts` file.
 
     Example:
         >>> lines = ["@classLabel true up down", "@data", "1,2,3:4,5,6:up"]

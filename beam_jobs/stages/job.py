@@ -52,10 +52,10 @@ class Job:
         return () if self.splits_are_given else tuple(name for name, _ in self.output.shares)
 
     def assembler(self) -> Assembler:
-        """Makes what assembles sequences."""
+        """Returns the assembler."""
         return Assembler(self.rules, self.output.seed, self.output.shares, self.feature_names)
 
     def worker_counts(self) -> WorkerCounts:
-        """Makes the counts of one worker."""
+        """Returns new counts for one worker."""
         temporary = self.writer.temporary
         return WorkerCounts(temporary if is_local(temporary) else None)

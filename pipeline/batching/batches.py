@@ -88,7 +88,7 @@ def replica_batches(
     """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
 
     This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
-    machine: each gets the same legal shape, `(batch / replicas, timesteps, features)`.
+    machine: each gets the same shape, `(batch / replicas, timesteps, features)`.
 
     Args:
         dataset: an opened dataset.
@@ -268,7 +268,7 @@ def _parse(
                 shortest=tf.gather(shortest, batch["bucket"]),
                 longest=tf.gather(longest, batch["bucket"]),
             )
-        # By row, so that whoever cuts a batch into pieces can cut all of it.
+        # One value per row, so that a strategy can cut all parts of a batch into pieces.
         ends_step = tf.fill(tf.shape(batch["weight"]), batch["ends_step"])
         return parsed | {"weight": batch["weight"], "ends_step": ends_step}
 

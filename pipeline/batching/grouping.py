@@ -52,10 +52,10 @@ class Shuffle:
     held_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
-        least_values = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "held_bytes": 0}
-        for name, least in least_values.items():
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"`{name}` must be at least {least}, got {value}.")
+        minima = {"seed": 0, "record_buffer": 1, "batch_buffer": 1, "held_bytes": 0}
+        for name, minimum in minima.items():
+            if (value := getattr(self, name)) < minimum:
+                raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
 
     def seeds(self, epochs: range) -> np.ndarray:
         """Draws the seeds of the stages that shuffle, int64 `(epochs, 5)`."""

@@ -55,7 +55,7 @@ class RecordContract:
         yield from self._check_num_values(features.get("length"), len(values))
 
     def _check_num_values(self, length: Values | None, num_values: int) -> Iterator[str]:
-        # A length that is none is named already.
+        # A length that is not valid is reported already.
         lengths = _as_array(length, np.int64)
         if lengths is not None and len(lengths) == 1 and lengths[0] >= 1:
             expected = int(lengths[0]) * self.num_features

@@ -12,7 +12,7 @@ def count_rejects(path: epath.Path) -> dict[str, int]:
     """Counts the rejects by reason.
 
     Raises:
-        ValueError: if a line is no reject.
+        ValueError: if a line is not a reject.
     """
     counts: collections.Counter[str] = collections.Counter()
     with path.open("rb") as file:

@@ -5,7 +5,7 @@ choice is among all ways to cut the ascending lengths into spans, 2 to the power
 less one. Dynamic programming over the prefixes of the lengths finds, for every amount of padding,
 the way that is predicted to take the least time:
 
-1. `_Spans.worthwhile` leaves out a span that is no dearer in two parts, as these pad less as well;
+1. `_Spans.worthwhile` leaves out a span that is no slower in two parts, as these pad less as well;
 2. `_extend`          puts each remaining span after every way to cut the lengths before it;
 3. `_cheapest`        keeps a way only if no other pads as little for as little time;
 4. `_thin`            on large histograms, keeps one way of those that pad nearly the same
@@ -145,7 +145,7 @@ class _Spans:
         return self.cost.seconds(batches, batches * length, rows * length)
 
     def worthwhile(self, end: int) -> np.ndarray:
-        """Lists the starts of the spans up to `end`, but for those seen to be no dearer in two.
+        """Lists the starts of the spans up to `end`, except those found to be no slower in two.
 
         Three cuts are tried: after the first full batch, before the last one, and in the middle.
         """

@@ -21,8 +21,7 @@ def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
     """Finds the columns that the options name, and the shape of the table by their types.
 
     Raises:
-        ValueError: if a column is missing, there more than once or of a type that is none for its
-            part.
+        ValueError: if a column is missing, there more than once or of an unsuitable type.
     """
     types = _ColumnTypes(path, schema)
     if columns.sequence in types and types.is_nested(columns.sequence):

@@ -71,7 +71,7 @@ def test_write_shard_does_not_depend_on_the_order_of_arrival(writer, tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_a_run_stands_in_the_order_of_the_hash(writer, tmp_path):
+def test_a_segment_is_in_the_order_of_the_hash(writer, tmp_path):
     sequences = make_sequences(50)
     writer.write_shard("train", 1, [build(writer, sequences)], make_layout(1))
     ordered = sorted(sequences, key=lambda sequence: hash_key(0, sequence.key)[1])

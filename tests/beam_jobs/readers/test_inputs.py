@@ -83,7 +83,7 @@ def test_a_directory_whose_name_is_no_split_is_named(make_options, write_csv, tm
     (tmp_path / "1st").mkdir()
     options = make_options(write_csv("1st/x.csv", []), keep_splits=True)
     with pytest.raises(
-        ValueError, match=r"x\.csv: its split, '1st', is none: a split must be named"
+        ValueError, match=r"x\.csv: '1st' cannot be the name of a split: a split must be named"
     ):
         inputs.check_inputs(options)
 
