@@ -14,6 +14,7 @@ from padless.pipeline.suggestions import find_similar
 
 _SIMILAR = 0.7  # 1 is equal: `--bach-size` and `--batch-size` come to 0.95
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
+_ABOUT_OPTIONS = re.compile("unrecognized arguments|the following arguments are required")
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,45 +40,48 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exits with usage, message and what was probably meant."""
-        suggestions = suggest_choice(message) or self._suggest_options()
-        if suggestions:
-            message += f" (did you mean {' or '.join(suggestions)}?)"
+        if (choice := suggest_choice(message)) is not None:
+            message += f" (did you mean {choice}?)"
+        elif _ABOUT_OPTIONS.match(message):
+            message += "".join(
+                f" (got {given}: did you mean {meant}?)"
+                for given, meant in self._suggest_options().items()
+            )
         super().error(message)
 
     def options(self) -> dict[str, str]:
         """Returns the option of each name in the parsed arguments, as users write it."""
         return {a.dest: a.option_strings[0] for a in self._actions if a.option_strings}
 
-    def _suggest_options(self) -> list[str]:
-        given = [token.partition("=")[0] for token in self._given if token.startswith("--")]
+    def _suggest_options(self) -> dict[str, str]:
         known = self._option_string_actions
-        return suggest([name for name in given if name not in known], known)
+        given = (token.partition("=")[0] for token in self._given if token.startswith("--"))
+        return suggest((name for name in given if name not in known), known)
 
 
-def suggest(given: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Returns the known names that are most similar to names that are not known.
+def suggest(given: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Returns the known name that is most similar to each name that is like one.
 
     Example:
         >>> suggest(["--bach_size", "--fly"], ["--batch-size", "--seed"])
-        ['--batch-size']
+        {'--bach_size': '--batch-size'}
     """
     known = list(known)
-    found = (find_similar(n.replace("_", "-"), known, similarity=_SIMILAR) for n in given)
-    return [name for name in found if name]
+    found = {n: find_similar(n.replace("_", "-"), known, similarity=_SIMILAR) for n in given}
+    return {name: similar for name, similar in found.items() if similar}
 
 
-def suggest_choice(message: str) -> list[str]:
+def suggest_choice(message: str) -> str | None:
     """Returns the choice that is most similar to the one that a message of argparse rejects.
 
     Example:
         >>> suggest_choice("argument COMMAND: invalid choice: 'tain' (choose from 'plan', 'train')")
-        ['train']
+        'train'
     """
     if (found := _CHOICE.search(message)) is None:
-        return []
+        return None
     choices = [choice.strip("'\"") for choice in found["choices"].split(", ")]
-    similar = find_similar(found["given"], choices)
-    return [similar] if similar else []
+    return find_similar(found["given"], choices)
 
 
 def name_options(parser: Parser, message: str, names: Mapping[str, str] | None = None) -> str:

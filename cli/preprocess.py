@@ -161,20 +161,25 @@ def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOption
     finally:
         logger.removeHandler(warnings)
         logger.propagate = propagate
-    if warnings.messages:
-        parser.error(
-            f"unrecognized arguments, by padless and by Beam: {' '.join(arguments)} "
-            f"({'; '.join(warnings.messages)})"
-        )
+    if warnings.records:
+        discarded = " ".join(_discarded(warnings.records[-1]))
+        parser.error(f"unrecognized arguments, by padless and by Beam: {discarded}")
     return options
 
 
+def _discarded(warning: logging.LogRecord) -> list[str]:
+    """Returns the arguments that a warning of Beam lists, or its message if it lists none."""
+    parts = warning.args if isinstance(warning.args, tuple) else ()
+    lists = [part for part in parts if isinstance(part, list)]
+    return lists[0] if lists else [warning.getMessage()]
+
+
 class _Kept(logging.Handler):
-    """Keeps messages instead of showing them."""
+    """Keeps log records instead of showing them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.messages: list[str] = []
+        self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
+        self.records.append(record)

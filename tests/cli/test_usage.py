@@ -30,7 +30,7 @@ def test_help_of_each_command(call, command):
         (["fly"], "invalid choice: 'fly'"),
         (
             ["plan", "data", "--bach-size", "3"],
-            "unrecognized arguments: --bach-size 3 (did you mean",
+            "unrecognized arguments: --bach-size 3 (got --bach-size: did you mean",
         ),
         (["plan", "data", "--batch-size", "x"], "invalid int value: 'x'"),
         (["plan", "d", "--batch-size=1", "--batch-timesteps=1"], "not allowed with argument"),
@@ -39,7 +39,10 @@ def test_help_of_each_command(call, command):
         (["preprocess", "a.csv"], "required: --output"),
         (["preprocess", "a.csv", "--output=o", "--splits=train"], "NAME=SHARE,..., got 'train'"),
         (["preprocess", "a.csv", "--output=o", "--splits=a=.5,a=.5"], "each split must be named"),
-        (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "by padless and by Beam"),
+        (
+            ["preprocess", "a.csv", "--output=o", "--lable-column=x", "--runner=DirectRunner"],
+            "unrecognized arguments, by padless and by Beam: --lable-column=x (got",
+        ),
         (["preprocess", "a.csv", "--output=o", "--splits=a=80,b=20"], "shares that sum to 1"),
         (["preprocess", "a.csv", "--output="], "--output must name a directory"),
         (["plan", "d", "--max-padding=-1"], "--max-padding must be at least 0 and finite, got -1"),
@@ -88,21 +91,33 @@ def test_version(call):
 @pytest.mark.parametrize(
     ("argv", "suggestion"),
     [
-        (["tain", "d"], "train"),
-        (["plan", "d", "--bach-size", "3"], "--batch-size"),
-        (["plan", "d", "--batch_size=3"], "--batch-size"),
-        (["train", "d", "--rnu", "r"], "--run"),
-        (["train", "d", "--run=r", "--no-bidirektional"], "--no-bidirectional"),
-        (["train", "d", "--run=r", "--cell", "lsmt"], "lstm"),
-        (["compare", "d", "--epoch=1"], "--epochs"),
-        (["preprocess", "a.csv", "--output=o", "--format", "cvs"], "csv"),
-        (["preprocess", "a.csv", "--output=o", "--lable-column=x"], "--label-column"),
+        (["tain", "d"], "did you mean train?"),
+        (["plan", "d", "--bach-size", "3"], "got --bach-size: did you mean --batch-size?"),
+        (["plan", "d", "--batch_size=3"], "got --batch_size: did you mean --batch-size?"),
+        (["train", "d", "--rnu", "r"], "got --rnu: did you mean --run?"),
+        (["preprocess", "a.csv", "--ouput=o"], "got --ouput: did you mean --output?"),
+        (
+            ["train", "d", "--run=r", "--no-bidirektional"],
+            "got --no-bidirektional: did you mean --no-bidirectional?",
+        ),
+        (["train", "d", "--run=r", "--cell", "lsmt"], "did you mean lstm?"),
+        (["compare", "d", "--epoch=1"], "got --epoch: did you mean --epochs?"),
+        (["preprocess", "a.csv", "--output=o", "--format", "cvs"], "did you mean csv?"),
+        (
+            ["preprocess", "a.csv", "--output=o", "--lable-column=x"],
+            "got --lable-column: did you mean --label-column?",
+        ),
     ],
 )
 def test_what_is_mistyped_gets_a_suggestion(call, argv, suggestion):
     answered = call(*argv)
     assert answered.code == 2
-    assert answered.err.endswith(f"(did you mean {suggestion}?)\n")
+    assert answered.err.endswith(f" ({suggestion})\n")
+
+
+def test_an_error_of_another_option_gets_no_suggestion(call):
+    answered = call("preprocess", "a.csv", "--output=o", "--seed=x", "--runnr=DirectRunner")
+    assert answered.err.endswith("argument --seed: invalid int value: 'x'\n")
 
 
 def test_what_is_like_nothing_gets_no_suggestion(call):
