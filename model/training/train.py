@@ -140,9 +140,10 @@ def train(
 
 def _cost_of(run: pathlib.Path, started: RunConfig, cost: BatchCost | None) -> BatchCost:
     before = started.batch_cost
-    if cost not in (None, before):
+    if cost is not None and cost != before:
         raise ValueError(
-            f"{run}: `cost` must be that of the run that is resumed, {before}, got {cost}."
+            f"{run}: `cost` must be that of the run that is resumed, {before.numbers}, "
+            f"got {cost.numbers}."
         )
     return before
 

@@ -42,9 +42,18 @@ class BatchCost:
 
     def __str__(self) -> str:
         """Returns it as `--batch-cost` takes it."""
-        parts = ",".join(f"{getattr(self, f.name):.3g}" for f in dataclasses.fields(self))
         counts = "seconds per batch, per timestep in a row, per computed timestep"
-        return f"--batch-cost {parts} ({counts})"
+        return f"--batch-cost {self.numbers} ({counts})"
+
+    @property
+    def numbers(self) -> str:
+        """The three costs, separated by commas.
+
+        Example:
+            >>> BatchCost(4e-3, 6e-5, 4e-6).numbers
+            '0.004,6e-05,4e-06'
+        """
+        return ",".join(f"{getattr(self, f.name):.3g}" for f in dataclasses.fields(self))
 
     def seconds(
         self, batches: _Numbers, timesteps_in_a_row: _Numbers, computed_timesteps: _Numbers
