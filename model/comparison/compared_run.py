@@ -13,8 +13,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from padless.model.comparison.child_messages import MessagePipe, pass_on
 from padless.model.comparison.label_accuracy import label_accuracy
-from padless.model.comparison.told import Teller, pass_on
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.summary import summarize
@@ -51,7 +51,7 @@ class ComparedRun:
         peak_bytes: most memory: of the GPU that held most, or of the whole process without GPUs.
         loss: error at valid timesteps, on the split that is compared.
         losses_by_length: the same by length: shortest, longest and loss of each range.
-        accuracy: share of that split's labels told from the embedding; None without labels.
+        accuracy: share of that split's labels predicted from the embedding; None without labels.
     """
 
     alignment: str
@@ -73,7 +73,7 @@ def run_in_process(
         spec: `directory` and `run`, `architecture`, `options` and `cost` as dicts, `split` to
             evaluate.
         result: file to write; one that is there is replaced.
-        progress: is told how far the run is; what it logs, this process logs too.
+        progress: called with how far the run is; what it logs, this process logs too.
 
     Raises:
         RuntimeError: if the process fails. What it printed says why.
@@ -82,11 +82,11 @@ def run_in_process(
     name = spec["architecture"]["alignment"]
     reading, writing = os.pipe()
     command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result), str(writing)]
-    with open(reading, encoding="utf-8") as told:
+    with open(reading, encoding="utf-8") as lines:
         process = subprocess.Popen(command, pass_fds=[writing])
         os.close(writing)
         try:
-            pass_on(told, name, progress)
+            pass_on(lines, name, progress)
             code = process.wait()
         except BaseException:
             process.kill()
@@ -104,13 +104,14 @@ def train_and_evaluate(spec: str, result: str, pipe: str) -> None:
     """Trains and evaluates what the JSON string `spec` says, and writes the file `result`.
 
     This is what the new process calls: an error that answers the user ends it with its message
-    alone. The file appears whole or not at all. The file descriptor `pipe` is told of progress.
+    alone. The file appears whole or not at all. Progress and messages go to the file descriptor
+    `pipe`.
     """
     with open(int(pipe), "w", encoding="utf-8") as file:
-        teller = Teller(file)
-        teller.start()
+        messages = MessagePipe(file)
+        messages.start()
         try:
-            compared = _train_and_evaluate(json.loads(spec), teller.show)
+            compared = _train_and_evaluate(json.loads(spec), messages.show)
         except (ArithmeticError, MemoryError, OSError, ValueError) as error:
             sys.exit(str(error))
         except TrainingStopped as stopped:

@@ -28,11 +28,11 @@ _BY_CHANCE = "_by_chance"
 class EpochProgress(keras.callbacks.Callback):
     """Reports after each step how far the epoch is, and logs a line per epoch.
 
-    The loss told within an epoch is the mean over the steps done since it was started or resumed.
+    The loss shown within an epoch is the mean over the steps done since it was started or resumed.
     How mixed the order of the steps was is logged for those who want details, at level DEBUG.
 
     Args:
-        progress: is told.
+        progress: called after each step, see `padless.pipeline.Progress`.
         validation_steps: steps of validation after each epoch.
     """
 

@@ -69,11 +69,12 @@ class TrainingReport:
 
     def __str__(self) -> str:
         """Shows the report as text."""
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:,} epochs"
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
         return "\n".join(
             [
                 f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
-                f"{self.epochs} epochs, {self.steps:,} steps in {self.seconds:.1f} s",
+                f"{epochs}, {self.steps:,} steps in {self.seconds:.1f} s",
                 str(self.times),
                 self._describe_p_values(),
                 "",

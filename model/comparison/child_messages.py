@@ -1,4 +1,4 @@
-"""What the process of a compared run tells its parent: progress and log messages, as JSON lines."""
+"""What the process of a compared run sends to its parent: progress and messages, as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _LOGGER = "padless"
 _SECONDS_BETWEEN = 0.1
 
 
-class Teller(logging.Handler):
-    """Writes what a run tells into a pipe; of the steps of an epoch ten a second.
+class MessagePipe(logging.Handler):
+    """Writes progress and log messages into a pipe; of the steps of an epoch ten a second.
 
     Args:
         pipe: to the parent.
@@ -44,26 +44,26 @@ class Teller(logging.Handler):
             self._work, self._due = progress.work, now + _SECONDS_BETWEEN
             self._write(progress=dataclasses.asdict(progress))
 
-    def _write(self, **told: dict) -> None:
-        self._pipe.write(f"{json.dumps(told)}\n")
+    def _write(self, **message: dict) -> None:
+        self._pipe.write(f"{json.dumps(message)}\n")
         self._pipe.flush()
 
 
 def pass_on(lines: Iterable[str], name: str, progress: ShowProgress) -> None:
-    """Passes on what a run tells, until it ends: its name goes before what it says.
+    """Passes on what a run sends, until it ends, each message after the name of the run.
 
     Args:
-        lines: what `Teller` wrote.
+        lines: what `MessagePipe` wrote.
         name: of the run.
-        progress: is told how far it is.
+        progress: called with how far it is.
     """
     logger = logging.getLogger(__name__)
     for line in lines:
         if not line.endswith("\n"):  # the process was killed
             return
-        told = json.loads(line)
-        if "log" in told:
-            logger.log(told["log"]["level"], "%s: %s", name, told["log"]["message"])
+        message = json.loads(line)
+        if "log" in message:
+            logger.log(message["log"]["level"], "%s: %s", name, message["log"]["message"])
         else:
-            of_run = Progress(**told["progress"])
+            of_run = Progress(**message["progress"])
             progress(dataclasses.replace(of_run, work=f"{name}, {of_run.work}"))
