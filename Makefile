@@ -19,8 +19,9 @@ lint: install
 	$(BIN)/python tests/link_packages.py build/typing
 	$(BIN)/mypy
 
+# A process per core, up to eight, as each takes about 1 GB; a file stays in one, with the runs it shares.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 proofs: install
 	$(BIN)/python -m pytest -m slow
