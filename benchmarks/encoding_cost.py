@@ -24,7 +24,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.dataset.records import encode_example
 
 BATCH_SIZE = 64
 

@@ -6,8 +6,9 @@ import numpy as np
 from etils import epath
 
 from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.moments import Moments
-from padless.pipeline.dataset.records import RecordFormat, encode_example, frame_record
+from padless.pipeline.dataset.records import RecordFormat, encode_example
 
 NUM_SHARDS = 4
 # The form of the autoencoder that the references of Keras' own layers have.

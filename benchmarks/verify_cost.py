@@ -18,11 +18,12 @@ from generated import write_dataset as write_records
 import padless
 from padless.pipeline import verify_dataset
 from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.framing import read_records, scan_records
 from padless.pipeline.dataset.metadata import ShardSummary, write_metadata
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import shard_name
 from padless.pipeline.dataset.provenance import Made
-from padless.pipeline.dataset.records import decode_example, read_records, scan_records
+from padless.pipeline.dataset.records import decode_example
 
 
 def write_dataset(directory, num_sequences, num_features):

@@ -20,7 +20,7 @@ if not all(map(importlib.util.find_spec, ("padless", "padless.pipeline"))):
     padless = importlib.import_module("padless")
     padless.__path__.append(root)
 
-from padless.pipeline.dataset import directory, metadata, records
+from padless.pipeline.dataset import directory, framing, metadata, records
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import shard_name
@@ -72,7 +72,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
                 for i in numbers
             ]
             file = path / shard_name(path.name, split, shard, num_shards)
-            file.write_bytes(b"".join(map(records.frame_record, examples)))
+            file.write_bytes(b"".join(map(framing.frame_record, examples)))
             if examples:
                 summaries.append(
                     metadata.ShardSummary(

@@ -16,9 +16,10 @@ import numpy as np
 
 from padless.beam_jobs.assembly.blocks import Block, BlockReader, write_blocks
 from padless.beam_jobs.fragments import Place, Reject, Sequence
+from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.keys import hash_key
 from padless.pipeline.dataset.moments import Moments, merge_moments
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.records import encode_example
 
 _MOMENTS_CHUNK = 256  # sequences whose moments are taken at once
 

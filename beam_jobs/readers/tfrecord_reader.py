@@ -32,7 +32,7 @@ from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label, parse_split
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
-from padless.pipeline.dataset.records import begins_record, read_record_stream
+from padless.pipeline.dataset.framing import begins_record, read_record_stream
 
 _SNIFFED_BYTES = 12
 
@@ -53,7 +53,8 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 
     Example:
         >>> import io
-        >>> from padless.pipeline.dataset.records import encode_example, frame_record
+        >>> from padless.pipeline.dataset.framing import frame_record
+        >>> from padless.pipeline.dataset.records import encode_example
         >>> example = encode_example(b"a", np.ones((3, 2), np.float32))
         >>> stream = io.BytesIO(frame_record(example))
         >>> key, whole = next(read_tfrecord(stream, Source(0, "x.tfrecord"), Columns()))

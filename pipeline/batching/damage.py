@@ -10,7 +10,7 @@ import tensorflow as tf
 from etils import epath
 
 from padless.pipeline.dataset.directory import Split
-from padless.pipeline.dataset.records import read_records
+from padless.pipeline.dataset.framing import read_records
 
 # What tf.data answers bad records with. Others, such as too little memory, are not about the data.
 _DATA_ERRORS = (

@@ -12,9 +12,10 @@ import numpy as np
 from etils import epath
 
 from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.framing import ScannedRecord, scan_records
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.provenance import Draw, ShardInfo
-from padless.pipeline.dataset.records import ScannedRecord, decode_example, scan_records
+from padless.pipeline.dataset.records import decode_example
 from padless.pipeline.verification.duplicate_keys import KeyIndex
 from padless.pipeline.verification.faults import Fault, FaultLog
 

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from etils import epath
 
 from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.framing import read_record_stream
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import (
     FEATURES_FILE,
@@ -29,7 +30,7 @@ from padless.pipeline.dataset.names import (
     STATISTICS_FILE,
 )
 from padless.pipeline.dataset.provenance import ShardInfo
-from padless.pipeline.dataset.records import decode_example, read_record_stream
+from padless.pipeline.dataset.records import decode_example
 from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.tfds_files import SplitInfo
 from padless.pipeline.progress import ShowProgress, ignore_progress

@@ -12,7 +12,7 @@ import pytest
 
 from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.pipeline.dataset.directory import open_dataset
-from padless.pipeline.dataset.records import read_records
+from padless.pipeline.dataset.framing import read_records
 
 
 @pytest.fixture

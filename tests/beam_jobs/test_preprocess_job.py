@@ -13,8 +13,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs import preprocess
 from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.framing import read_records
 from padless.pipeline.dataset.keys import draw_split
-from padless.pipeline.dataset.records import read_records
 
 
 def assert_nothing_left(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from padless.beam_jobs import RAW_SPLIT, Columns, Rules, open_raw
-from padless.pipeline.dataset.records import read_records
+from padless.pipeline.dataset.framing import read_records
 
 ROWS = [("b", 1, 3, 4), ("a", 1, 1, 2)]
 

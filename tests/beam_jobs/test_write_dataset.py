@@ -14,7 +14,7 @@ from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import Reject
 from padless.beam_jobs.readers.element_reader import element_item
 from padless.pipeline import open_dataset
-from padless.pipeline.dataset.records import read_records
+from padless.pipeline.dataset.framing import read_records
 
 
 def run(elements, *arguments, **options):

@@ -18,7 +18,7 @@ from padless.model import (
 from padless.model.run_directory.config import RunConfig, write_config
 from padless.model.run_directory.layout import make_run
 from padless.pipeline import Shuffle, plan_batches, replica_batches
-from padless.pipeline.dataset.records import read_records
+from padless.pipeline.dataset.framing import read_records
 
 SMALL = {"latent_size": 3, "units": 4}
 CONFIG = RunConfig(

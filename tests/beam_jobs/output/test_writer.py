@@ -10,8 +10,9 @@ from padless.beam_jobs.assembly.segments import build_reject_segment, build_segm
 from padless.beam_jobs.fragments import Reject, Sequence, Source
 from padless.beam_jobs.output.layout import Layout
 from padless.beam_jobs.output.writer import DatasetWriter
+from padless.pipeline.dataset.framing import read_records
 from padless.pipeline.dataset.keys import hash_key
-from padless.pipeline.dataset.records import encode_example, read_records
+from padless.pipeline.dataset.records import encode_example
 
 SOURCE = Source(0, "x.csv")
 SHARD = "x-train.tfrecord-00001-of-00002"

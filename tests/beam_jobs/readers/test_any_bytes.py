@@ -17,7 +17,8 @@ from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, Sequence, UnreadableInputError
 from padless.beam_jobs.readers.inputs import check_inputs, read_source
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.dataset.records import encode_example
 
 COLUMNS = Columns(label="label", split="split")
 CSV_CELLS = st.sampled_from(

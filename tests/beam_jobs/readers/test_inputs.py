@@ -11,7 +11,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs import preprocess
 from padless.beam_jobs.readers import inputs
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.dataset.records import encode_example
 
 VALUES = np.ones((2, 1), np.float32)
 

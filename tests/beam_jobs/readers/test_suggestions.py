@@ -7,7 +7,8 @@ import pytest
 
 from padless.beam_jobs.readers import inputs, suggestions
 from padless.beam_jobs.readers.suggestions import is_missing
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.suggestions import did_you_mean
 
 HEADER = ("machine", "hour", "state", "fold", "temperature")

@@ -15,7 +15,8 @@ from padless.beam_jobs.fragments import Reject, RejectedPart, Source, Unreadable
 from padless.beam_jobs.readers.inputs import check_input
 from padless.beam_jobs.readers.tfrecord_reader import FORM, decode_records, read_tfrecord
 from padless.pipeline.dataset.example_proto import Example, SequenceExample
-from padless.pipeline.dataset.records import encode_example, frame_record
+from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.dataset.records import encode_example
 
 SOURCE = Source(2, "x.tfrecord", "record")
 NAMED = Columns(features=("a", "b"))

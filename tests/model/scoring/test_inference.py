@@ -11,7 +11,8 @@ from padless.model import Calibration, Inference
 from padless.model.scoring import inference
 from padless.model.scoring.inference import write_parquet
 from padless.pipeline import RecordFormat, open_records
-from padless.pipeline.dataset.records import encode_example, frame_record, read_records
+from padless.pipeline.dataset.framing import frame_record, read_records
+from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.progress import Progress
 
 LENGTHS = {"train": [3, 5, 3, 9, 5, 5, 1, 3] * 3, "test": [4, 3, 4]}

@@ -20,7 +20,8 @@ from padless.pipeline import (
 )
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import _group
-from padless.pipeline.dataset.records import decode_example, read_records
+from padless.pipeline.dataset.framing import read_records
+from padless.pipeline.dataset.records import decode_example
 
 
 def plan_of(dataset, split="train", **options):

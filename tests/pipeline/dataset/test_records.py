@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from padless.pipeline.dataset import records
+from padless.pipeline.dataset import framing, records
 
 
 def as_tf_example(key, sequence, label):
@@ -75,8 +75,8 @@ def test_frame_record_is_what_tensorflow_writes(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "tf")) as writer:
         for record in data:
             writer.write(record)
-    assert b"".join(map(records.frame_record, data)) == (tmp_path / "tf").read_bytes()
-    assert list(records.read_records(tmp_path / "tf")) == data
+    assert b"".join(map(framing.frame_record, data)) == (tmp_path / "tf").read_bytes()
+    assert list(framing.read_records(tmp_path / "tf")) == data
 
 
 def framed(*lengths, num_features=2):
@@ -88,22 +88,22 @@ def framed(*lengths, num_features=2):
 
 @pytest.mark.parametrize("cut", [1, 11, 13, 40])
 def test_read_records_names_a_truncated_record(tmp_path, cut):
-    good, bad = map(records.frame_record, framed(3, 4))
+    good, bad = map(framing.frame_record, framed(3, 4))
     path = tmp_path / "x.tfrecord"
     path.write_bytes(good + bad[:cut])
     with pytest.raises(ValueError, match=rf"x.tfrecord: record 1 at byte {len(good)}.*truncated"):
-        list(records.read_records(path))
+        list(framing.read_records(path))
 
 
 @pytest.mark.parametrize("flip", [2, 30, -1])
 def test_read_records_names_a_flipped_bit(tmp_path, flip):
-    good, bad = map(records.frame_record, framed(3, 4))
+    good, bad = map(framing.frame_record, framed(3, 4))
     bad = bytearray(bad)
     bad[flip] ^= 4
     path = tmp_path / "x.tfrecord"
     path.write_bytes(good + bad)
     with pytest.raises(ValueError, match=rf"x.tfrecord: record 1 at byte {len(good)}.*CRC"):
-        list(records.read_records(path))
+        list(framing.read_records(path))
 
 
 def test_parse_examples_gives_the_values_back():

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from padless.pipeline import verify_dataset
 from padless.pipeline.dataset.example_proto import Example
+from padless.pipeline.dataset.framing import frame_record, scan_records
 from padless.pipeline.dataset.keys import draw_split
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import PROVENANCE_FILE, REJECTS_FILE
 from padless.pipeline.dataset.provenance import Draw
-from padless.pipeline.dataset.records import encode_example, frame_record, scan_records
+from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.verification import compare, duplicate_keys
 
 LENGTHS = {"train": [3, 4, 5, 6, 7, 4], "test": [2, 4, 3, 5]}
