@@ -211,12 +211,14 @@ def _find_prepared(name: str) -> tfds.core.DatasetBuilder:
 def _make_dataset(
     builder: tfds.core.DatasetBuilder, part: tuple[str, int, int], columns: Columns
 ) -> tf.data.Dataset:
+    from padless.pipeline.batching.untuned import untuned
+
     tfds, (split, start, end) = _tfds(), part
     names = {columns.key, columns.sequence, columns.label, columns.split}
     # One file after the other, so that the order is that of the files.
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
     with _warnings_dropped():
-        return builder.as_dataset(
+        examples = builder.as_dataset(
             split=tfds.core.ReadInstruction(split, from_=start, to=end, unit="abs"),
             shuffle_files=False,
             read_config=config,
@@ -224,6 +226,7 @@ def _make_dataset(
                 {name: True for name in builder.info.features if name in names}
             ),
         )
+    return untuned(examples)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from etils import epath
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
+from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
@@ -197,7 +198,8 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
         return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
 
     records = tf.data.TFRecordDataset([str(file) for file in split.files])
-    for window in records.batch(_WINDOW).map(with_lengths).prefetch(1).as_numpy_iterator():
+    windows = untuned(records.batch(_WINDOW).map(with_lengths).prefetch(1))
+    for window in windows.as_numpy_iterator():
         yield window
         seen += len(window["length"])
     if seen != split.num_sequences:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.planning.plan import BatchPlan
 
 
@@ -67,4 +68,4 @@ def weightless_steps(
         }
 
     columns = tuple(map(list, zip(*batches, strict=True)))
-    return tf.data.Dataset.from_tensor_slices(columns).map(make)
+    return untuned(tf.data.Dataset.from_tensor_slices(columns).map(make))

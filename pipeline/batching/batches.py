@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.pipeline.batching.grouping import Shuffle, grouped_batches
+from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.records import (
     RecordFormat,
@@ -61,6 +62,8 @@ def equal_length_batches(
         - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
         - `ends_step`: `(batch,)` bool, in each row whether the batch is the last one of its step;
         - `key` and `label`: `(batch,)` string, where the records have them.
+
+        tf.data does not tune it, see `padless.pipeline.batching.untuned`.
 
     Raises:
         ValueError: if there is no such split, the plan is not for its lengths, or an epoch has no
@@ -160,7 +163,8 @@ def identified_batches(
     batches = _marked_batches(
         dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=0
     )
-    return batches.map(identify, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    batches = batches.map(identify, tf.data.AUTOTUNE, deterministic=True)
+    return untuned(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def _marked_batches(
@@ -275,4 +279,4 @@ def _parse(
     batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if count is not None:
         batches = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return untuned(batches.prefetch(tf.data.AUTOTUNE))

@@ -29,6 +29,7 @@ def test_weightless_steps_are_as_read_ones_but_without_weight(make_dataset, piec
     plan = plan_batches(dataset.split("train").lengths, batch_size=6, replicas=2)
     batches = weightless_steps([largest_shapes(plan)], 2, replicas=2, pieces=pieces)
     real = replica_batches(dataset, plan).element_spec
+    assert batches.options().autotune.enabled is False
     assert batches.element_spec == {name: real[name] for name in batches.element_spec}
     batches = list(batches.as_numpy_iterator())
     assert [b["sequence"].shape for b in batches] == [(3, 3, 2)] * pieces + [(1, 8, 2)] * pieces
