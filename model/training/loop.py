@@ -29,6 +29,7 @@ from padless.pipeline.batching.batches import replica_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.order import StepOrder
+from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
@@ -201,7 +202,7 @@ class TrainingLoop:
             )
             return largest.concatenate(batches)
 
-        return iter(self._trainer.strategy.distribute_datasets_from_function(deal))
+        return iterate_untuned(self._trainer.strategy.distribute_datasets_from_function(deal))
 
     def _warm_up(
         self, split: str, run_step: Callable[[Iterator], StepSums], batches: Iterator

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from padless.model.training.step import Trainer
 from padless.model.training.warm_up import weightless_steps
+from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 
@@ -40,7 +41,7 @@ def measure_batch_cost(
         local = replicas // context.num_input_pipelines
         return weightless_steps(steps, num_features, replicas=replicas, pieces=local)
 
-    batches = iter(trainer.strategy.distribute_datasets_from_function(deal))
+    batches = iterate_untuned(trainer.strategy.distribute_datasets_from_function(deal))
     seconds = np.array([_seconds_of_step(trainer, batches) for _ in steps])
     # The first round traces the step and fills caches.
     best = seconds.reshape(_REPEATS + 1, len(shapes))[1:].min(axis=0) / _BATCHES_PER_STEP

@@ -18,6 +18,7 @@ from padless.model import (
 from padless.model.run_directory.config import RunConfig, write_config
 from padless.model.run_directory.layout import make_run
 from padless.pipeline import Shuffle, plan_batches, replica_batches
+from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.framing import read_records
 
 SMALL = {"latent_size": 3, "units": 4}
@@ -98,7 +99,7 @@ def deal():
         batches = trainer.strategy.distribute_datasets_from_function(
             lambda context: replica_batches(dataset, plan, **options)
         )
-        return iter(batches), plan
+        return iterate_untuned(batches), plan
 
     return distribute
 

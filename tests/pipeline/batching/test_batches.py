@@ -18,7 +18,6 @@ from padless.pipeline import (
     plan_batches,
     replica_batches,
 )
-from padless.pipeline.batching.batches import identified_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import _group
 from padless.pipeline.dataset.framing import read_records
@@ -224,16 +223,6 @@ def test_batches_say_how_many_they_are(make_dataset):
     options = {"plan": plan, "epochs": range(2)}
     assert len(equal_length_batches(dataset, **options)) == 2 * plan.num_batches
     assert len(replica_batches(dataset, **options)) == 2 * plan.num_batches * 3
-
-
-@pytest.mark.parametrize("read", [equal_length_batches, replica_batches, identified_batches])
-def test_batches_are_not_tuned_as_who_drops_them_would_wait(make_dataset, read):
-    dataset = make_dataset([3, 3, 4])
-    batches = read(dataset, plan_batches(dataset.split("train").lengths))
-    assert batches.options().autotune.enabled is False
-    # What is made of them as well, and where they follow batches of another hand.
-    mapped = batches.take(1).concatenate(batches).map(lambda batch: batch["length"])
-    assert mapped.options().autotune.enabled is False
 
 
 def test_batches_draw_new_mates_each_epoch(make_dataset):
