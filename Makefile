@@ -19,9 +19,10 @@ lint: install
 	$(BIN)/python tests/link_packages.py build/typing
 	$(BIN)/mypy
 
-# A process per core, up to eight, as each takes about 1 GB; a file stays in one, with the runs it shares.
+# A process per core, up to eight, as each takes about 1 GB. Each begins with its part of the files, whose
+# tests share runs; who is done takes tests from the end of another, so that none works alone at last.
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 proofs: install
 	$(BIN)/python -m pytest -m slow

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from padless.beam_jobs import Columns, Output, PreprocessOptions, preprocess
+from padless.cli.main import main
 from padless.pipeline import open_dataset
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -132,10 +133,9 @@ def test_train_own_model_learns_the_speakers(vowels, run_example):
     assert validation > 0.8
 
 
-def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run, run_example, tmp_path):
-    options = "--run", "run", "--epochs", 1, "--units", 4, "--latent-size", 2, "--quiet"
-    done = run(ROOT / "cli" / "main.py", "train", vowels[1], *options)
-    assert done.returncode == 0, done.stderr
+def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run_example, tmp_path):
+    options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
+    assert main(["train", str(vowels[1]), "--run", str(tmp_path / "run"), *options]) == 0
     file = EXAMPLES / "japanese_vowels" / "test.csv"
     printed = run_example("draw_scores.py", "run", file, "--label-column", "speaker")
     scores = [float(score) for score in re.findall(r": score (\d+\.\d+), p-value", printed)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from padless.cli.main import main
+from padless.model.comparison import compare, compared_run
 
 KEYS = ("../up", "a/b", "new\nline", 'quo"ted', "ünï", " spaced ")
 
@@ -67,3 +68,13 @@ def call(capsys):
         return types.SimpleNamespace(code=code, out=captured.out, err=captured.err)
 
     return run
+
+
+@pytest.fixture
+def compared_here(monkeypatch):
+    """Lets `padless compare` train in this process, where TensorFlow already runs."""
+
+    def train_here(spec, result, progress):
+        return compared_run._train_and_evaluate(spec, progress)
+
+    monkeypatch.setattr(compare, "run_in_process", train_here)

@@ -107,7 +107,7 @@ def test_numbers_that_json_does_not_know_are_null():
     assert as_json(value) == {"a": [None, None, 0.5], "b": [0, 1], "3": {"c": [None, True]}}
 
 
-def test_json_of_compare(call, trained):
+def test_json_of_compare(call, trained, compared_here):
     small = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
     printed = call("compare", trained.data, *small, "--alignments", "padded", "--json")
     assert (printed.code, printed.err) == (0, "")

@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from padless.model.comparison import compare, compared_run
-
 SMALL = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
 _opened = None
 
@@ -68,11 +66,7 @@ def test_a_new_run_reads_no_configuration(call, trained, reads, tmp_path):
     assert reads == {}
 
 
-def test_compare_reads_each_configuration_once(call, trained, reads, tmp_path, monkeypatch):
-    def run_here(spec, result, progress):
-        return compared_run._train_and_evaluate(spec, progress)
-
-    monkeypatch.setattr(compare, "run_in_process", run_here)
+def test_compare_reads_each_configuration_once(call, trained, reads, tmp_path, compared_here):
     runs = tmp_path / "runs"
     chosen = ("--alignments", "dynamic_repeat,padded", "--runs", runs)
     assert call("compare", trained.data, *SMALL, *chosen).code == 0
