@@ -15,12 +15,12 @@ _MANY_IN_A_ROW = 8
 
 def describe_plan(plan: BatchPlan) -> str:
     """Returns a plan, and beside it what padding would cost, as aligned lines."""
-    unit, limit = "sequences" if plan.budget.batch_size else "timesteps", plan.budget.limit
+    unit = "sequences" if plan.budget.batch_size else "timesteps"
     rows = [
         ("sequences", plan.num_sequences, ""),
         ("lengths", len(plan.lengths), f"{min(plan.lengths)} to {max(plan.lengths)} timesteps"),
         *_merged_rows(plan),
-        ("batches", plan.num_batches, f"at most {limit:,} {unit} each"),
+        _batch_row(plan, unit),
         ("  of them partial", plan.partial_batches, "below that limit"),
         ("steps per epoch", plan.steps_per_epoch, _step_note(plan, unit)),
         ("padded timesteps", plan.padded_timesteps, _padding_note(plan)),
@@ -45,7 +45,17 @@ def list_buckets(plan: BatchPlan) -> str:
     return "\n".join(lines)
 
 
+def _batch_row(plan: BatchPlan, unit: str) -> tuple[str, int, str]:
+    if plan.group_size is None:
+        return "batches", plan.num_batches, f"at most {plan.budget.limit:,} {unit} each"
+    note = f"at most {plan.group_size:,} sequences of one length each"
+    return "groups", plan.num_batches, note
+
+
 def _step_note(plan: BatchPlan, unit: str) -> str:
+    if plan.group_size is not None:
+        mean = plan.epoch_work / plan.steps_per_epoch
+        return f"{mean:,.1f} {unit} of {plan.bands_per_step:,.1f} lengths on average"
     if plan.accumulates:
         return f"{plan.budget.limit:,} {unit} on average"
     return f"one per batch, {plan.epoch_work / plan.num_batches:,.1f} {unit} on average"
@@ -90,10 +100,16 @@ def _mean_sequences(plan: BatchPlan) -> int:
     return min(size, plan.num_sequences)
 
 
+def _way(plan: BatchPlan) -> str:
+    if plan.group_size is not None:
+        return "packed steps"
+    return "equal lengths" if plan.is_exact else "merged lengths"
+
+
 def _compare_with_padding(plan: BatchPlan) -> list[str]:
     ways = count_timesteps(plan)
     names = {
-        "plan": "equal lengths (this plan)" if plan.is_exact else "merged lengths (this plan)",
+        "plan": f"{_way(plan)} (this plan)",
         "equal_lengths": "equal lengths",
         "padded_per_batch": f"padded to the longest of {_mean_sequences(plan)}",
         "padded_to_longest": "padded to the longest of all",

@@ -7,8 +7,12 @@ a step of its own. A step holds the budget on average, and never twice as much.
 With `max_padding` above 0 neighbouring lengths may share batches, padded to the longest of them:
 `padless.pipeline.planning.merging` chooses which, for the least predicted time within that bound.
 
+With `group_size` the batches are *groups*: a few sequences of one length, so that a step has many
+lengths. `padless.pipeline.packed_steps` reads all groups of a step as one packed batch.
+
 Neither batches nor steps depend on the number of replicas: it only decides how many rows of weight
-0 fill a batch up to a multiple of it. That is what makes a run on 4 replicas the run on 1.
+0 fill a batch up to a multiple of it, and packed batches need none. That is what makes a run on 4
+replicas the run on 1.
 """
 
 from __future__ import annotations
@@ -20,9 +24,13 @@ from typing import Any
 
 import numpy as np
 
+from padless.pipeline.planning.bands import expected_bands, expected_longest
 from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.budget import DEFAULT_BUDGET, Budget
 from padless.pipeline.planning.merging import merge_lengths
+
+# Most timesteps of a packed batch where nothing else is asked for: 64 sequences of 1,024 timesteps.
+DEFAULT_PACKED_TIMESTEPS = 65_536
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,6 +53,9 @@ class BatchPlan:
         bucket_batch_sizes: sequences in each batch of the bucket, int64 `(buckets,)`.
         bucket_num_batches: batches of the bucket in an epoch, int64 `(buckets,)`.
         accumulates: whether batches add up to steps of the budget, or each is a step of its own.
+        group_size: most sequences of a batch where batches are the groups of packed steps, or None.
+        packed_timesteps: most timesteps of a packed batch of these groups. A step of more is cut
+            into several; only a longer sequence, alone, exceeds it.
     """
 
     lengths: Mapping[int, int]
@@ -57,6 +68,8 @@ class BatchPlan:
     bucket_batch_sizes: np.ndarray
     bucket_num_batches: np.ndarray
     accumulates: bool = True
+    group_size: int | None = None
+    packed_timesteps: int = DEFAULT_PACKED_TIMESTEPS
 
     @property
     def num_sequences(self) -> int:
@@ -106,13 +119,14 @@ class BatchPlan:
 
     @property
     def bucket_limits(self) -> np.ndarray:
-        """Most sequences that the budget allows in a batch of the bucket, int64 `(buckets,)`."""
-        limits = [self.budget.max_sequences(length) for length in self.bucket_lengths.tolist()]
-        return np.array(limits, np.int64)
+        """Most sequences that the options allow in a batch of the bucket, int64 `(buckets,)`."""
+        return _batch_limits(
+            self.bucket_lengths.tolist(), self.budget, self.group_size, self.packed_timesteps
+        )
 
     @property
     def partial_batches(self) -> int:
-        """Batches with fewer sequences than the budget allows at their length."""
+        """Batches with fewer sequences than the options allow at their length."""
         return int(self.bucket_num_batches[self.bucket_batch_sizes < self.bucket_limits].sum())
 
     @property
@@ -122,7 +136,7 @@ class BatchPlan:
 
     @property
     def mean_fill(self) -> float:
-        """Sequences of a batch as a share of the most that the budget allows, over all batches.
+        """Sequences of a batch as a share of the most that the options allow, over all batches.
 
         Batches of a length are balanced, 33 + 32 and not 64 + 1, so few may be full where all are
         nearly so.
@@ -163,13 +177,25 @@ class BatchPlan:
     @property
     def filler_rows(self) -> int:
         """Rows of weight 0, over an epoch, that fill batches up to a multiple of the replicas."""
-        return int(-self.bucket_batch_sizes % self.replicas @ self.bucket_num_batches)
+        return int(self._bucket_filler_rows @ self.bucket_num_batches)
 
     @property
     def computed_timesteps(self) -> int:
         """Timesteps that the batches of an epoch have, those of filler rows among them."""
-        rows = self.bucket_batch_sizes + -self.bucket_batch_sizes % self.replicas
+        rows = self.bucket_batch_sizes + self._bucket_filler_rows
         return int(self.bucket_lengths * rows @ self.bucket_num_batches)
+
+    @property
+    def _bucket_filler_rows(self) -> np.ndarray:
+        """Rows of weight 0 in each batch of the bucket, int64 `(buckets,)`; none in a group."""
+        replicas = self.replicas if self.group_size is None else 1
+        return -self.bucket_batch_sizes % replicas
+
+    @property
+    def bands_per_step(self) -> float:
+        """Distinct lengths of a step, on average over all orders of the batches."""
+        _, batches = self._count_by_length()
+        return expected_bands(batches, self.num_batches / self.steps_per_epoch)
 
     @property
     def timesteps_in_a_row(self) -> int:
@@ -177,14 +203,28 @@ class BatchPlan:
 
         A batch takes its timesteps in turn however few its rows are, so this, and not the number of
         timesteps computed, is the time of a recurrent network on batches too small for the device.
+        The groups of a step run side by side, so with `group_size` it is the expected longest
+        length of a step, times the steps.
         """
-        return int(self.bucket_lengths @ self.bucket_num_batches)
+        if self.group_size is None:
+            return int(self.bucket_lengths @ self.bucket_num_batches)
+        lengths, groups = self._count_by_length()
+        per_step = expected_longest(lengths, groups, self.num_batches / self.steps_per_epoch)
+        return round(per_step * self.steps_per_epoch)
+
+    def _count_by_length(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lengths of batches, ascending, and how many each has, int64 `(lengths,)`."""
+        lengths, of_length = np.unique(self.bucket_lengths, return_inverse=True)
+        batches = np.zeros_like(lengths)
+        np.add.at(batches, of_length, self.bucket_num_batches)
+        return lengths, batches
 
     @property
     def predicted_seconds(self) -> float:
         """Time of an epoch on one device, by `cost`; filler rows are left out."""
         computed = self.num_timesteps + self.padded_timesteps
-        return float(self.cost.seconds(self.num_batches, self.timesteps_in_a_row, computed))
+        batches = self.num_batches if self.group_size is None else self.steps_per_epoch
+        return float(self.cost.seconds(batches, self.timesteps_in_a_row, computed))
 
     def without_padding(self) -> BatchPlan:
         """Returns the plan of the same sequences with nothing padded."""
@@ -194,6 +234,8 @@ class BatchPlan:
             replicas=self.replicas,
             cost=self.cost,
             accumulate=self.accumulates,
+            group_size=self.group_size,
+            packed_timesteps=None if self.group_size is None else self.packed_timesteps,
         )
 
 
@@ -206,6 +248,8 @@ def plan_batches(
     max_padding: float = 0.0,
     cost: BatchCost = DEFAULT_COST,
     accumulate: bool = True,
+    group_size: int | None = None,
+    packed_timesteps: int | None = None,
 ) -> BatchPlan:
     """Plans the batches of an epoch from the histogram of lengths.
 
@@ -222,11 +266,16 @@ def plan_batches(
         cost: what batches take, which decides what merges; it changes nothing without padding.
         accumulate: whether batches add up to steps of the budget. If not, each batch is a step, the
             small ones of rare lengths too.
+        group_size: for `packed_steps`: most sequences of one length that come into a step
+            together, so that it has many lengths. None for batches of up to the whole budget.
+        packed_timesteps: with `group_size`, most timesteps of a packed batch; a step of more is cut
+            into several. 65,536 by default.
 
     Raises:
         ValueError: if there is no sequence, an argument is below 1, both budgets are given,
-            `batch_timesteps` is less than the longest sequence, or `max_padding` is negative or not
-            finite.
+            `batch_timesteps` is less than the longest sequence, `max_padding` is negative or not
+            finite, `group_size` is more than a step holds or pads, or `packed_timesteps` is given
+            without it.
 
     Example:
         >>> plan = plan_batches({7: 65, 9: 2}, batch_size=64)
@@ -235,6 +284,9 @@ def plan_batches(
         >>> plan = plan_batches({7: 60, 9: 2}, batch_size=64, max_padding=0.3)
         >>> plan.bucket_shortest.tolist(), plan.bucket_lengths.tolist(), plan.padded_timesteps
         ([7], [9], 120)
+        >>> plan = plan_batches({7: 65, 9: 2}, batch_size=64, group_size=8)
+        >>> plan.bucket_batch_sizes.tolist(), plan.bucket_num_batches.tolist(), plan.steps_per_epoch
+        ([8, 7, 2], [2, 7, 1], 2)
     """
     return plan_epoch(
         lengths,
@@ -243,6 +295,8 @@ def plan_batches(
         max_padding=max_padding,
         cost=cost,
         accumulate=accumulate,
+        group_size=group_size,
+        packed_timesteps=packed_timesteps,
     )
 
 
@@ -254,6 +308,8 @@ def plan_epoch(
     max_padding: float = 0.0,
     cost: BatchCost = DEFAULT_COST,
     accumulate: bool = True,
+    group_size: int | None = None,
+    packed_timesteps: int | None = None,
 ) -> BatchPlan:
     """Plans an epoch as `plan_batches` does, from a budget that is made already."""
     (plan,) = plan_frontier(
@@ -263,6 +319,8 @@ def plan_epoch(
         replicas=replicas,
         cost=cost,
         accumulate=accumulate,
+        group_size=group_size,
+        packed_timesteps=packed_timesteps,
     )
     return plan
 
@@ -314,6 +372,8 @@ def plan_frontier(
     replicas: int = 1,
     cost: BatchCost = DEFAULT_COST,
     accumulate: bool = True,
+    group_size: int | None = None,
+    packed_timesteps: int | None = None,
 ) -> list[BatchPlan]:
     """Plans an epoch under each of several bounds on the padding, in one search.
 
@@ -324,6 +384,8 @@ def plan_frontier(
         replicas: number of replicas that share each batch.
         cost: what batches take, which decides what merges.
         accumulate: whether batches add up to steps of the budget.
+        group_size: most sequences of a group, as in `plan_batches`.
+        packed_timesteps: most timesteps of a packed batch, as in `plan_batches`.
 
     Returns:
         For each bound the plan that `plan_batches` returns for it.
@@ -335,7 +397,11 @@ def plan_frontier(
     _check(lengths, budget, replicas=replicas)
     for bound in max_paddings:
         check_max_padding(bound)
-    limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
+    _check_groups(group_size, packed_timesteps, budget=budget, shortest=min(lengths))
+    if group_size is not None:
+        _check_exact(max_paddings)
+    packed_timesteps = packed_timesteps or DEFAULT_PACKED_TIMESTEPS
+    limits = _batch_limits(list(lengths), budget, group_size, packed_timesteps)
     distinct, counts = np.array([*lengths.items()], np.int64).T
     apart = np.arange(1, len(lengths) + 1)
     frontier = merge_lengths(distinct, counts, limits, cost) if any(max_paddings) else None
@@ -349,6 +415,8 @@ def plan_frontier(
             max_padding=bound,
             cost=cost,
             accumulates=accumulate,
+            group_size=group_size,
+            packed_timesteps=packed_timesteps,
         )
         for bound in max_paddings
     ]
@@ -378,6 +446,44 @@ def _check(lengths: Mapping[int, int], budget: Budget, *, replicas: int) -> None
             "`batch_timesteps` must be at least the length of the longest sequence, "
             f"{longest}, got {budget.batch_timesteps}."
         )
+
+
+def _check_groups(
+    group_size: int | None, packed_timesteps: int | None, *, budget: Budget, shortest: int
+) -> None:
+    for name, value in {"group_size": group_size, "packed_timesteps": packed_timesteps}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    if group_size is None:
+        if packed_timesteps is not None:
+            raise ValueError(
+                "`packed_timesteps` needs a `group_size`: only packed steps are cut by it, "
+                f"got {packed_timesteps} alone."
+            )
+    elif group_size > (most := budget.max_sequences(shortest)):
+        raise ValueError(
+            f"`group_size` must be at most {most}, the sequences of the shortest length that the "
+            f"budget of a step allows, got {group_size}."
+        )
+
+
+def _check_exact(max_paddings: Sequence[float]) -> None:
+    if any(max_paddings):
+        raise ValueError(
+            "`max_padding` must be 0 with a `group_size`, as packed steps hold all lengths without "
+            f"padding, got {max(max_paddings)}."
+        )
+
+
+def _batch_limits(
+    lengths: Sequence[int], budget: Budget, group_size: int | None, packed_timesteps: int
+) -> np.ndarray:
+    """Returns the most sequences of each length in one batch, int64 `(lengths,)`."""
+    limits = np.array([budget.max_sequences(length) for length in lengths], np.int64)
+    if group_size is None:
+        return limits
+    fitting = np.maximum(packed_timesteps // np.array(lengths), 1)
+    return np.minimum(np.minimum(limits, group_size), fitting)
 
 
 def _plan_spans(

@@ -34,6 +34,17 @@ def buckets(plan):
         ({9: 1, 5: 2}, {"batch_size": 64}, [(5, 2, 1), (9, 1, 1)]),
         ({5: 7, 10: 7}, {"batch_timesteps": 20}, [(5, 4, 1), (5, 3, 1), (10, 2, 3), (10, 1, 1)]),
         ({5: 2, 6: 0}, {}, [(5, 2, 1)]),
+        ({5: 65}, {"batch_size": 64, "group_size": 8}, [(5, 8, 2), (5, 7, 7)]),
+        (
+            {5: 9, 50: 9},
+            {"batch_timesteps": 100, "group_size": 4},
+            [(5, 3, 3), (50, 2, 4), (50, 1, 1)],
+        ),
+        (
+            {5: 9, 50: 3, 90: 2},
+            {"group_size": 4, "packed_timesteps": 60},
+            [(5, 3, 3), (50, 1, 3), (90, 1, 2)],
+        ),
     ],
 )
 def test_plan_batches_balances_each_length(lengths, options, expected):
@@ -92,6 +103,12 @@ def test_partial_batches_counts_batches_below_the_limit():
         ({5: 1}, {"max_padding": -0.1}, "`max_padding` must be at least 0 and finite, got -0.1"),
         ({5: 1}, {"max_padding": float("nan")}, "`max_padding` must be .* finite, got nan"),
         ({5: 1}, {"max_padding": float("inf")}, "`max_padding` must be .* finite, got inf"),
+        ({5: 1}, {"group_size": 0}, "`group_size` must be at least 1, got 0"),
+        ({5: 1}, {"group_size": 2, "packed_timesteps": 0}, "`packed_timesteps`.*at least 1, got 0"),
+        ({5: 1}, {"group_size": 9, "batch_size": 8}, "`group_size` must be at most 8.*got 9"),
+        ({5: 1, 9: 1}, {"group_size": 5, "batch_timesteps": 20}, "`group_size`.*at most 4.*got 5"),
+        ({5: 1}, {"packed_timesteps": 9}, "`packed_timesteps` needs a `group_size`.*got 9"),
+        ({5: 1}, {"group_size": 2, "max_padding": 0.1}, "`max_padding` must be 0.*got 0.1"),
     ],
 )
 def test_plan_batches_rejects(lengths, options, message):
@@ -225,6 +242,15 @@ def test_summary_and_table_of_a_merged_plan_say_what_it_pads():
     assert list_buckets(plan).split("\n")[1].split() == ["3", "to", "4", "11", "1"]
 
 
+def test_summary_of_a_plan_of_groups_says_what_a_step_holds():
+    plan = plan_batches({3: 64, 8: 64}, batch_size=64, group_size=32)
+    shown = " ".join(describe_plan(plan).split())
+    assert "groups 4 at most 32 sequences of one length each" in shown
+    assert "steps per epoch 2 64.0 sequences of 1.7 lengths on average" in shown
+    # The longest of two steps of 2 of 4 groups: 5 of 6 times the longer length.
+    assert "packed steps (this plan) 704 x 1.00 14 padded" in shown
+
+
 def test_without_accumulation_each_batch_is_a_step():
     plan = plan_batches({3: 65, 4: 1, 9: 2}, batch_size=64, accumulate=False)
     assert plan.steps_per_epoch == plan.num_batches == 4
@@ -241,6 +267,39 @@ def test_mixed_plan_holds_all_padded_to_the_longest(lengths, batch_size, replica
     assert rows.sum() == plan.num_sequences == sum(lengths.values())
     assert plan.num_timesteps + plan.padded_timesteps == max(lengths) * plan.num_sequences
     assert plan.num_batches == plan.steps_per_epoch == -(-plan.num_sequences // batch_size)
+
+
+@given(
+    histograms,
+    st.fixed_dictionaries({"batch_size": st.integers(8, 70)})
+    | st.fixed_dictionaries({"batch_timesteps": st.integers(480, 900)}),
+    st.integers(1, 8),
+    st.integers(1, 300),
+    st.integers(1, 4),
+)
+def test_plan_of_groups_fills_the_steps_of_its_budget(
+    lengths, budget, group_size, packed_timesteps, replicas
+):
+    options = {"group_size": group_size, "packed_timesteps": packed_timesteps}
+    plan = plan_batches(lengths, **budget, **options, replicas=replicas)
+    timesteps = plan.bucket_lengths * plan.bucket_batch_sizes
+    assert plan.bucket_batch_sizes.max() <= group_size
+    assert (timesteps[plan.bucket_batch_sizes > 1] <= packed_timesteps).all()
+    assert plan.steps_per_epoch == plan_batches(lengths, **budget).steps_per_epoch
+    assert plan.bucket_batch_sizes @ plan.bucket_num_batches == plan.num_sequences
+    assert (plan.is_exact, plan.filler_rows) == (True, 0)
+    assert plan.computed_timesteps == plan.num_timesteps
+    again = plan.without_padding()
+    assert (buckets(again), again.group_size) == (buckets(plan), group_size)
+
+
+def test_plan_of_groups_runs_the_lengths_of_a_step_side_by_side():
+    lengths = {5: 32, 9: 32}
+    assert plan_batches(lengths, batch_size=64, group_size=8).timesteps_in_a_row == 9
+    assert plan_batches(lengths, batch_size=64).timesteps_in_a_row == 14
+    cost = BatchCost(1.0, 0.0, 0.0)
+    plan = plan_batches(lengths, batch_size=32, group_size=8, cost=cost)
+    assert plan.predicted_seconds == plan.steps_per_epoch == 2
 
 
 def test_mixed_plan_counts_the_longest_in_its_budget():
