@@ -21,10 +21,12 @@ from padless.pipeline.verification.verify import verify_dataset
 if TYPE_CHECKING:
     from padless.pipeline.batching.batches import equal_length_batches, replica_batches
     from padless.pipeline.batching.grouping import Shuffle
+    from padless.pipeline.batching.packed_steps import packed_steps
 
 _NEED_TENSORFLOW = {
     "Shuffle": "padless.pipeline.batching.grouping",
     "equal_length_batches": "padless.pipeline.batching.batches",
+    "packed_steps": "padless.pipeline.batching.packed_steps",
     "replica_batches": "padless.pipeline.batching.batches",
 }
 
@@ -47,6 +49,7 @@ __all__ = [
     "measure_order",
     "open_dataset",
     "open_records",
+    "packed_steps",
     "plan_batches",
     "plan_frontier",
     "replica_batches",

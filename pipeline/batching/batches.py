@@ -3,8 +3,8 @@
 `grouping` makes the batches of serialized records; after it, each a function from dataset to
 dataset:
 
-1. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
-2. `_skip_steps`     where a run resumes in mid-epoch: leaves out its past steps, unparsed
+1. `mark_steps`      each batch gets its step; the one that fills the budget ends it
+2. `skip_steps`      where a run resumes in mid-epoch: leaves out its past steps, unparsed
 3. `_fill`           rows of weight 0 up to a multiple of the replicas
 4. `_cut`            for replicas: each batch as equal pieces in a row
 5. `_parse`          one call per batch, not per record: this is what makes the input cheap
@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.pipeline.batching.grouping import Shuffle, grouped_batches
+from padless.pipeline.batching.marks import is_full
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.records import (
@@ -176,23 +177,35 @@ def _marked_batches(
     epochs: range,
     first_step: int,
 ) -> tf.data.Dataset:
-    """Runs the stages up to `_skip_steps`: dicts of `serialized`, `bucket` and `ends_step`."""
+    """Runs the stages up to `skip_steps`: dicts of `serialized`, `bucket` and `ends_step`."""
+    check_first_step(plan, first_step)
+    batches = grouped_batches(dataset, plan, split=split, shuffle=shuffle, epochs=epochs)
+    batches = mark_steps(batches, plan)
+    return skip_steps(batches, first_step) if first_step else batches
+
+
+def check_first_step(plan: BatchPlan, first_step: int) -> None:
+    """Checks that an epoch has a step of that number.
+
+    Raises:
+        ValueError: if it has not.
+    """
     if not 0 <= first_step < plan.steps_per_epoch:
         raise ValueError(
             f"`first_step` must be from 0 to {plan.steps_per_epoch - 1}, got {first_step}."
         )
-    batches = grouped_batches(dataset, plan, split=split, shuffle=shuffle, epochs=epochs)
-    batches = _mark_steps(batches, plan)
-    return _skip_steps(batches, first_step) if first_step else batches
 
 
-def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
-    """Ends a step where the work that remains falls to or below a multiple of the budget.
+def mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Marks the batches with their step, and those that end it: with the budget full, or all.
 
-    Or with every batch, where the plan does not accumulate them.
+    Args:
+        batches: pairs as `grouped_batches` returns them.
+        plan: the plan.
 
-    Counting up would also show where the budget is full, but could end an epoch one step early:
-    a last batch that reaches past the last multiple leaves no batch for the step after it.
+    Returns:
+        A dataset of dicts: `serialized` `(batch,)` string, `bucket` `()` int64, `ends_step` `()`
+        bool, and `step` `()` int64, counted over all epochs.
     """
     work = tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
     limit = plan.budget.limit
@@ -203,8 +216,7 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
         step, before = state
         buckets, serialized = batch
         after = before - tf.gather(work, buckets[0])
-        is_full = (before - 1) // limit > (after - 1) // limit
-        ends_step = is_full if plan.accumulates else tf.constant(True)
+        ends_step = is_full(before, after, limit) if plan.accumulates else tf.constant(True)
         marked = {
             "serialized": serialized,
             "bucket": buckets[0],
@@ -217,7 +229,7 @@ def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     return batches.scan(start, mark)
 
 
-def _skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+def skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     """Leaves out the batches of the first `count` steps."""
     return batches.filter(lambda batch: batch["step"] >= count)
 

@@ -94,15 +94,9 @@ def grouped_batches(
     Raises:
         ValueError: if there is no such split, or the plan is not for its lengths.
     """
-    source = dataset.split(split)
-    if dict(plan.lengths) != dict(source.lengths):
-        raise ValueError(
-            f"The plan must be for the lengths of split {split!r}: it counts "
-            f"{plan.num_sequences} sequences, the split has {source.num_sequences}"
-            f"{'' if plan.num_sequences != source.num_sequences else ' of other lengths'}."
-        )
+    source = planned_split(dataset, plan, split)
     files = [str(file) for file in source.files]
-    held = _choose_held(dataset, plan, shuffle)
+    held = choose_held(dataset, plan, shuffle)
 
     def epoch(seeds: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()) -> tf.data.Dataset:
         # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
@@ -124,7 +118,24 @@ def grouped_batches(
     return rare.flat_map(lambda *rare: seeds.flat_map(lambda seeds: epoch(seeds, rare)))
 
 
-def _choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | None) -> np.ndarray:
+def planned_split(dataset: SequenceDataset, plan: BatchPlan, split: str) -> Split:
+    """Returns the split that a plan is for.
+
+    Raises:
+        ValueError: if there is no such split, or the plan is not for its lengths.
+    """
+    source = dataset.split(split)
+    if dict(plan.lengths) != dict(source.lengths):
+        raise ValueError(
+            f"The plan must be for the lengths of split {split!r}: it counts "
+            f"{plan.num_sequences} sequences, the split has {source.num_sequences}"
+            f"{'' if plan.num_sequences != source.num_sequences else ' of other lengths'}."
+        )
+    return source
+
+
+def choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | None) -> np.ndarray:
+    """Returns whether the records of each bucket are held in memory, bool `(buckets,)`."""
     if shuffle is None:
         return np.zeros(len(plan.bucket_lengths), bool)
     return rare_buckets(plan, dataset.record_format.num_features, shuffle.held_bytes)
@@ -139,9 +150,19 @@ def _collect(
     dataset: SequenceDataset, plan: BatchPlan, split: Split, held: np.ndarray
 ) -> tf.data.Dataset:
     """Reads the split once, in the order of the records, for those that `held` names."""
-    files = tf.data.Dataset.from_tensor_slices([str(file) for file in split.files])
-    chunks = _interleave(files, len(split.files), _read_chunks)
+    chunks = read_chunks(split)
     return collect_rare(chunks, dataset.record_format, plan, held=held, split=split.name)
+
+
+def read_chunks(split: Split) -> tf.data.Dataset:
+    """Reads the serialized records of a split in an order that does not change, `(records,)`."""
+    files = tf.data.Dataset.from_tensor_slices([str(file) for file in split.files])
+    return _interleave(files, len(split.files), _read_chunks)
+
+
+def most_chunks(split: Split) -> int:
+    """Returns a number of chunks that only more records than the split counts can exceed."""
+    return split.num_sequences // _LENGTHS_PARSED_AT_ONCE + len(split.files) + 1
 
 
 def _read_records(files: list[str], shuffle: Shuffle | None, seeds: tf.Tensor) -> tf.data.Dataset:

@@ -17,6 +17,8 @@ buckets of the plan, which may each have several lengths.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -121,16 +123,7 @@ def collect_rare(
         return tf.boolean_mask(lengths, wanted), tf.boolean_mask(serialized, wanted)
 
     def check(lengths: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        known = tf.cast(tf.maximum(lengths, 0), tf.int32)
-        seen = tf.math.bincount(known, minlength=len(planned), dtype=tf.int64)
-        not_many = tf.reduce_all(lengths >= 0) & tf.reduce_all(seen <= planned)
-        not_few = ~not_many | tf.reduce_all(seen == planned)
-        checks = [
-            tf.debugging.Assert(not_many, [too_many_records(split)]),
-            tf.debugging.Assert(not_few, [too_few_records(split)]),
-        ]
-        with tf.control_dependencies(checks):
-            return tf.gather(first, known), tf.identity(serialized)
+        return tf.gather(first, checked_lengths(lengths, planned, split)), serialized
 
     none = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int64), tf.zeros([0], tf.string)))
     return (
@@ -140,6 +133,30 @@ def collect_rare(
         .take(1)
         .map(check)
     )
+
+
+def checked_lengths(lengths: tf.Tensor, planned: np.ndarray, split: str) -> tf.Tensor:
+    """Checks that the records are those that the plan counts, and returns their lengths.
+
+    Args:
+        lengths: of all records, int64 `(records,)`.
+        planned: number of records of each length, from 0 to the longest, int64 `(longest + 1,)`.
+        split: name of the split, for errors.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if they are not.
+    """
+    is_known = (lengths >= 0) & (lengths < len(planned))
+    known = tf.cast(tf.where(is_known, lengths, 0), tf.int32)
+    seen = tf.math.bincount(known, minlength=len(planned), dtype=tf.int64)
+    not_many = tf.reduce_all(is_known) & tf.reduce_all(seen <= planned)
+    not_few = ~not_many | tf.reduce_all(seen == planned)
+    checks = [
+        tf.debugging.Assert(not_many, [too_many_records(split)]),
+        tf.debugging.Assert(not_few, [too_few_records(split)]),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(lengths)
 
 
 def draw_rare(
@@ -157,19 +174,48 @@ def draw_rare(
     Returns:
         A dataset of pairs, the bucket once per record and the records, `(batch,)` each.
     """
-    # Records are sorted by bucket in the order drawn here, and batches are slices of that order.
+    drawn = draw_order(bucket, plan, held, seed)
+
+    def take(number: tf.Tensor, size: tf.Tensor, begin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index = drawn.records[begin : begin + size]
+        return tf.fill([size], number), tf.gather(serialized, index)
+
+    return tf.data.Dataset.from_tensor_slices((drawn.bucket, drawn.size, drawn.begin)).map(take)
+
+
+class DrawnOrder(NamedTuple):
+    """The batches of an epoch, as slices of the records in a drawn order.
+
+    Attributes:
+        records: numbers of the records, those of a bucket in a row, int64 `(records,)`.
+        bucket: bucket of each batch, int64 `(batches,)`.
+        size: records of each batch, int64 `(batches,)`.
+        begin: position of its first one in `records`, int64 `(batches,)`.
+    """
+
+    records: tf.Tensor
+    bucket: tf.Tensor
+    size: tf.Tensor
+    begin: tf.Tensor
+
+
+def draw_order(bucket: tf.Tensor, plan: BatchPlan, held: np.ndarray, seed: tf.Tensor) -> DrawnOrder:
+    """Draws the batches that `draw_rare` makes of the records held, as numbers alone.
+
+    Args:
+        bucket: first bucket of each record, int64 `(records,)`.
+        plan: the plan.
+        held: whether each bucket is held, bool `(buckets,)`.
+        seed: int64 `()`.
+    """
     buckets = np.repeat(np.flatnonzero(held), plan.bucket_num_batches[held])
     sizes = plan.bucket_batch_sizes[buckets]
     table = np.stack([buckets, sizes, sizes.cumsum() - sizes])
     drawn = _shuffled(tf.size(bucket, out_type=tf.int64), seed, 0)
     records = tf.gather(drawn, tf.argsort(tf.gather(bucket, drawn), stable=True))
-
-    def take(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        number, size, begin = tf.unstack(tf.gather(table, batch, axis=1))
-        index = records[begin : begin + size]
-        return tf.fill([size], number), tf.gather(serialized, index)
-
-    return tf.data.Dataset.from_tensor_slices(_shuffled(len(buckets), seed, 1)).map(take)
+    return DrawnOrder(
+        records, *tf.unstack(tf.gather(table, _shuffled(len(buckets), seed, 1), axis=1))
+    )
 
 
 def release(

@@ -192,6 +192,31 @@ def parse_padded_examples(
     return batch
 
 
+def parse_ragged_examples(
+    serialized: tf.Tensor, record_format: RecordFormat
+) -> dict[str, tf.Tensor]:
+    """Parses a batch of serialized examples of any lengths, the values row after row.
+
+    Args:
+        serialized: string tensor `(batch,)`, which may be empty.
+        record_format: names of the features.
+
+    Returns:
+        `values` `(timesteps of all rows, features)` float32 and `length` `(batch,)` int64, and,
+        where the format names them, `key` and `label` `(batch,)` string.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when run, if a length is not the number of values divided by
+            the number of features.
+    """
+    import tensorflow as tf
+
+    batch = _parse_features(serialized, record_format)
+    with tf.control_dependencies([_assert_counts(batch, record_format)]):
+        flat = batch.pop("sequence").values
+        return batch | {"values": tf.reshape(flat, (-1, record_format.num_features))}
+
+
 def parse_lengths(serialized: tf.Tensor, record_format: RecordFormat) -> tf.Tensor:
     """Parses the lengths alone of a batch of serialized examples.
 

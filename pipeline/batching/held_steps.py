@@ -1,0 +1,183 @@
+"""The packed steps of a split that is held in memory whole: drawn as numbers, then gathered.
+
+1. `collect_values`  reads and parses the records once for all epochs
+2. `draw_steps`      in each epoch, all its packed batches at once, as numbers of rows
+3. `gather_rows`     the values of one packed batch, time-major
+
+The groups and steps of an epoch are those that `grouped_batches` draws from the same seed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from padless.pipeline.batching.grouping import most_chunks, read_chunks
+from padless.pipeline.batching.marks import ends_of_steps
+from padless.pipeline.batching.packed_rows import time_major
+from padless.pipeline.batching.rare import checked_lengths, draw_order
+from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.records import parse_ragged_examples
+from padless.pipeline.planning.plan import BatchPlan
+
+
+def collect_values(dataset: SequenceDataset, split: Split, plan: BatchPlan) -> tf.data.Dataset:
+    """Reads and parses all records of a split.
+
+    Args:
+        dataset: the dataset.
+        split: its split.
+        plan: the plan of that split.
+
+    Returns:
+        A dataset of one element, a dict with `values` `(timesteps of all rows, features)`, row
+        after row, and, `(rows,)` each, `length`, `begin` (where its values begin), and `key` and
+        `label` where the records have them.
+
+    Raises:
+        tf.errors.OpError: when read, if a record is damaged or the records are not those that the
+            plan counts.
+    """
+    record_format = dataset.record_format
+    chunks = (
+        read_chunks(split)
+        .take(most_chunks(split))
+        .map(
+            lambda serialized: parse_ragged_examples(serialized, record_format),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    )
+    _, planned = plan.length_tables()
+
+    def collect(_: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = _concatenate(chunks)
+        length = checked_lengths(rows["length"], planned, split.name)
+        return rows | {"length": length, "begin": tf.cumsum(length, exclusive=True)}
+
+    return tf.data.Dataset.from_tensors(0).map(collect)
+
+
+def _concatenate(chunks: tf.data.Dataset) -> dict[str, tf.Tensor]:
+    """Joins the elements along their first axis, by one copy each."""
+    arrays = {
+        name: tf.TensorArray(
+            spec.dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=spec.shape
+        )
+        for name, spec in chunks.element_spec.items()
+    }
+    arrays = chunks.reduce(
+        arrays,
+        lambda arrays, chunk: {
+            name: array.write(array.size(), chunk[name]) for name, array in arrays.items()
+        },
+    )
+    return {name: array.concat() for name, array in arrays.items()}
+
+
+class DrawnSteps(NamedTuple):
+    """The packed batches of an epoch, as slices of the rows in a drawn order.
+
+    Attributes:
+        rows: numbers of the rows, those of a packed batch by falling length, int64 `(rows,)`.
+        begin: position of the first row of each packed batch in `rows`, int64 `(batches,)`.
+        end: one past that of its last row, int64 `(batches,)`.
+        ends_step: whether it is the last one of its step, bool `(batches,)`.
+        step: number of its step, int64 `(batches,)`.
+    """
+
+    rows: tf.Tensor
+    begin: tf.Tensor
+    end: tf.Tensor
+    ends_step: tf.Tensor
+    step: tf.Tensor
+
+
+def draw_steps(length: tf.Tensor, plan: BatchPlan, seed: tf.Tensor) -> DrawnSteps:
+    """Draws an epoch's packed batches: other batch-mates, in another order.
+
+    Args:
+        length: length of each row, int64 `(rows,)`.
+        plan: the plan.
+        seed: int64 `()`.
+    """
+    first, _ = plan.length_tables()
+    is_held = plan.bucket_lengths > 0
+    drawn = draw_order(tf.gather(first, length), plan, is_held, seed)
+    lengths = tf.gather(plan.bucket_lengths, drawn.bucket)
+    ends_step = ends_of_steps(drawn.bucket, plan)
+    ends_batch = cut_steps(drawn.size * lengths, ends_step, plan.packed_timesteps)
+    number = tf.cumsum(tf.cast(ends_batch, tf.int64), exclusive=True)
+    longest = int(plan.bucket_lengths.max())
+    by_length = tf.argsort(number * longest - lengths, stable=True)
+    rows, ends = _list_rows(
+        drawn.records, tf.gather(drawn.begin, by_length), tf.gather(drawn.size, by_length)
+    )
+    end, is_last = tf.boolean_mask(ends, ends_batch), tf.boolean_mask(ends_step, ends_batch)
+    step = tf.cumsum(tf.cast(is_last, tf.int64), exclusive=True)
+    return DrawnSteps(rows, tf.concat([[0], end[:-1]], 0), end, is_last, step)
+
+
+def cut_steps(timesteps: tf.Tensor, ends_step: tf.Tensor, limit: int) -> tf.Tensor:
+    """Cuts steps at groups into packed batches, each as large as the limit allows.
+
+    Args:
+        timesteps: those of each group, int64 `(groups,)`.
+        ends_step: whether a group is the last one of its step, bool `(groups,)`; the last is.
+        limit: most timesteps of a packed batch; a group of more is one of its own.
+
+    Returns:
+        Whether a group is the last one of its packed batch, bool `(groups,)`.
+
+    Example:
+        >>> ends = cut_steps([4, 3, 3, 9, 2], [False, False, True, False, True], limit=8)
+        >>> ends.numpy().tolist()
+        [False, True, True, True, True]
+    """
+    total = tf.cumsum(tf.cast(timesteps, tf.int64))
+    before = tf.concat([[0], total], 0)
+    ends = tf.where(ends_step)[:, 0] + 1
+    begins = tf.concat([[0], ends[:-1]], 0)
+
+    def cut(begins: tf.Tensor, is_end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # One packed batch of every step at once: mostly there is only one.
+        fitting = tf.searchsorted(total, tf.gather(before, begins) + limit, "right", tf.int64)
+        cuts = tf.minimum(tf.maximum(fitting, begins + 1), ends)
+        return cuts, tf.tensor_scatter_nd_update(
+            is_end, cuts[:, None] - 1, tf.ones_like(cuts, tf.bool)
+        )
+
+    _, is_end = tf.while_loop(
+        lambda begins, _: tf.reduce_any(begins < ends),
+        cut,
+        (begins, tf.convert_to_tensor(ends_step)),
+    )
+    return is_end
+
+
+def gather_rows(held: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Gathers the rows of a packed batch from what `collect_values` collects.
+
+    Args:
+        held: the element that it returns.
+        rows: numbers of the rows, by falling length, int64 `(rows,)`.
+
+    Returns:
+        `values` `(timesteps of these rows, features)`, time-major, and `length`, `key` and `label`
+        `(rows,)`.
+    """
+    batch = {name: tf.gather(held[name], rows) for name in held if name != "values"}
+    index = time_major(batch.pop("begin"), batch["length"])
+    return batch | {"values": tf.gather(held["values"], index)}
+
+
+def _list_rows(
+    records: tf.Tensor, begin: tf.Tensor, size: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Lists the records of slices in a row, and where each slice ends in that list."""
+    ends = tf.cumsum(size)
+    position = tf.range(tf.size(records, tf.int64))
+    of_slice = tf.searchsorted(ends, position, side="right", out_type=tf.int64)
+    shift = begin - (ends - size)
+    return tf.gather(records, position + tf.gather(shift, of_slice)), ends

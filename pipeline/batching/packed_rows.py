@@ -1,0 +1,50 @@
+"""The rows of a packed batch: which of them a replica gets, and where their values lie."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def deal_rows(count: tf.Tensor, replicas: int, piece: tf.Tensor | int) -> tf.Tensor:
+    """Deals the rows of a packed batch out to the replicas, and returns those of one.
+
+    Rows are dealt in turns that change direction, 0, 1, 2, 2, 1, 0, 0, and so on. As they come by
+    falling length, every replica gets about the same lengths and timesteps.
+
+    Args:
+        count: number of rows, int64 `()`.
+        replicas: number of replicas that share them.
+        piece: number of the replica, int64 `()`.
+
+    Returns:
+        Positions among the rows, ascending, int64 `(rows,)`; none where replicas outnumber rows.
+
+    Example:
+        >>> [deal_rows(7, 3, piece).numpy().tolist() for piece in range(3)]
+        [[0, 5, 6], [1, 4], [2, 3]]
+    """
+    count, piece = tf.cast(count, tf.int64), tf.cast(piece, tf.int64)
+    turns = tf.range(-(-count // replicas))
+    rows = turns * replicas + tf.where(turns % 2 == 0, piece, replicas - 1 - piece)
+    return tf.boolean_mask(rows, rows < count)
+
+
+def time_major(begin: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Finds where the values of each timestep lie, for rows whose values lie row after row.
+
+    Args:
+        begin: where the values of each row begin, int64 `(rows,)`.
+        length: timesteps of each row, falling, int64 `(rows,)`.
+
+    Returns:
+        Positions, int64 `(timesteps of all rows,)`: those of the first timestep of all rows, then
+        those of the second of the rows that have one, and so on.
+
+    Example:
+        >>> begin, length = tf.constant([[10, 20, 30], [3, 1, 1]], tf.int64)
+        >>> time_major(begin, length).numpy()
+        array([10, 20, 30, 11, 12])
+    """
+    timesteps = tf.range(tf.reduce_sum(length[:1]))
+    place = tf.where(timesteps[:, None] < length)
+    return tf.gather(begin, place[:, 1]) + place[:, 0]
