@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from padless.model.network.anomaly_score import AnomalyScore
     from padless.model.network.architecture import Architecture
     from padless.model.network.autoencoder import SequenceAutoencoder
+    from padless.model.network.fused_lstm import FusedLSTM
     from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
-    from padless.model.network.recurrent import FusedLSTM, Recurrent
+    from padless.model.network.recurrent import Recurrent
     from padless.model.reporting.picture import draw_report
     from padless.model.reporting.report import RunReport, report_run
     from padless.model.reporting.summary import Summary, summarize
@@ -44,7 +45,7 @@ _WITH_TENSORFLOW = {
     "Calibration": "padless.model.scoring.calibration",
     "Comparison": "padless.model.comparison.compare",
     "DynamicRepeat": "padless.model.network.layers",
-    "FusedLSTM": "padless.model.network.recurrent",
+    "FusedLSTM": "padless.model.network.fused_lstm",
     "Inference": "padless.model.scoring.inference",
     "Recurrent": "padless.model.network.recurrent",
     "ReplicaDropout": "padless.model.network.layers",

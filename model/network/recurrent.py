@@ -4,7 +4,8 @@ A mask would send them to a loop over the timesteps on a CPU, and on a GPU it mu
 None is needed: nothing after the end of a sequence changes the outputs before it. It
 can be asked for all the same, to compare.
 
-1. `FusedLSTM` runs the timesteps, from the first to the last of the batch.
+1. `FusedLSTM` runs the timesteps, from the first to the last of the batch, or `run_packed` each
+   timestep of the rows that have it.
 2. `Recurrent` turns each sequence about its own length and takes the output at its own end.
 """
 
@@ -17,82 +18,10 @@ import keras
 import tensorflow as tf
 
 from padless.model.network.architecture import CELLS, POOLINGS
+from padless.model.network.fused_lstm import FusedLSTM
 from padless.model.network.layers import Array, ReplicaDropout, Shape
-
-
-@keras.saving.register_keras_serializable(package="padless")
-class FusedLSTM(keras.layers.LSTM):
-    """`keras.layers.LSTM`, run on a CPU as one operation where that is faster.
-
-    Keras' own loop takes a hundred or more microseconds per timestep on a CPU, whatever the batch:
-    most of the time, for the small batches that rare lengths give. Up to `MAX_FUSED_UNITS` units
-    the sequence runs through TensorFlow's `BlockLSTM` instead, with the same weights and the same
-    result. With more units Keras' products on several cores win, and on a GPU its cuDNN kernel,
-    unless `use_cudnn` is False; with a mask, dropout or unusual options Keras' own code runs as
-    well. In mixed precision the operation takes inputs and weights rounded to 16 bits, and computes
-    in float32.
-    """
-
-    MAX_FUSED_UNITS = 64
-
-    def __init__(self, units: int, **kwargs: Any):
-        super().__init__(units, **kwargs)
-        self.supports_jit = False
-
-    def inner_loop(
-        self,
-        sequences: tf.Tensor,
-        initial_state: Sequence[tf.Tensor],
-        mask: tf.Tensor | None,
-        training: bool = False,
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        """Runs the timesteps; Keras calls this from `call`."""
-        if mask is not None or not self._can_fuse(sequences, training):
-            return super().inner_loop(sequences, initial_state, mask, training)
-        # `BlockLSTM` knows no bfloat16; float32 holds the values of both halves.
-        by_time = tf.cast(tf.transpose(sequences, (1, 0, 2)), tf.float32)
-        if self.go_backwards:
-            by_time = tf.reverse(by_time, (0,))
-        hidden, cell = initial_state
-        peephole = tf.zeros((self.units,), by_time.dtype)  # not used, but asked for
-        result = tf.raw_ops.BlockLSTM(
-            seq_len_max=tf.shape(by_time, tf.int64)[0],
-            x=by_time,
-            h_prev=tf.cast(hidden, tf.float32),
-            cs_prev=tf.cast(cell, tf.float32),
-            w=_by_fused_gates(tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)),
-            b=_by_fused_gates(tf.convert_to_tensor(self.cell.bias)),
-            wci=peephole,
-            wcf=peephole,
-            wco=peephole,
-            forget_bias=0.0,
-            cell_clip=-1.0,
-            use_peephole=False,
-        )
-        outputs = tf.transpose(result.h, (1, 0, 2))
-        return result.h[-1], outputs, [result.h[-1], result.cs[-1]]
-
-    def _can_fuse(self, sequences: tf.Tensor, training: bool) -> bool:
-        return (
-            self.units <= self.MAX_FUSED_UNITS
-            and self.use_bias
-            and not self.unroll
-            and self.activation is keras.activations.tanh
-            and self.recurrent_activation is keras.activations.sigmoid
-            and not (training and (self.dropout or self.recurrent_dropout))
-            and sequences.dtype in (tf.float32, tf.float16, tf.bfloat16)
-            and (self.use_cudnn is False or not tf.config.get_visible_devices("GPU"))
-        )
-
-
-def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
-    """Brings Keras' gates (input, forget, cell, output) into the order of `BlockLSTM`.
-
-    `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
-    """
-    into, forget, cell, output = tf.split(tf.cast(weights, tf.float32), 4, axis=-1)
-    return tf.concat((into, cell, forget, output), axis=-1)
-
+from padless.model.network.packed_recurrent import run_packed
+from padless.pipeline.batching.packing import Packing
 
 _LAYERS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
 
@@ -115,20 +44,22 @@ class Recurrent(keras.layers.Layer):
             and after its end a row repeats its last output.
 
     Call arguments:
-        sequences: `(batch, timesteps, features)`, finite after the ends as well.
+        sequences: `(batch, timesteps, features)`, finite after the ends as well; or, packed,
+            `(timesteps of all rows, features)`.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`; None where
-            all are valid.
+            all are valid; of packed sequences their `Packing`.
         initial_state: what the states of each direction begin with, a list of `(batch, units)`, two
             for an LSTM and one for a GRU; zeros if None.
         training: whether to drop.
 
     Returns:
-        `(batch, timesteps, width)` or, pooled, `(batch, width)`; `width` is `units`, twice that if
-        bidirectional, and again twice that if pooled as `"last_and_mean"`. A row is of no meaning
-        after its end, unless masked.
+        `(batch, timesteps, width)`, packed `(timesteps of all rows, width)`, or, pooled, `(batch,
+        width)`; `width` is `units`, twice that if bidirectional, and again twice that if pooled as
+        `"last_and_mean"`. A row is of no meaning after its end, unless masked.
 
     Raises:
-        ValueError: if the cell or the pooling is unknown, or `dropout` is not from 0 to 1.
+        ValueError: if the cell or the pooling is unknown, `dropout` is not from 0 to 1, or a masked
+            layer is called on packed sequences.
 
     Example:
         >>> import numpy as np
@@ -186,7 +117,7 @@ class Recurrent(keras.layers.Layer):
     def call(
         self,
         sequences: Array,
-        length: Array | None = None,
+        length: Array | Packing | None = None,
         initial_state: Sequence[tf.Tensor] | None = None,
         training: bool = False,
     ) -> tf.Tensor:
@@ -229,9 +160,11 @@ class Recurrent(keras.layers.Layer):
         self,
         layer: keras.layers.RNN,
         sequences: tf.Tensor,
-        length: Array | None,
+        length: Array | Packing | None,
         initial_state: Sequence[tf.Tensor] | None,
     ) -> tf.Tensor:
+        if isinstance(length, Packing):
+            return self._run_packed(layer, sequences, length, initial_state)
         is_masked = self.masked and length is not None
         mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
@@ -241,6 +174,25 @@ class Recurrent(keras.layers.Layer):
             return tf.identity(outputs)
         if length is not None and not is_masked:
             last = tf.gather(outputs, length - 1, axis=1, batch_dims=1)
+        return self._pool(last, outputs, length)
+
+    def _run_packed(
+        self,
+        layer: keras.layers.RNN,
+        values: tf.Tensor,
+        packing: Packing,
+        initial_state: Sequence[tf.Tensor] | None,
+    ) -> tf.Tensor:
+        if self.masked:
+            raise ValueError("Packed sequences have no padding that `masked` could mask.")
+        outputs = run_packed(layer, values, packing, initial_state)
+        if self.return_sequences:
+            return outputs
+        return self._pool(tf.gather(outputs, packing.last), outputs, packing)
+
+    def _pool(
+        self, last: tf.Tensor, outputs: tf.Tensor, length: Array | Packing | None
+    ) -> tf.Tensor:
         pooled = {"last": [last], "mean": [], "last_and_mean": [last]}[self.pooling]
         if self.pooling != "last":
             pooled.append(_mean(outputs, length))
@@ -267,16 +219,20 @@ def blank(sequence: tf.Tensor, length: Array | None = None) -> tf.Tensor:
     return tf.where(valid, sequence, tf.zeros((), sequence.dtype))
 
 
-def _turn(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
+def _turn(sequences: tf.Tensor, length: Array | Packing | None) -> tf.Tensor:
     """Reverses each sequence; the timesteps after its end stay where they are."""
+    if isinstance(length, Packing):
+        return tf.gather(sequences, length.mirrored)
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)
 
 
-def _mean(sequences: tf.Tensor, length: Array | None) -> tf.Tensor:
+def _mean(sequences: tf.Tensor, length: Array | Packing | None) -> tf.Tensor:
     """Computes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
     if length is None:
         return tf.reduce_mean(sequences, axis=1)
+    if isinstance(length, Packing):
+        return tf.cast(length.mean(tf.cast(sequences, tf.float32)), sequences.dtype)
     total = tf.reduce_sum(tf.cast(blank(sequences, length), tf.float32), axis=1)
     return tf.cast(total / tf.cast(length, tf.float32)[:, None], sequences.dtype)

@@ -72,6 +72,18 @@ class Packing(NamedTuple):
         """Position of each value in its row read from its end, `(timesteps of all rows,)`."""
         return tf.gather(self.start, tf.gather(self.length, self.row) - 1 - self.time) + self.row
 
+    def mean(self, values: tf.Tensor) -> tf.Tensor:
+        """Computes the mean of each row over its timesteps.
+
+        Args:
+            values: `(timesteps of all rows, width)` floating-point numbers.
+
+        Returns:
+            `(rows, width)`.
+        """
+        total = tf.math.unsorted_segment_sum(values, self.row, self.num_rows)
+        return total / tf.cast(self.length, values.dtype)[:, None]
+
     def positions(self, rows: tf.Tensor, inner: Packing) -> tf.Tensor:
         """Finds the values of some of the rows, packed by themselves.
 

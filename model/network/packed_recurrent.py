@@ -1,0 +1,151 @@
+"""Recurrent layers over packed sequences: no timestep is computed after the end of a row.
+
+Rows are sorted by falling length, so that those that go on are always the first ones: their states
+are the first rows of the states before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from padless.model.network.fused_lstm import FusedLSTM, run_block
+from padless.pipeline.batching.packing import Bands, Packing
+
+
+def run_packed(
+    layer: keras.layers.RNN,
+    values: tf.Tensor,
+    packing: Packing,
+    initial_state: Sequence[tf.Tensor] | None = None,
+    training: bool = False,
+) -> tf.Tensor:
+    """Runs a layer with one direction over packed sequences.
+
+    An LSTM that a CPU fuses runs band by band, one operation each. Others run timestep by timestep,
+    or on a GPU in a buffer that cuDNN is told the lengths of.
+
+    Args:
+        layer: a `FusedLSTM`, `keras.layers.LSTM` or `keras.layers.GRU`, built; its options but the
+            cell's are not read.
+        values: `(timesteps of all rows, features)`.
+        packing: where they are.
+        initial_state: what the states begin with, `(rows, units)` each; zeros if None.
+        training: whether to drop what the cell is to drop.
+
+    Returns:
+        The outputs, `(timesteps of all rows, units)`.
+    """
+    values = tf.cast(values, layer.compute_dtype)
+    states = _states(layer, packing, initial_state)
+    if isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
+        return run_bands(layer, values, packing, states)
+    if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
+        return run_in_buffer(layer, values, packing, states, training)
+    return run_timesteps(layer, values, packing, states, training)
+
+
+def run_bands(
+    layer: FusedLSTM, values: tf.Tensor, packing: Packing, states: Sequence[tf.Tensor]
+) -> tf.Tensor:
+    """Runs an LSTM band by band: its rows all have its timesteps, as in a batch of one length."""
+    bands = Bands.of(packing.length)
+    weights, bias = layer.block_weights()
+    count = tf.size(bands.rows)
+    outputs = _array(count, layer.units, tf.float32)
+
+    def run(
+        band: tf.Tensor,
+        start: tf.Tensor,
+        hidden: tf.Tensor,
+        cell: tf.Tensor,
+        outputs: tf.TensorArray,
+    ) -> tuple:
+        rows, timesteps = bands.rows[band], bands.timesteps[band]
+        end = start + rows * timesteps
+        by_time = tf.reshape(values[start:end], (timesteps, rows, values.shape[1]))
+        by_time = tf.cast(by_time, tf.float32)
+        hiddens, cells = run_block(by_time, (hidden[:rows], cell[:rows]), weights, bias)
+        outputs = outputs.write(band, tf.reshape(hiddens, (-1, layer.units)))
+        return band + 1, end, hiddens[-1], cells[-1], outputs
+
+    scalar, state = tf.TensorShape([]), tf.TensorShape([None, layer.units])
+    *_, outputs = tf.while_loop(
+        lambda band, *_: band < count,
+        run,
+        (0, 0, *(tf.cast(state, tf.float32) for state in states), outputs),
+        shape_invariants=(scalar, scalar, state, state, tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(outputs.concat(), (None, layer.units))
+
+
+def run_timesteps(
+    layer: keras.layers.RNN,
+    values: tf.Tensor,
+    packing: Packing,
+    states: Sequence[tf.Tensor],
+    training: bool,
+) -> tf.Tensor:
+    """Runs the cell of a layer timestep by timestep, each on the rows that have it."""
+    count = tf.size(packing.live)
+    outputs = _array(count, layer.units, values.dtype)
+
+    def run(time: tf.Tensor, states: tuple, outputs: tf.TensorArray) -> tuple:
+        rows, start = packing.live[time], packing.start[time]
+        now = tf.ensure_shape(values[start : start + rows], (None, values.shape[1]))
+        states = tuple(state[:rows] for state in states)
+        output, after = layer.cell(now, states, training=training)
+        return time + 1, tuple(after), outputs.write(time, output)
+
+    state = tf.TensorShape([None, layer.units])
+    *_, outputs = tf.while_loop(
+        lambda time, *_: time < count,
+        run,
+        (0, tuple(states), outputs),
+        shape_invariants=(tf.TensorShape([]), (state,) * len(states), tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(outputs.concat(), (None, layer.units))
+
+
+def run_in_buffer(
+    layer: keras.layers.RNN,
+    values: tf.Tensor,
+    packing: Packing,
+    states: Sequence[tf.Tensor],
+    training: bool,
+) -> tf.Tensor:
+    """Runs a layer on a rectangle and a mask, from which cuDNN takes the lengths.
+
+    cuDNN computes what is before the ends alone, but has no layout without gaps.
+    """
+    index = tf.stack((packing.row, packing.time), axis=1)
+    longest = tf.size(packing.live)
+
+    def run() -> tf.Tensor:
+        shape = tf.stack((packing.num_rows, longest, values.shape[1]))
+        buffer = tf.ensure_shape(tf.scatter_nd(index, values, shape), (None, None, values.shape[1]))
+        mask = tf.sequence_mask(packing.length, longest)
+        outputs, *_ = layer(buffer, mask=mask, initial_state=list(states), training=training)
+        return tf.gather_nd(outputs, index)
+
+    # No kernel takes a batch without rows.
+    nothing = tf.zeros((0, layer.units), values.dtype)
+    outputs = tf.cond(packing.num_rows > 0, run, lambda: nothing)
+    return tf.ensure_shape(outputs, (None, layer.units))
+
+
+def _states(
+    layer: keras.layers.RNN, packing: Packing, initial_state: Sequence[tf.Tensor] | None
+) -> list[tf.Tensor]:
+    if initial_state is not None:
+        return [tf.cast(state, layer.compute_dtype) for state in initial_state]
+    sizes = tf.nest.flatten(layer.cell.state_size)
+    return [tf.zeros((packing.num_rows, size), layer.compute_dtype) for size in sizes]
+
+
+def _array(count: tf.Tensor, units: int, dtype: tf.DType) -> tf.TensorArray:
+    return tf.TensorArray(dtype, size=count, infer_shape=False, element_shape=(None, units))

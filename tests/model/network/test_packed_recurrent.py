@@ -1,0 +1,176 @@
+"""Recurrent layers on packed sequences, against padded rows whose length they know."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import FusedLSTM, Recurrent
+from padless.model.network.packed_recurrent import run_in_buffer, run_packed, run_timesteps
+from padless.pipeline.batching.packing import Packing
+
+LENGTHS = [6, 6, 4, 3, 3, 3, 1]
+KINDS = [
+    pytest.param({"cell": cell, "bidirectional": both} | option, id=name)
+    for cell in ("lstm", "gru")
+    for both in (False, True)
+    for option in ({"return_sequences": True}, {"pooling": "last"}, {"pooling": "last_and_mean"})
+    for name in ["-".join([cell, "both" if both else "forward", *map(str, option.values())])]
+]
+
+
+def make(units=4, num_features=3, **kind):
+    keras.utils.set_random_seed(0)
+    layer = Recurrent(units=units, **kind)
+    layer.build((None, None, num_features))
+    return layer
+
+
+def draw(lengths=LENGTHS, num_features=3):
+    """Draws padded rows, and says where their values are in the packed order."""
+    padded = np.random.default_rng(0).normal(size=(len(lengths), max(lengths), num_features))
+    packing = Packing.of(tf.constant(lengths))
+    return padded.astype(np.float32), packing, tf.stack((packing.row, packing.time), 1)
+
+
+def run_both(layer, lengths=LENGTHS, **options):
+    """Runs a layer on packed and on padded rows: (outputs, gradients) of each, packed."""
+    padded, packing, index = draw(lengths)
+    values = tf.gather_nd(padded, index)
+    weights = [variable.value for variable in layer.trainable_variables]
+    results = []
+    for sequences, length in ((values, packing), (padded, np.array(lengths))):
+        sequences = tf.constant(sequences)
+        with tf.GradientTape() as tape:
+            tape.watch(sequences)
+            outputs = layer(sequences, length=length, **options)
+            if layer.return_sequences and length is not packing:
+                outputs = tf.gather_nd(outputs, index)
+            scale = 1 + tf.range(tf.size(outputs), dtype=tf.float32) / 50
+            scaled = tf.reshape(tf.cast(outputs, tf.float32), [-1]) * scale
+            loss = tf.reduce_sum(tf.square(scaled))
+        of_sequences, *of_weights = tape.gradient(loss, [sequences, *weights])
+        if length is not packing:
+            of_sequences = tf.gather_nd(of_sequences, index)
+        results.append([outputs, of_sequences, *of_weights])
+    return results
+
+
+def assert_all_close(received, expected, tolerance=1e-5):
+    for result, value in zip(received, expected, strict=True):
+        result, value = np.asarray(result, np.float64), np.asarray(value, np.float64)
+        assert np.linalg.norm(result - value) <= tolerance * np.linalg.norm(value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_rows_give_what_padded_rows_of_known_length_give(kind):
+    assert_all_close(*run_both(make(**kind)))
+
+
+@pytest.mark.parametrize("lengths", [[1], [5], [2, 2, 2], [9, 1]], ids=str)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_any_lengths_can_be_packed(cell, lengths):
+    assert_all_close(*run_both(make(cell=cell, bidirectional=True), lengths))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_more_units_than_are_fused_give_the_same(cell):
+    layer = make(units=FusedLSTM.MAX_FUSED_UNITS + 1, cell=cell, return_sequences=True)
+    assert_all_close(*run_both(layer))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_packed_rows_begin_with_the_state_they_are_given(cell):
+    states = np.random.default_rng(1).normal(size=(2, len(LENGTHS), 4)).astype(np.float32)
+    states = [tf.constant(state) for state in states[: 1 + (cell == "lstm")]]
+    layer = make(cell=cell, return_sequences=True)
+    received, expected = run_both(layer, initial_state=states)
+    assert_all_close(received, expected)
+    from_zero, _ = run_both(layer)
+    assert np.abs(received[0] - from_zero[0]).max() > 1e-2
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_halves_give_what_padded_rows_give(cell, precision):
+    layer = make(cell=cell, bidirectional=True, pooling="mean", dtype=precision)
+    received, expected = run_both(layer)
+    assert {result.dtype for result in received[1:]} == {tf.float32}
+    assert_all_close(received, expected, 2e-2)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_buffer_for_cudnn_and_a_loop_over_timesteps_give_the_same(cell):
+    layer = make(cell=cell, return_sequences=True)
+    padded, packing, index = draw()
+    values, states = tf.gather_nd(padded, index), [tf.ones((len(LENGTHS), 4))] * 2
+    states = states[: 1 + (cell == "lstm")]
+    direction = layer.forward_layer
+    expected = run_packed(direction, values, packing, states)
+    for run in (run_in_buffer, run_timesteps):
+        outputs = run(direction, values, packing, states, training=False)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("units", "in_bands"), [(4, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)])
+def test_one_trace_serves_all_lengths_and_runs_bands_up_to_a_size(units, in_bands):
+    layer = make(units=units, cell="lstm", bidirectional=True)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None,), tf.int64)],
+    )
+    def run(values, length):
+        return layer(values, length=Packing.of(length))
+
+    for lengths in (LENGTHS, [2], [8, 7]):
+        padded, _, index = draw(lengths)
+        outputs = run(tf.gather_nd(padded, index), np.array(lengths))
+        expected = layer(padded, length=np.array(lengths))
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    assert run.experimental_get_tracing_count() == 1
+    graph = run.get_concrete_function().graph.as_graph_def()
+    inner = [node.op for function in graph.library.function for node in function.node_def]
+    assert ("BlockLSTM" in inner) == in_bands
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("return_sequences", [False, True])
+def test_no_row_gives_no_output_and_gradients_of_zero(cell, return_sequences):
+    layer = make(cell=cell, return_sequences=return_sequences)
+
+    @tf.function(autograph=False)
+    def run(values, length):
+        with tf.GradientTape() as tape:
+            outputs = layer(values, length=Packing.of(length))
+            loss = tf.reduce_sum(outputs)
+        return outputs, tape.gradient(loss, [v.value for v in layer.trainable_variables])
+
+    outputs, gradients = run(tf.zeros((0, 3)), tf.zeros([0], tf.int64))
+    assert outputs.shape == (0, 4)
+    assert not any(np.asarray(gradient).any() for gradient in gradients)
+
+
+def test_a_buffer_without_rows_gives_no_output():
+    layer = make(cell="lstm").forward_layer
+    packing = Packing.of(tf.zeros([0], tf.int32))
+    states = [tf.zeros((0, 4))] * 2
+    outputs = run_in_buffer(layer, tf.zeros((0, 3)), packing, states, training=False)
+    assert outputs.shape == (0, 4)
+
+
+def test_dropout_drops_packed_values_in_training_alone():
+    layer, whole = make(cell="lstm", dropout=0.5), make(cell="lstm")
+    layer.set_weights(whole.get_weights())
+    padded, packing, index = draw()
+    values = tf.gather_nd(padded, index)
+    np.testing.assert_array_equal(layer(values, length=packing), whole(values, length=packing))
+    dropped = layer(values, length=packing, training=True)
+    assert np.abs(dropped - whole(values, length=packing)).max() > 1e-3
+
+
+def test_a_masked_layer_rejects_packed_rows():
+    padded, packing, index = draw()
+    layer = make(cell="lstm", masked=True)
+    with pytest.raises(ValueError, match="no padding that `masked` could mask"):
+        layer(tf.gather_nd(padded, index), length=packing)
