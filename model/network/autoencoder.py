@@ -10,11 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from padless.model.network.alignment import DYNAMIC_REPEAT
 from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
 from padless.model.network.keras_steps import ReconstructionModel
 from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
 from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
+from padless.pipeline.batching.packing import PackedSequences, Packing
 from padless.pipeline.dataset.moments import Moments
 
 # Vectors in the state of a recurrent layer.
@@ -49,16 +51,19 @@ class SequenceAutoencoder(ReconstructionModel):
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, raw units; or a batch of
-            `padless.pipeline.equal_length_batches`, whose length is then taken as well.
+            `padless.pipeline.equal_length_batches`, whose length is then taken as well; or
+            `PackedSequences`, for the alignment `dynamic_repeat`.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
             where all are. The timesteps after them may have any value.
         training: whether to drop what `Architecture.dropout` says.
 
     Returns:
-        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 after the length.
+        The reconstruction, `(batch, timesteps, features)` float32, raw units; 0 after the length;
+        of packed sequences packed as they are, `(timesteps of all rows, features)`.
 
     Raises:
-        ValueError: if `dtype` is another policy, or the alignment needs `longest`.
+        ValueError: if `dtype` is another policy, or the alignment needs `longest`; when called, if
+            packed sequences come with a length, or with an alignment that pads.
         tf.errors.InvalidArgumentError: when called, if a sequence is longer than `longest`.
     """
 
@@ -160,25 +165,33 @@ class SequenceAutoencoder(ReconstructionModel):
 
     def call(
         self,
-        sequence: Array | Mapping[str, Array],
+        sequence: Array | PackedSequences | Mapping[str, Array],
         length: Array | None = None,
         training: bool = False,
     ) -> tf.Tensor:
         """Reconstructs `sequence`."""
         if isinstance(sequence, Mapping):
             sequence, length = sequence["sequence"], sequence.get("length")
+        sequence, length = self._values_and_ends(sequence, length)
         _, _, reconstruction = self._forward(sequence, length, training)
         return self._in_raw_units(reconstruction, sequence, length)
 
     def embed(
-        self, sequence: Array, length: Array | None = None, training: bool = False
+        self,
+        sequence: Array | PackedSequences,
+        length: Array | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
+        sequence, length = self._values_and_ends(sequence, length)
         standardized, known = self._prepare(sequence, length)
         return self._encode(standardized, known, training)
 
     def analyze(
-        self, sequence: Array, length: Array | None = None, training: bool = False
+        self,
+        sequence: Array | PackedSequences,
+        length: Array | None = None,
+        training: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Returns each sequence's embedding, score and errors.
 
@@ -188,6 +201,7 @@ class SequenceAutoencoder(ReconstructionModel):
             squared error of the reconstruction averaged over the valid timesteps, in units of the
             feature's training variance; `error` `(batch,)`, the mean of `feature_error`.
         """
+        sequence, length = self._values_and_ends(sequence, length)
         embedding, target, reconstruction = self._forward(sequence, length, training)
         feature_error = _feature_error(target, reconstruction, sequence, length)
         error = keras.ops.mean(feature_error, axis=-1)
@@ -199,7 +213,10 @@ class SequenceAutoencoder(ReconstructionModel):
         }
 
     def sequence_losses(
-        self, sequence: Array, length: Array | None = None, training: bool = False
+        self,
+        sequence: Array | PackedSequences,
+        length: Array | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
@@ -207,13 +224,18 @@ class SequenceAutoencoder(ReconstructionModel):
         decoder gives once more for each padded timestep, and `padded` takes the mean over all
         `longest` timesteps, whatever the length.
         """
+        sequence, length = self._values_and_ends(sequence, length)
         _, target, reconstruction = self._forward(sequence, length, training)
         return self._losses_of(target, reconstruction, sequence, length)
 
     def reconstruct(
-        self, sequence: Array, length: Array | None = None, training: bool = False
+        self,
+        sequence: Array | PackedSequences,
+        length: Array | None = None,
+        training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `sequence_losses` does, and what a call does, of one pass."""
+        sequence, length = self._values_and_ends(sequence, length)
         _, target, reconstruction = self._forward(sequence, length, training)
         losses = self._losses_of(target, reconstruction, sequence, length)
         return losses, self._in_raw_units(reconstruction, sequence, length)
@@ -228,23 +250,42 @@ class SequenceAutoencoder(ReconstructionModel):
             "longest": self.longest,
         }
 
-    def _prepare(self, sequence: Array, length: Array | None) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def _values_and_ends(
+        self, sequence: Array | PackedSequences, length: Array | None
+    ) -> tuple[Array, Array | Packing | None]:
+        """Returns the values, and what says where each sequence ends."""
+        if not isinstance(sequence, PackedSequences):
+            return sequence, length
+        if length is not None:
+            raise ValueError("Packed sequences have their own length, but `length` was given too.")
+        if self.architecture.alignment != DYNAMIC_REPEAT:
+            raise ValueError(
+                "Packed sequences have no padding and need the alignment "
+                f"{DYNAMIC_REPEAT!r}, got {self.architecture.alignment!r}."
+            )
+        return sequence.values, Packing.of(sequence.length)
+
+    def _prepare(
+        self, sequence: Array, length: Array | Packing | None
+    ) -> tuple[tf.Tensor, tf.Tensor | Packing | None]:
         """Returns the standardized values, 0 after the end, and the length that layers may know.
 
         Where padding counts as data they know none, and there are always `longest` timesteps.
         """
+        if isinstance(length, Packing):
+            return self.standardize(sequence), length
         standardized = blank(self.standardize(sequence), length)
         if self.alignment.counts_padding and self.longest is not None:
             return _pad(standardized, self.longest), None
         return standardized, None if length is None else tf.convert_to_tensor(length)
 
     def _forward(
-        self, sequence: Array, length: Array | None, training: bool
+        self, sequence: Array, length: Array | Packing | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns embedding, standardized target and standardized reconstruction."""
         target, known = self._prepare(sequence, length)
         embedding = self._encode(target, known, training)
-        decoded = self.repeat(embedding, like=target)
+        decoded = self.repeat(embedding, like=known if isinstance(known, Packing) else target)
         states: list[list[tf.Tensor] | None] = [None] * len(self.decoder)
         if self.initial_state:
             states = [self._split(layer(embedding)) for layer in self.initial_state]
@@ -259,7 +300,7 @@ class SequenceAutoencoder(ReconstructionModel):
         target: tf.Tensor,
         reconstruction: tf.Tensor,
         sequence: Array,
-        length: Array | None,
+        length: Array | Packing | None,
     ) -> tf.Tensor:
         if not (self.alignment.counts_tail or self.alignment.counts_padding):
             errors = _feature_error(target, reconstruction, sequence, length)
@@ -272,13 +313,15 @@ class SequenceAutoencoder(ReconstructionModel):
         return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
 
     def _in_raw_units(
-        self, reconstruction: tf.Tensor, sequence: Array, length: Array | None
+        self, reconstruction: tf.Tensor, sequence: Array, length: Array | Packing | None
     ) -> tf.Tensor:
+        if isinstance(length, Packing):
+            return self.standardize.invert(reconstruction)
         reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
         return blank(self.standardize.invert(reconstruction), length)
 
     def _encode(
-        self, standardized: tf.Tensor, length: tf.Tensor | None, training: bool
+        self, standardized: tf.Tensor, length: tf.Tensor | Packing | None, training: bool
     ) -> tf.Tensor:
         for layer in self.encoder:
             standardized = layer(standardized, length=length, training=training)
@@ -289,9 +332,14 @@ class SequenceAutoencoder(ReconstructionModel):
 
 
 def _feature_error(
-    target: tf.Tensor, reconstruction: tf.Tensor, sequence: Array, length: Array | None
+    target: tf.Tensor,
+    reconstruction: tf.Tensor,
+    sequence: Array,
+    length: Array | Packing | None,
 ) -> tf.Tensor:
     """Returns the squared error of each feature over valid timesteps, `(batch, features)`."""
+    if isinstance(length, Packing):
+        return length.mean(keras.ops.square(reconstruction - target))
     squared = keras.ops.square(blank(reconstruction - target, length))
     squared = squared[:, : tf.shape(sequence)[1]]
     if length is None:

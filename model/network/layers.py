@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from padless.pipeline.batching.packing import Packing
 from padless.pipeline.dataset.moments import scale_of
 
 # None where a size is not known before the layer is called.
@@ -27,10 +28,12 @@ class DynamicRepeat(keras.layers.Layer):
 
     Call arguments:
         inputs: vectors to repeat, `(batch, units)`.
-        like: a sequence with the wanted number of timesteps, `(batch, timesteps, ...)`.
+        like: a sequence with the wanted number of timesteps, `(batch, timesteps, ...)`; or the
+            `Packing` of packed sequences, one for each vector.
 
     Returns:
-        The repeated vectors, `(batch, timesteps, units)`, in the dtype of `inputs`.
+        The repeated vectors, `(batch, timesteps, units)`, packed `(timesteps of all rows, units)`,
+        in the dtype of `inputs`.
 
     Raises:
         ValueError: if `inputs` does not have 2 dimensions, or `like` fewer than 2.
@@ -41,8 +44,10 @@ class DynamicRepeat(keras.layers.Layer):
         TensorShape([2, 5, 8])
     """
 
-    def call(self, inputs: Array, like: Array) -> tf.Tensor:
-        """Repeats `inputs` along a new axis 1."""
+    def call(self, inputs: Array, like: Array | Packing) -> tf.Tensor:
+        """Repeats `inputs` along a new axis 1, or each as often as its row has values."""
+        if isinstance(like, Packing):
+            return tf.gather(inputs, like.row)
         batch, units = keras.ops.shape(inputs)
         timesteps = keras.ops.shape(like)[1]
         return keras.ops.broadcast_to(inputs[:, None, :], (batch, timesteps, units))
