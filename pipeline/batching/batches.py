@@ -3,8 +3,8 @@
 `grouping` makes the batches of serialized records; after it, each a function from dataset to
 dataset:
 
-1. `mark_steps`      each batch gets its step; the one that fills the budget ends it
-2. `skip_steps`      where a run resumes in mid-epoch: leaves out its past steps, unparsed
+1. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
+2. `_skip_steps`     where a run resumes in mid-epoch: leaves out its past steps, unparsed
 3. `_fill`           rows of weight 0 up to a multiple of the replicas
 4. `_cut`            for replicas: each batch as equal pieces in a row
 5. `_parse`          one call per batch, not per record: this is what makes the input cheap
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.pipeline.batching.grouping import Shuffle, grouped_batches
-from padless.pipeline.batching.marks import is_full
+from padless.pipeline.batching.marks import Place
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.records import (
@@ -180,8 +180,8 @@ def _marked_batches(
     """Runs the stages up to `skip_steps`: dicts of `serialized`, `bucket` and `ends_step`."""
     check_first_step(plan, first_step)
     batches = grouped_batches(dataset, plan, split=split, shuffle=shuffle, epochs=epochs)
-    batches = mark_steps(batches, plan)
-    return skip_steps(batches, first_step) if first_step else batches
+    batches = _mark_steps(batches, plan)
+    return _skip_steps(batches, first_step) if first_step else batches
 
 
 def check_first_step(plan: BatchPlan, first_step: int) -> None:
@@ -196,7 +196,7 @@ def check_first_step(plan: BatchPlan, first_step: int) -> None:
         )
 
 
-def mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
     """Marks the batches with their step, and those that end it: with the budget full, or all.
 
     Args:
@@ -207,29 +207,21 @@ def mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
         A dataset of dicts: `serialized` `(batch,)` string, `bucket` `()` int64, `ends_step` `()`
         bool, and `step` `()` int64, counted over all epochs.
     """
-    work = tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
-    limit = plan.budget.limit
 
-    def mark(
-        state: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Batch]:
-        step, before = state
+    def mark(place: Place, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[Place, Batch]:
         buckets, serialized = batch
-        after = before - tf.gather(work, buckets[0])
-        ends_step = is_full(before, after, limit) if plan.accumulates else tf.constant(True)
-        marked = {
+        after, ends_step = place.after(buckets[0], plan)
+        return after, {
             "serialized": serialized,
             "bucket": buckets[0],
-            "ends_step": tf.cast(ends_step, tf.bool),
+            "ends_step": ends_step,
+            "step": place.step,
         }
-        remaining = tf.where(after > 0, after, plan.epoch_work)
-        return (step + tf.cast(ends_step, tf.int64), remaining), marked | {"step": step}
 
-    start = tf.constant(0, tf.int64), tf.constant(plan.epoch_work, tf.int64)
-    return batches.scan(start, mark)
+    return batches.scan(Place.start(plan), mark)
 
 
-def skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
+def _skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     """Leaves out the batches of the first `count` steps."""
     return batches.filter(lambda batch: batch["step"] >= count)
 

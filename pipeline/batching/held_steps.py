@@ -1,8 +1,8 @@
 """The packed steps of a split that is held in memory whole: drawn as numbers, then gathered.
 
-1. `collect_values`  reads and parses the records once for all epochs
-2. `draw_steps`      in each epoch, all its packed batches at once, as numbers of rows
-3. `gather_rows`     the values of one packed batch, time-major
+1. `_collect_values`  reads and parses the records once for all epochs
+2. `draw_steps`       in each epoch, all its packed batches at once, as numbers of rows
+3. `_gather_rows`     the values of one packed batch, time-major
 
 The groups and steps of an epoch are those that `grouped_batches` draws from the same seed.
 """
@@ -11,18 +11,63 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+from padless.pipeline.batching.batches import Batch
 from padless.pipeline.batching.grouping import most_chunks, read_chunks
 from padless.pipeline.batching.marks import ends_of_steps
-from padless.pipeline.batching.packed_rows import time_major
+from padless.pipeline.batching.packed_rows import deal_rows, finished, time_major
 from padless.pipeline.batching.rare import checked_lengths, draw_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.records import parse_ragged_examples
 from padless.pipeline.planning.plan import BatchPlan
 
 
-def collect_values(dataset: SequenceDataset, split: Split, plan: BatchPlan) -> tf.data.Dataset:
+def held_steps(
+    dataset: SequenceDataset,
+    split: Split,
+    plan: BatchPlan,
+    *,
+    seeds: np.ndarray,
+    first_step: int,
+    pieces: range,
+) -> tf.data.Dataset:
+    """Reads a split once, and makes the packed batches that `packed_steps` returns.
+
+    Args:
+        dataset: an opened dataset.
+        split: its split.
+        plan: the plan of that split.
+        seeds: those of the epochs, as `Shuffle.seeds` returns them.
+        first_step: steps of the first epoch to leave out.
+        pieces: numbers of the pieces to take of each packed batch.
+    """
+    skipped = np.zeros(len(seeds), np.int64)
+    skipped[:1] = first_step
+    epochs = tf.data.Dataset.from_tensor_slices((seeds[:, 3], skipped))
+
+    def read(held: Batch) -> tf.data.Dataset:
+        def read_epoch(seed: tf.Tensor, first_step: tf.Tensor) -> tf.data.Dataset:
+            drawn = draw_steps(held["length"], plan, seed)
+
+            def gather(number: tf.Tensor) -> Batch:
+                batch, piece = number // len(pieces), number % len(pieces) + pieces.start
+                rows = drawn.rows[drawn.begin[batch] : drawn.end[batch]]
+                own = deal_rows(rows, plan.replicas, piece)
+                return finished(_gather_rows(held, own), drawn.ends_step[batch])
+
+            first = tf.searchsorted(drawn.step, [first_step], out_type=tf.int64)[0]
+            last = tf.size(drawn.step, tf.int64)
+            numbers = tf.data.Dataset.range(first * len(pieces), last * len(pieces))
+            return numbers.map(gather, tf.data.AUTOTUNE, deterministic=True)
+
+        return epochs.flat_map(read_epoch)
+
+    return _collect_values(dataset, split, plan).flat_map(read)
+
+
+def _collect_values(dataset: SequenceDataset, split: Split, plan: BatchPlan) -> tf.data.Dataset:
     """Reads and parses all records of a split.
 
     Args:
@@ -51,7 +96,7 @@ def collect_values(dataset: SequenceDataset, split: Split, plan: BatchPlan) -> t
     )
     _, planned = plan.length_tables()
 
-    def collect(_: tf.Tensor) -> dict[str, tf.Tensor]:
+    def collect(_: tf.Tensor) -> Batch:
         rows = _concatenate(chunks)
         length = checked_lengths(rows["length"], planned, split.name)
         return rows | {"length": length, "begin": tf.cumsum(length, exclusive=True)}
@@ -59,7 +104,7 @@ def collect_values(dataset: SequenceDataset, split: Split, plan: BatchPlan) -> t
     return tf.data.Dataset.from_tensors(0).map(collect)
 
 
-def _concatenate(chunks: tf.data.Dataset) -> dict[str, tf.Tensor]:
+def _concatenate(chunks: tf.data.Dataset) -> Batch:
     """Joins the elements along their first axis, by one copy each."""
     arrays = {
         name: tf.TensorArray(
@@ -107,7 +152,9 @@ def draw_steps(length: tf.Tensor, plan: BatchPlan, seed: tf.Tensor) -> DrawnStep
     drawn = draw_order(tf.gather(first, length), plan, is_held, seed)
     lengths = tf.gather(plan.bucket_lengths, drawn.bucket)
     ends_step = ends_of_steps(drawn.bucket, plan)
-    ends_batch = cut_steps(drawn.size * lengths, ends_step, plan.packed_timesteps)
+    ends_batch = ends_step
+    if plan.may_cut_steps:
+        ends_batch = cut_steps(drawn.size * lengths, ends_step, plan.packed_timesteps)
     number = tf.cumsum(tf.cast(ends_batch, tf.int64), exclusive=True)
     longest = int(plan.bucket_lengths.max())
     by_length = tf.argsort(number * longest - lengths, stable=True)
@@ -156,11 +203,11 @@ def cut_steps(timesteps: tf.Tensor, ends_step: tf.Tensor, limit: int) -> tf.Tens
     return is_end
 
 
-def gather_rows(held: dict[str, tf.Tensor], rows: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Gathers the rows of a packed batch from what `collect_values` collects.
+def _gather_rows(held: Batch, rows: tf.Tensor) -> Batch:
+    """Gathers the rows of a packed batch from what `_collect_values` returns.
 
     Args:
-        held: the element that it returns.
+        held: its element.
         rows: numbers of the rows, by falling length, int64 `(rows,)`.
 
     Returns:

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from padless.pipeline.planning.plan import BatchPlan
 
 
+class Place(NamedTuple):
+    """A place between two batches, int64 `()` each.
+
+    Attributes:
+        step: number of the step that the next batch is in, counted over all epochs.
+        remaining: work that is left of the epoch, in the unit of the budget.
+    """
+
+    step: tf.Tensor
+    remaining: tf.Tensor
+
+    @classmethod
+    def start(cls, plan: BatchPlan) -> Place:
+        """Returns the place before the first batch."""
+        return cls(tf.constant(0, tf.int64), tf.constant(plan.epoch_work, tf.int64))
+
+    def after(self, bucket: tf.Tensor, plan: BatchPlan) -> tuple[Place, tf.Tensor]:
+        """Returns the place after a batch of a bucket, and whether the batch ends its step."""
+        after = self.remaining - tf.gather(_work(plan), bucket)
+        ends_step = _ends_step(self.remaining, after, plan)
+        remaining = tf.where(after > 0, after, plan.epoch_work)
+        return Place(self.step + tf.cast(ends_step, tf.int64), remaining), ends_step
+
+
 def ends_of_steps(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
-    """Marks the batches that end their step, all of an epoch at once.
+    """Finds the batches that end their step, all of an epoch at once.
 
     Args:
         buckets: bucket of each batch in the order of the epoch, int64 `(batches,)`.
@@ -17,22 +43,25 @@ def ends_of_steps(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
     Returns:
         Whether it is the last one of its step, bool `(batches,)`.
     """
-    if not plan.accumulates:
-        return tf.ones_like(buckets, tf.bool)
-    work = tf.gather(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths), buckets)
+    work = tf.gather(_work(plan), buckets)
     after = plan.epoch_work - tf.cumsum(work)
-    return is_full(after + work, after, plan.budget.limit)
+    return _ends_step(after + work, after, plan)
 
 
-def is_full(before: tf.Tensor, after: tf.Tensor, limit: int) -> tf.Tensor:
+def _work(plan: BatchPlan) -> tf.Tensor:
+    """What a batch of each bucket takes from the budget, int64 `(buckets,)`."""
+    return tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
+
+
+def _ends_step(before: tf.Tensor, after: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
     """Checks whether the work that remains falls to or below a multiple of the budget.
+
+    Or ends a step with every batch, where the plan does not accumulate them.
 
     Counting up would also show where the budget is full, but could end an epoch one step early:
     a last batch that reaches past the last multiple leaves no batch for the step after it.
-
-    Args:
-        before: work that remains in the epoch before a batch.
-        after: work that remains after it.
-        limit: the budget of a step.
     """
+    if not plan.accumulates:
+        return tf.ones_like(after, tf.bool)
+    limit = plan.budget.limit
     return (before - 1) // limit > (after - 1) // limit

@@ -198,6 +198,15 @@ class BatchPlan:
         return expected_bands(batches, self.num_batches / self.steps_per_epoch)
 
     @property
+    def may_cut_steps(self) -> bool:
+        """Whether a step may exceed `packed_timesteps`, and so be several packed batches."""
+        groups, lengths = self.bucket_batch_sizes, self.bucket_lengths
+        # A step is less than its budget and one more batch.
+        most = self.budget.limit - 1 + int((groups * self.budget.work(lengths)).max())
+        per_unit = int(lengths.max()) if self.budget.batch_timesteps is None else 1
+        return most * per_unit > self.packed_timesteps
+
+    @property
     def timesteps_in_a_row(self) -> int:
         """Timesteps that an epoch runs one after another: the lengths of its batches, added up.
 

@@ -293,6 +293,21 @@ def test_plan_of_groups_fills_the_steps_of_its_budget(
     assert (buckets(again), again.group_size) == (buckets(plan), group_size)
 
 
+@pytest.mark.parametrize(
+    ("options", "may_cut"),
+    [
+        # At most 63 + 8 sequences of 9 timesteps.
+        ({"batch_size": 64, "packed_timesteps": 71 * 9}, False),
+        ({"batch_size": 64, "packed_timesteps": 71 * 9 - 1}, True),
+        # At most 299 timesteps and 8 sequences of 9.
+        ({"batch_timesteps": 300, "packed_timesteps": 371}, False),
+        ({"batch_timesteps": 300, "packed_timesteps": 370}, True),
+    ],
+)
+def test_plan_of_groups_knows_whether_a_step_may_be_cut(options, may_cut):
+    assert plan_batches({5: 100, 9: 100}, group_size=8, **options).may_cut_steps == may_cut
+
+
 def test_plan_of_groups_runs_the_lengths_of_a_step_side_by_side():
     lengths = {5: 32, 9: 32}
     assert plan_batches(lengths, batch_size=64, group_size=8).timesteps_in_a_row == 9
