@@ -21,6 +21,8 @@ def run_packed(
     packing: Packing,
     initial_state: Sequence[tf.Tensor] | None = None,
     training: bool = False,
+    *,
+    with_states: bool = False,
 ) -> tf.Tensor:
     """Runs a layer with one direction over packed sequences.
 
@@ -34,27 +36,35 @@ def run_packed(
         packing: where they are.
         initial_state: what the states begin with, `(rows, units)` each; zeros if None.
         training: whether to drop what the cell is to drop.
+        with_states: whether to return all states, side by side; the first is the output. They are
+            those of the row at its last timestep, and not defined before.
 
     Returns:
-        The outputs, `(timesteps of all rows, units)`.
+        The outputs, `(timesteps of all rows, units)`; with states `(..., units * states)`.
     """
     values = tf.cast(values, layer.compute_dtype)
     states = _states(layer, packing, initial_state)
     if isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
-        return run_bands(layer, values, packing, states)
+        return run_bands(layer, values, packing, states, with_states=with_states)
     if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
-        return run_in_buffer(layer, values, packing, states, training)
-    return run_timesteps(layer, values, packing, states, training)
+        return run_in_buffer(layer, values, packing, states, training, with_states=with_states)
+    return run_timesteps(layer, values, packing, states, training, with_states=with_states)
 
 
 def run_bands(
-    layer: FusedLSTM, values: tf.Tensor, packing: Packing, states: Sequence[tf.Tensor]
+    layer: FusedLSTM,
+    values: tf.Tensor,
+    packing: Packing,
+    states: Sequence[tf.Tensor],
+    *,
+    with_states: bool = False,
 ) -> tf.Tensor:
     """Runs an LSTM band by band: its rows all have its timesteps, as in a batch of one length."""
     bands = Bands.of(packing.length)
     weights, bias = layer.block_weights()
     count = tf.size(bands.rows)
-    outputs = _array(count, layer.units, tf.float32)
+    width = layer.units * (2 if with_states else 1)
+    outputs = _array(count, width, tf.float32)
 
     def run(
         band: tf.Tensor,
@@ -68,7 +78,8 @@ def run_bands(
         by_time = tf.reshape(values[start:end], (timesteps, rows, values.shape[1]))
         by_time = tf.cast(by_time, tf.float32)
         hiddens, cells = run_block(by_time, (hidden[:rows], cell[:rows]), weights, bias)
-        outputs = outputs.write(band, tf.reshape(hiddens, (-1, layer.units)))
+        written = tf.concat((hiddens, cells), -1) if with_states else hiddens
+        outputs = outputs.write(band, tf.reshape(written, (-1, width)))
         return band + 1, end, hiddens[-1], cells[-1], outputs
 
     scalar, state = tf.TensorShape([]), tf.TensorShape([None, layer.units])
@@ -79,7 +90,7 @@ def run_bands(
         shape_invariants=(scalar, scalar, state, state, tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return tf.ensure_shape(outputs.concat(), (None, layer.units))
+    return tf.ensure_shape(outputs.concat(), (None, width))
 
 
 def run_timesteps(
@@ -88,17 +99,21 @@ def run_timesteps(
     packing: Packing,
     states: Sequence[tf.Tensor],
     training: bool,
+    *,
+    with_states: bool = False,
 ) -> tf.Tensor:
     """Runs the cell of a layer timestep by timestep, each on the rows that have it."""
     count = tf.size(packing.live)
-    outputs = _array(count, layer.units, values.dtype)
+    width = layer.units * (len(states) if with_states else 1)
+    outputs = _array(count, width, values.dtype)
 
     def run(time: tf.Tensor, states: tuple, outputs: tf.TensorArray) -> tuple:
         rows, start = packing.live[time], packing.start[time]
         now = tf.ensure_shape(values[start : start + rows], (None, values.shape[1]))
         states = tuple(state[:rows] for state in states)
         output, after = layer.cell(now, states, training=training)
-        return time + 1, tuple(after), outputs.write(time, output)
+        written = tf.concat(after, -1) if with_states else output
+        return time + 1, tuple(after), outputs.write(time, written)
 
     state = tf.TensorShape([None, layer.units])
     *_, outputs = tf.while_loop(
@@ -108,7 +123,7 @@ def run_timesteps(
         shape_invariants=(tf.TensorShape([]), (state,) * len(states), tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return tf.ensure_shape(outputs.concat(), (None, layer.units))
+    return tf.ensure_shape(outputs.concat(), (None, width))
 
 
 def run_in_buffer(
@@ -117,6 +132,8 @@ def run_in_buffer(
     packing: Packing,
     states: Sequence[tf.Tensor],
     training: bool,
+    *,
+    with_states: bool = False,
 ) -> tf.Tensor:
     """Runs a layer on a rectangle and a mask, from which cuDNN takes the lengths.
 
@@ -124,18 +141,21 @@ def run_in_buffer(
     """
     index = tf.stack((packing.row, packing.time), axis=1)
     longest = tf.size(packing.live)
+    width = layer.units * (len(states) if with_states else 1)
 
     def run() -> tf.Tensor:
         shape = tf.stack((packing.num_rows, longest, values.shape[1]))
         buffer = tf.ensure_shape(tf.scatter_nd(index, values, shape), (None, None, values.shape[1]))
         mask = tf.sequence_mask(packing.length, longest)
-        outputs, *_ = layer(buffer, mask=mask, initial_state=list(states), training=training)
-        return tf.gather_nd(outputs, index)
+        outputs, *ends = layer(buffer, mask=mask, initial_state=list(states), training=training)
+        others = ends[1:] if with_states else []
+        by_row = [tf.gather(state, packing.row) for state in others]
+        return tf.concat((tf.gather_nd(outputs, index), *by_row), -1)
 
     # No kernel takes a batch without rows.
-    nothing = tf.zeros((0, layer.units), values.dtype)
+    nothing = tf.zeros((0, width), values.dtype)
     outputs = tf.cond(packing.num_rows > 0, run, lambda: nothing)
-    return tf.ensure_shape(outputs, (None, layer.units))
+    return tf.ensure_shape(outputs, (None, width))
 
 
 def _states(
@@ -147,5 +167,5 @@ def _states(
     return [tf.zeros((packing.num_rows, size), layer.compute_dtype) for size in sizes]
 
 
-def _array(count: tf.Tensor, units: int, dtype: tf.DType) -> tf.TensorArray:
-    return tf.TensorArray(dtype, size=count, infer_shape=False, element_shape=(None, units))
+def _array(count: tf.Tensor, width: int, dtype: tf.DType) -> tf.TensorArray:
+    return tf.TensorArray(dtype, size=count, infer_shape=False, element_shape=(None, width))

@@ -112,6 +112,23 @@ def test_a_buffer_for_cudnn_and_a_loop_over_timesteps_give_the_same(cell):
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_every_way_returns_the_states_at_the_end_of_each_row(cell):
+    layer = make(cell=cell, return_sequences=True).forward_layer
+    padded, packing, index = draw()
+    values, states = tf.gather_nd(padded, index), [tf.ones((len(LENGTHS), 4))] * 2
+    states = states[: 1 + (cell == "lstm")]
+    mask = tf.sequence_mask(LENGTHS, max(LENGTHS))
+    outputs, *ends = layer(padded, mask=mask, initial_state=states)
+    for run in (run_packed, run_in_buffer, run_timesteps):
+        results = run(layer, values, packing, states, training=False, with_states=True)
+        first, *others = tf.split(results, len(states), axis=-1)
+        np.testing.assert_allclose(first, tf.gather_nd(outputs, index), rtol=1e-5, atol=1e-6)
+        for state, end in zip((first, *others), ends, strict=True):
+            received = tf.gather(state, packing.last)
+            np.testing.assert_allclose(received, end, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("units", "in_bands"), [(4, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)])
 def test_one_trace_serves_all_lengths_and_runs_bands_up_to_a_size(units, in_bands):
     layer = make(units=units, cell="lstm", bidirectional=True)
