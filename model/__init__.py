@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from padless.model.network.autoencoder import SequenceAutoencoder
     from padless.model.network.fused_lstm import FusedLSTM
     from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
+    from padless.model.network.ragged import RaggedGRU, RaggedLSTM
     from padless.model.network.recurrent import Recurrent
     from padless.model.reporting.picture import draw_report
     from padless.model.reporting.report import RunReport, report_run
@@ -47,6 +48,8 @@ _WITH_TENSORFLOW = {
     "DynamicRepeat": "padless.model.network.layers",
     "FusedLSTM": "padless.model.network.fused_lstm",
     "Inference": "padless.model.scoring.inference",
+    "RaggedGRU": "padless.model.network.ragged",
+    "RaggedLSTM": "padless.model.network.ragged",
     "Recurrent": "padless.model.network.recurrent",
     "ReplicaDropout": "padless.model.network.layers",
     "Run": "padless.model.scoring.run",
@@ -78,6 +81,8 @@ __all__ = [
     "DynamicRepeat",
     "FusedLSTM",
     "Inference",
+    "RaggedGRU",
+    "RaggedLSTM",
     "Recurrent",
     "ReplicaDropout",
     "Run",

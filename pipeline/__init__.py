@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from padless.pipeline.batching.batches import equal_length_batches, replica_batches
     from padless.pipeline.batching.grouping import Shuffle
     from padless.pipeline.batching.packed_steps import packed_steps
+    from padless.pipeline.batching.packing import PackedSequences
 
 _NEED_TENSORFLOW = {
+    "PackedSequences": "padless.pipeline.batching.packing",
     "Shuffle": "padless.pipeline.batching.grouping",
     "equal_length_batches": "padless.pipeline.batching.batches",
     "packed_steps": "padless.pipeline.batching.packed_steps",
@@ -35,6 +37,7 @@ __all__ = [
     "BatchPlan",
     "Budget",
     "EpochOrder",
+    "PackedSequences",
     "Progress",
     "RecordFormat",
     "SequenceDataset",
