@@ -53,11 +53,10 @@ def held_steps(
 
             def gather(number: tf.Tensor) -> Batch:
                 batch, piece = number // len(pieces), number % len(pieces) + pieces.start
-                rows = drawn.rows[drawn.begin[batch] : drawn.end[batch]]
-                own = deal_rows(rows, plan.replicas, piece)
-                return finished(_gather_rows(held, own), drawn.ends_step[batch])
+                own = deal_rows(drawn.rows_of(batch), plan.replicas, piece)
+                return finished(_gather_rows(held, own), tf.gather(drawn.ends_step, batch))
 
-            first = tf.searchsorted(drawn.step, [first_step], out_type=tf.int64)[0]
+            first = tf.reduce_sum(tf.cast(drawn.step < first_step, tf.int64))
             last = tf.size(drawn.step, tf.int64)
             numbers = tf.data.Dataset.range(first * len(pieces), last * len(pieces))
             return numbers.map(gather, tf.data.AUTOTUNE, deterministic=True)
@@ -126,17 +125,23 @@ class DrawnSteps(NamedTuple):
 
     Attributes:
         rows: numbers of the rows, those of a packed batch by falling length, int64 `(rows,)`.
-        begin: position of the first row of each packed batch in `rows`, int64 `(batches,)`.
-        end: one past that of its last row, int64 `(batches,)`.
+        end: one past the position in `rows` of the last row of each packed batch, int64
+            `(batches,)`.
+        count: its number of rows, int64 `(batches,)`.
         ends_step: whether it is the last one of its step, bool `(batches,)`.
         step: number of its step, int64 `(batches,)`.
     """
 
     rows: tf.Tensor
-    begin: tf.Tensor
     end: tf.Tensor
+    count: tf.Tensor
     ends_step: tf.Tensor
     step: tf.Tensor
+
+    def rows_of(self, batch: tf.Tensor) -> tf.Tensor:
+        """Returns the numbers of the rows of a packed batch, int64 `(rows,)`."""
+        end, count = tf.gather(self.end, [batch]), tf.gather(self.count, [batch])
+        return tf.slice(self.rows, end - count, count)
 
 
 def draw_steps(length: tf.Tensor, plan: BatchPlan, seed: tf.Tensor) -> DrawnSteps:
@@ -161,9 +166,11 @@ def draw_steps(length: tf.Tensor, plan: BatchPlan, seed: tf.Tensor) -> DrawnStep
     rows, ends = _list_rows(
         drawn.records, tf.gather(drawn.begin, by_length), tf.gather(drawn.size, by_length)
     )
-    end, is_last = tf.boolean_mask(ends, ends_batch), tf.boolean_mask(ends_step, ends_batch)
-    step = tf.cumsum(tf.cast(is_last, tf.int64), exclusive=True)
-    return DrawnSteps(rows, tf.concat([[0], end[:-1]], 0), end, is_last, step)
+    last = tf.squeeze(tf.where(ends_batch), 1)
+    end, ends_step = tf.gather(ends, last), tf.gather(ends_step, last)
+    count = tf.math.segment_sum(tf.gather(drawn.size, by_length), number)
+    step = tf.cumsum(tf.cast(ends_step, tf.int64), exclusive=True)
+    return DrawnSteps(rows, end, count, ends_step, step)
 
 
 def cut_steps(timesteps: tf.Tensor, ends_step: tf.Tensor, limit: int) -> tf.Tensor:

@@ -51,9 +51,10 @@ def time_major(begin: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
         >>> time_major(begin, length).numpy()
         array([10, 20, 30, 11, 12])
     """
-    timesteps = tf.range(tf.reduce_sum(length[:1]))
-    place = tf.where(timesteps[:, None] < length)
-    return tf.gather(begin, place[:, 1]) + place[:, 0]
+    # An empty maximum is the least number.
+    longest = tf.maximum(tf.reduce_max(length), 0)
+    timesteps = tf.expand_dims(tf.range(longest), 1)
+    return tf.gather_nd(begin + timesteps, tf.where(timesteps < length))
 
 
 def finished(batch: dict[str, tf.Tensor], ends_step: tf.Tensor) -> dict[str, tf.Tensor]:
