@@ -1,13 +1,16 @@
-"""Measures the CPU time per sequence to read batches, in three ways.
+"""Measures the CPU time per sequence to read an epoch, in several ways.
 
     python benchmarks/input_cost.py [--sequences 40000] [--features 12] [--repeats 3]
 
 - raw: the records are only read;
 - plain: each record is parsed, then `bucket_by_sequence_length` groups the parsed sequences;
-- padless: `equal_length_batches`, shuffled as in training.
+- equal: `equal_length_batches`, shuffled as in training;
+- packed: `packed_steps` of groups of eight, shuffled as in training;
+- equal and packed, streamed: the same with nothing held, as of a split larger than memory.
 
 The ways alternate in one process, each counted with all its threads; the table shows the minimum of
-the repeats.
+the repeats. The first epoch includes the start of the pipeline, and the reading of what it holds; a
+further one is the mean of `--epochs` that follow it in the same pipeline.
 """
 
 import argparse
@@ -21,19 +24,20 @@ import numpy as np
 import tensorflow as tf
 from generated import write_dataset
 
-from padless.pipeline.batching.batches import equal_length_batches
-from padless.pipeline.batching.grouping import Shuffle
-from padless.pipeline.planning.plan import plan_batches
+from padless.pipeline import Shuffle, equal_length_batches, packed_steps, plan_batches
 
-BATCH_SIZE = 64
+BATCH_SIZE, GROUP_SIZE = 64, 8
+# As many as padless reads at once.
+RAW_BATCH_SIZE = 1024
+STREAMED = Shuffle(seed=0, held_bytes=0)
 
 
-def raw(dataset):
+def raw(dataset, epochs):
     files = [str(file) for file in dataset.split("train").files]
-    return tf.data.TFRecordDataset(files).batch(BATCH_SIZE)
+    return tf.data.TFRecordDataset(files).batch(RAW_BATCH_SIZE).repeat(epochs)
 
 
-def plain(dataset):
+def plain(dataset, epochs):
     split, features = dataset.split("train"), dataset.record_format.num_features
     spec = {
         "key": tf.io.FixedLenFeature([], tf.string),
@@ -52,20 +56,41 @@ def plain(dataset):
             bucket_batch_sizes=[BATCH_SIZE] * (len(lengths) + 1),
             no_padding=True,
         )
+        .repeat(epochs)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def padless(dataset):
+def equal(dataset, epochs, shuffle=Shuffle(seed=0)):  # noqa: B008
     plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
-    return equal_length_batches(dataset, plan, shuffle=Shuffle(seed=0))
+    return equal_length_batches(dataset, plan, shuffle=shuffle, epochs=range(epochs))
 
 
-def cpu_seconds(way, dataset):
-    start = time.process_time()
-    for _ in way(dataset):
-        pass
-    return time.process_time() - start
+def packed(dataset, epochs, shuffle=Shuffle(seed=0)):  # noqa: B008
+    lengths = dataset.split("train").lengths
+    plan = plan_batches(lengths, batch_size=BATCH_SIZE, group_size=GROUP_SIZE)
+    return packed_steps(dataset, plan, shuffle=shuffle, epochs=range(epochs))
+
+
+WAYS = {
+    "raw": raw,
+    "plain": plain,
+    "equal": equal,
+    "packed": packed,
+    "equal, streamed": lambda *args: equal(*args, STREAMED),
+    "packed, streamed": lambda *args: packed(*args, STREAMED),
+}
+
+
+def cpu_seconds(way, dataset, further):
+    """Returns the CPU seconds of the first epoch, and of a further one."""
+    seconds = []
+    for epochs in (1, 1 + further):
+        start = time.process_time()
+        for _ in way(dataset, epochs):
+            pass
+        seconds.append(time.process_time() - start)
+    return seconds[0], (seconds[1] - seconds[0]) / further
 
 
 def main():
@@ -73,17 +98,25 @@ def main():
     parser.add_argument("--sequences", type=int, default=40_000)
     parser.add_argument("--features", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4, help="epochs after the first")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         dataset = write_dataset(directory, args.sequences, args.features)
-        ways = (raw, plain, padless)
-        runs = [[cpu_seconds(way, dataset) for way in ways] for _ in range(args.repeats)]
+        runs = [
+            [cpu_seconds(way, dataset, args.epochs) for way in WAYS.values()]
+            for _ in range(args.repeats)
+        ]
     least = np.min(runs, axis=0)
     print(f"{args.sequences} sequences, {len(dataset.split('train').lengths)} distinct lengths")
-    print("way      CPU seconds  microseconds per sequence  against plain")
-    for way, seconds in zip(ways, least, strict=True):
-        per_sequence = seconds / args.sequences * 1e6
-        print(f"{way.__name__:8} {seconds:11.2f} {per_sequence:26.1f} {seconds / least[1]:14.2f}")
+    print(f"{'':18}{'first epoch':^36}{'a further epoch':^36}")
+    columns = f"{'CPU seconds':>12}{'us a sequence':>14}{'x raw':>8}"
+    print(f"{'way':18}{columns:>36}{columns:>36}")
+    for way, seconds in zip(WAYS, least, strict=True):
+        shown = "".join(
+            f"{s:14.2f}{s / args.sequences * 1e6:14.1f}{s / of_raw:8.1f}"
+            for s, of_raw in zip(seconds, least[0], strict=True)
+        )
+        print(f"{way:18}{shown}")
 
 
 if __name__ == "__main__":
