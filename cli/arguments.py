@@ -64,6 +64,15 @@ def add_tail_arguments(group: argparse._ActionsContainer, *, is_optional: bool =
     """Adds how rare lengths are handled: steps of their own, or batches with their neighbours."""
     add_option(
         group,
+        "--group-size",
+        "maximum sequences of one length that come into a step together, so that it has many "
+        "lengths, packed into one batch (default: batches of one length)",
+        type=int,
+        metavar="N",
+        is_optional=is_optional,
+    )
+    add_option(
+        group,
         "--accumulate",
         "add up small batches of rare lengths to full steps; off: each batch is a step of its own",
         default=TRAINING["accumulate"],

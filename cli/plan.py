@@ -14,9 +14,10 @@ from padless.cli.arguments import (
 )
 from padless.cli.json_output import add_json_argument, print_json
 from padless.cli.parser import Parser, add_option, options_checked
+from padless.model.run_directory.training_options import TrainingOptions
 
 if TYPE_CHECKING:
-    from padless.pipeline import BatchPlan, EpochOrder, SequenceDataset
+    from padless.pipeline import BatchCost, BatchPlan, EpochOrder, SequenceDataset
 
 
 _BOUNDS_NOTE = """\
@@ -62,12 +63,17 @@ def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
     from padless.pipeline import describe_plan, list_buckets, open_dataset
     from padless.pipeline.planning.padding_bounds import list_frontier
-    from padless.pipeline.planning.plan import plan_epoch
 
-    options = _plan_options(args)
+    training, cost = _check_options(args)
+    options = {
+        "budget": training.budget,
+        "replicas": args.replicas,
+        "accumulate": args.accumulate,
+        "cost": cost,
+    }
     dataset = open_dataset(args.dataset)
     lengths = dataset.split(args.split).lengths
-    plan = plan_epoch(lengths, max_padding=args.max_padding, **options)
+    plan = training.plan(lengths, args.replicas, cost)
     bounds = _plan_bounds(lengths, args, options) if args.frontier else []
     if args.picture:
         _draw_bounds(lengths, args, options)
@@ -150,6 +156,8 @@ def _as_dict(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace
         "replicas": plan.replicas,
         "batch_size": plan.budget.batch_size,
         "batch_timesteps": plan.budget.batch_timesteps,
+        "group_size": plan.group_size,
+        "bands_per_step": plan.bands_per_step if plan.group_size else None,
         "accumulate": plan.accumulates,
         "sequences": plan.num_sequences,
         "timesteps": plan.num_timesteps,
@@ -206,18 +214,21 @@ def _list_details(
     return details
 
 
-def _plan_options(args: argparse.Namespace) -> dict:
-    """Checks the options and returns those that every plan of this call shares."""
-    from padless.pipeline import BatchCost, Budget
-    from padless.pipeline.planning.plan import check_max_padding
+def _check_options(args: argparse.Namespace) -> tuple[TrainingOptions, BatchCost]:
+    """Checks the options and returns how they would train, and what batches cost."""
+    from padless.pipeline import BatchCost
+    from padless.pipeline.planning.batch_time import DEFAULT_COST
 
-    options: dict[str, Any] = {"replicas": args.replicas, "accumulate": args.accumulate}
     with options_checked(args.parser):
-        options["budget"] = Budget.of(args.batch_size, args.batch_timesteps)
-        check_max_padding(args.max_padding)
+        training = TrainingOptions(
+            batch_size=args.batch_size,
+            batch_timesteps=args.batch_timesteps,
+            group_size=args.group_size,
+            accumulate=args.accumulate,
+            max_padding=args.max_padding,
+        )
         for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
             if (value := getattr(args, name)) is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-        if args.batch_cost is not None:
-            options["cost"] = BatchCost(*args.batch_cost)
-    return options
+        cost = DEFAULT_COST if args.batch_cost is None else BatchCost(*args.batch_cost)
+    return training, cost

@@ -23,6 +23,7 @@ from padless.model.scoring.run import Run, open_run
 from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
@@ -167,12 +168,17 @@ def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> 
     keys: collections.Counter[bytes] = collections.Counter()
     timesteps = padded = batches = 0
     with explained(dataset.split(TRAINING_SPLIT)):
-        for batch in equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator():
+        read = equal_length_batches if plan.group_size is None else packed_steps
+        for batch in read(dataset, plan, shuffle=shuffle).as_numpy_iterator():
             real = batch["weight"] > 0
             lengths = batch["length"][real]
             keys.update(batch["key"][real].tolist())
             timesteps += int(lengths.sum())
-            padded += int((batch["sequence"].shape[1] - lengths).sum())
+            if "values" in batch:
+                computed = len(batch["values"])
+            else:
+                computed = batch["sequence"].shape[1] * len(lengths)
+            padded += computed - int(lengths.sum())
             batches += 1
     return EpochCount(
         timesteps=timesteps,

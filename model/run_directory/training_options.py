@@ -41,6 +41,8 @@ class TrainingOptions:
         batch_size: maximum number of sequences per batch, and about as many per step; 64 if
             neither is given.
         batch_timesteps: maximum number of timesteps per batch and about as many per step, instead.
+        group_size: maximum number of sequences of one length that come into a step together, so
+            that it has many lengths, packed into one batch; None for batches of one length.
         accumulate: whether batches add up to steps of the budget; if not, each is a step.
         max_padding: maximum number of padded timesteps, as a share of the sequences' own. Above 0,
             neighbouring lengths share batches where that is predicted to save time.
@@ -58,12 +60,14 @@ class TrainingOptions:
         checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
 
     Raises:
-        ValueError: if an option is out of its range.
+        ValueError: if an option is out of its range, or `group_size` goes with batches that are not
+            packed: small steps, or padded ones.
     """
 
     epochs: int = 50
     batch_size: int | None = None
     batch_timesteps: int | None = None
+    group_size: int | None = None
     accumulate: bool = True
     max_padding: float = 0.0
     replicas: int | None = None
@@ -80,9 +84,14 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         Budget.of(self.batch_size, self.batch_timesteps)
         check_max_padding(self.max_padding)
-        for name in ("epochs", "replicas", "patience", "checkpoint_steps"):
+        for name in ("epochs", "replicas", "patience", "checkpoint_steps", "group_size"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        if self.group_size is not None and (self.max_padding or not self.accumulate):
+            raise ValueError(
+                "`group_size` needs steps of many lengths: `accumulate` must be on and "
+                f"`max_padding` 0, got {self.accumulate} and {self.max_padding}."
+            )
         for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
@@ -121,6 +130,12 @@ class TrainingOptions:
                 max_padding=self.max_padding,
                 cost=cost,
                 accumulate=self.accumulate,
+                group_size=self.group_size,
+            )
+        if self.group_size is not None:
+            raise ValueError(
+                f"`group_size` must not be given with the alignment {alignment!r}, whose batches "
+                f"are not packed, got {self.group_size}."
             )
         if self.max_padding:
             raise ValueError(

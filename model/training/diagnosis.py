@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.training.step import losses_of
 from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.grouping import Shuffle
+from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.planning.plan import BatchPlan
 
@@ -36,9 +39,10 @@ def explain_loss(
         epoch: number of the epoch, counted from 0.
         step: number of its step, counted from 0.
     """
-    batches = equal_length_batches(
+    read = equal_length_batches if plan.group_size is None else packed_steps
+    batches = read(
         dataset,
-        plan,
+        dataclasses.replace(plan, replicas=1),
         split=split,
         shuffle=shuffle,
         epochs=range(epoch, epoch + 1),
@@ -46,8 +50,7 @@ def explain_loss(
     )
     found: list[tuple[bytes, int]] = []
     for batch in _step(batches.as_numpy_iterator()):
-        length = None if plan.is_exact else batch["length"]
-        losses = np.array(model.sequence_losses(batch["sequence"], length))
+        losses = np.array(losses_of(model, batch, exact=plan.is_exact))
         rows = ~np.isfinite(losses) & (batch["weight"] > 0)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
@@ -62,5 +65,5 @@ def explain_loss(
 def _step(batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
     for batch in batches:
         yield batch
-        if batch["ends_step"][0]:
+        if np.all(batch["ends_step"]):
             return

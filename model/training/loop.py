@@ -24,11 +24,12 @@ from padless.model.training.state import RunState
 from padless.model.training.step import StepSums, Trainer
 from padless.model.training.stopping import StopRequest, TrainingStopped, stop_requests
 from padless.model.training.timing import Times
-from padless.model.training.warm_up import is_out_of_memory, largest_shapes, weightless_steps
+from padless.model.training.warm_up import describe_largest, is_out_of_memory, largest_batches
 from padless.pipeline.batching.batches import replica_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.order import StepOrder
+from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
@@ -181,25 +182,22 @@ class TrainingLoop:
         numbers = dataclasses.replace(self._dataset.record_format, key=None, label=None)
         dataset = dataclasses.replace(self._dataset, record_format=numbers)
         plan, shuffle = self._plans[split], self._shuffle if split == TRAINING_SPLIT else None
+        read = replica_batches if plan.group_size is None else packed_steps
 
         def deal(context: tf.distribute.InputContext) -> tf.data.Dataset:
             local = plan.replicas // context.num_input_pipelines
             first = context.input_pipeline_id * local
-            batches = replica_batches(
+            pieces = range(first, first + local)
+            batches = read(
                 dataset,
                 plan,
                 split=split,
                 shuffle=shuffle,
                 epochs=range(epoch, self._options.epochs),
                 first_step=step,
-                pieces=range(first, first + local),
+                pieces=pieces,
             )
-            largest = weightless_steps(
-                [largest_shapes(plan)],
-                numbers.num_features,
-                replicas=plan.replicas,
-                pieces=local,
-            )
+            largest = largest_batches(plan, numbers.num_features, pieces)
             return largest.concatenate(batches)
 
         return iterate_untuned(self._trainer.strategy.distribute_datasets_from_function(deal))
@@ -213,10 +211,9 @@ class TrainingLoop:
         except tf.errors.OpError as error:
             if not is_out_of_memory(error):
                 raise
-            rows, length = largest_shapes(self._plans[split])[0]
             raise MemoryError(
-                f"The largest batches of split {split!r} must fit into memory, but {rows} "
-                f"sequences of {length} timesteps do not: try a smaller `batch_size` or "
+                f"The largest batches of split {split!r} must fit into memory, but "
+                f"{describe_largest(self._plans[split])} do not: try a smaller `batch_size` or "
                 "`batch_timesteps`, more replicas, or fewer units."
             ) from error
 

@@ -1,4 +1,4 @@
-"""One step of training: equal-length batches accumulate, and the exact gradient is applied.
+"""One step of training: its batches accumulate, and the exact gradient is applied.
 
 The objective is one number for the whole step,
 
@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from padless.model.run_directory.training_options import WEIGHTINGS
+from padless.pipeline.batching.packing import PackedSequences
 
 
 class StepSums(NamedTuple):
@@ -64,8 +65,8 @@ class Trainer:
         strategy: the strategy it was built under.
         weighting: `"sequence"`, each sequence weighs 1, or `"timestep"`, each weighs its length.
         clip_norm: most that the global norm of a step's gradient may be, or None.
-        exact: whether all sequences of a batch have one length. Where they do not, those that are
-            shorter are taken as padded at the end.
+        exact: whether all sequences of a batch that is not packed have one length. Where they do
+            not, those that are shorter are taken as padded at the end.
 
     Raises:
         ValueError: if the weighting is unknown or `clip_norm` is not above 0.
@@ -139,7 +140,9 @@ class Trainer:
             with tf.control_dependencies(tf.nest.flatten(pieces)):
                 waited_seconds += tf.timestamp() - asked
             self.strategy.run(run_batch, args=(batch,))
-            return waited_seconds, self._first_replica(batch["ends_step"])[0]
+            # Once per batch where it is packed, or else once per row.
+            ends_step = tf.reshape(self._first_replica(batch["ends_step"]), [-1])[0]
+            return waited_seconds, ends_step
 
         waited_seconds, _ = tf.while_loop(
             lambda _, ends_step: ~ends_step,
@@ -169,8 +172,7 @@ class Trainer:
         counted = batch["weight"]
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
-        length = None if self.exact else batch["length"]
-        losses = self.model.sequence_losses(batch["sequence"], length, training=training)
+        losses = losses_of(self.model, batch, exact=self.exact, training=training)
         error = tf.reduce_sum(weight * losses)
         counts = (tf.reduce_sum(value) for value in (weight, counted, counted * lengths))
         for total, value in zip(self._sums, (error, *counts), strict=True):
@@ -206,6 +208,24 @@ class Trainer:
         return tf.nest.map_structure(
             lambda value: self.strategy.experimental_local_results(value)[0], values
         )
+
+
+def losses_of(
+    model: keras.Model, batch: dict[str, tf.Tensor], *, exact: bool, training: bool = False
+) -> tf.Tensor:
+    """Returns what training minimises of each sequence of a batch, `(rows,)` float32.
+
+    Args:
+        model: a `SequenceAutoencoder`, or a model with such `sequence_losses`.
+        batch: of `packed_steps` or `equal_length_batches`.
+        exact: whether all sequences of a batch that is not packed have one length.
+        training: whether to drop what is to be dropped in training.
+    """
+    if "values" in batch:
+        packed = PackedSequences(batch["values"], batch["length"])
+        return model.sequence_losses(packed, training=training)
+    length = None if exact else batch["length"]
+    return model.sequence_losses(batch["sequence"], length, training=training)
 
 
 def _sum_over_replicas(shape: Sequence[int]) -> tf.Variable:

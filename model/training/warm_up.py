@@ -4,10 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from padless.pipeline.batching.packed_rows import deal_rows
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.planning.plan import BatchPlan
+
+
+def largest_batches(plan: BatchPlan, num_features: int, pieces: range) -> tf.data.Dataset:
+    """Makes a step of the batches that take most memory, of zeros and without weight.
+
+    Args:
+        plan: the plan.
+        num_features: features per timestep.
+        pieces: numbers of the pieces of a batch that are wanted, those of one machine.
+
+    Returns:
+        A dataset of dicts as `packed_steps` or `replica_batches` give them for this plan, without
+        keys and labels.
+    """
+    if plan.group_size is not None:
+        return _weightless_packed(largest_packed(plan), num_features, plan.replicas, pieces)
+    return weightless_steps(
+        [largest_shapes(plan)], num_features, replicas=plan.replicas, pieces=len(pieces)
+    )
+
+
+def describe_largest(plan: BatchPlan) -> str:
+    """Describes the batch that takes most memory in words."""
+    if plan.group_size is not None:
+        lengths = largest_packed(plan)
+        return f"{len(lengths)} sequences of {lengths.sum()} timesteps together"
+    rows, length = largest_shapes(plan)[0]
+    return f"{rows} sequences of {length} timesteps"
+
+
+def largest_packed(plan: BatchPlan) -> np.ndarray:
+    """Lists lengths of a packed batch that takes as much memory as any, falling, int64 `(rows,)`.
+
+    A step goes beyond the budget by less than one group, and a packed batch beyond its limit by one
+    sequence alone. Within both come the longest sequences, and a part of the next one.
+    """
+    group_work = int((plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths)).max())
+    most_work = plan.budget.limit + group_work - 1
+    lengths = np.array(list(plan.lengths), np.int64)[::-1]
+    counts = np.minimum(list(plan.lengths.values())[::-1], most_work)
+    # Each takes at least 1 of the budget.
+    needed = np.searchsorted(counts.cumsum(), most_work) + 1
+    rows = np.repeat(lengths[:needed], counts[:needed])[:most_work]
+    most_timesteps = plan.packed_timesteps
+    if plan.budget.batch_timesteps:
+        most_timesteps = min(most_timesteps, most_work)
+    whole = max(1, int(np.searchsorted(rows.cumsum(), most_timesteps, side="right")))
+    rest = most_timesteps - int(rows[:whole].sum())
+    has_more = rest > 0 and whole < len(rows)
+    return np.append(rows[:whole], rest) if has_more else rows[:whole]
+
+
+def _weightless_packed(
+    lengths: np.ndarray, num_features: int, replicas: int, pieces: range
+) -> tf.data.Dataset:
+    def make(length: tf.Tensor) -> dict[str, tf.Tensor]:
+        shape = tf.stack((tf.reduce_sum(length), num_features))
+        return {
+            "length": length,
+            "values": tf.ensure_shape(tf.zeros(shape), (None, num_features)),
+            "weight": tf.zeros_like(length, tf.float32),
+            "ends_step": tf.constant(True),
+        }
+
+    dealt = [deal_rows(tf.constant(lengths), replicas, piece) for piece in pieces]
+    return untuned(tf.data.Dataset.from_tensor_slices(tf.ragged.stack(dealt)).map(make))
 
 
 def largest_shapes(plan: BatchPlan) -> list[tuple[int, int]]:

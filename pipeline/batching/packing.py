@@ -49,7 +49,7 @@ class Packing(NamedTuple):
             >>> packing.live.numpy().tolist(), packing.row.numpy().tolist()
             ([3, 2, 1], [0, 1, 2, 0, 1, 0])
         """
-        length = tf.cast(length, tf.int32)
+        length = tf.ensure_shape(tf.cast(length, tf.int32), (None,))
         bands = Bands.of(length)
         live = tf.repeat(bands.rows, bands.timesteps)
         start = tf.cumsum(live, exclusive=True)

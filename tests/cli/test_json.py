@@ -49,6 +49,15 @@ def test_json_of_plan(call, trained):
     assert 0 <= found["order"][1]["repeated_mates"] <= 1
 
 
+def test_json_of_a_plan_of_packed_steps(call, trained):
+    printed = call("plan", trained.data, "--batch-size", 8, "--group-size", 2, "--json")
+    found = json.loads(printed.out)
+    assert (found["group_size"], found["filler_rows"], found["padded_timesteps"]) == (2, 0, 0)
+    lengths = open_dataset(trained.data).split("train").lengths
+    plan = plan_batches(lengths, batch_size=8, group_size=2)
+    assert found["bands_per_step"] == plan.bands_per_step > 1
+
+
 def test_json_of_verify(call, make_dataset):
     folder = make_dataset({"train": [3, 4, 5], "test": [2]}).split("train").files[0].parent
     good = json.loads(call("verify", folder, "--json").out)

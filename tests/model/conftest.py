@@ -17,7 +17,7 @@ from padless.model import (
 )
 from padless.model.run_directory.config import RunConfig, write_config
 from padless.model.run_directory.layout import make_run
-from padless.pipeline import Shuffle, plan_batches, replica_batches
+from padless.pipeline import Shuffle, packed_steps, plan_batches, replica_batches
 from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.framing import read_records
 
@@ -87,17 +87,19 @@ def make_trainer():
 
 @pytest.fixture(scope="session")
 def deal():
-    """Plans a dataset's batches and deals them to a trainer's replicas: (iterator, plan)."""
+    """Plans a dataset's batches and deals them to a trainer's replicas: (iterator, plan).
 
-    def distribute(trainer, dataset, batch_size, epochs=1, accumulate=True):
+    As packed steps, unless they are not to be `packed`, where there is a `group_size`.
+    """
+
+    def distribute(trainer, dataset, batch_size, epochs=1, *, packed=True, **options):
         replicas = trainer.strategy.num_replicas_in_sync
         lengths = dataset.split("train").lengths
-        plan = plan_batches(
-            lengths, batch_size=batch_size, replicas=replicas, accumulate=accumulate
-        )
+        plan = plan_batches(lengths, batch_size=batch_size, replicas=replicas, **options)
+        read = packed_steps if packed and plan.group_size else replica_batches
         options = {"shuffle": Shuffle(4), "epochs": range(epochs)}
         batches = trainer.strategy.distribute_datasets_from_function(
-            lambda context: replica_batches(dataset, plan, **options)
+            lambda context: read(dataset, plan, **options)
         )
         return iterate_untuned(batches), plan
 

@@ -256,6 +256,11 @@ def test_train_rejects_max_padding_with_mixed_batches(train_aligned):
         train_aligned("padded", max_padding=0.1)
 
 
+def test_train_rejects_groups_with_mixed_batches(train_aligned):
+    with pytest.raises(ValueError, match=r"`group_size` must not be given with .* 'padded'.*got 8"):
+        train_aligned("padded", group_size=8)
+
+
 def test_architecture_rejects_an_unknown_alignment():
     with pytest.raises(
         ValueError, match=r"`alignment` must be one of \['cropped_output', .*'mask'"

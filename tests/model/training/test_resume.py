@@ -62,6 +62,7 @@ def assert_same(run, expected):
 def test_a_run_killed_again_and_again_ends_as_one_that_never_was(folder, tmp_path, kills, epochs):
     """Every third kill comes while a checkpoint is written, the others at any time in a step."""
     options = {"epochs": epochs, "checkpoint_steps": 4, "schedule": "one_cycle", "dropout": 0.2}
+    options |= {"group_size": 2}
     killed_training.run_to_the_end(folder, tmp_path / "whole", **options)
     rng = np.random.default_rng(kills)
     run = tmp_path / "killed"

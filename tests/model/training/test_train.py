@@ -121,7 +121,9 @@ def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
         assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
 
 
-@pytest.mark.parametrize("options", [{"accumulate": False}, {"max_padding": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{"accumulate": False}, {"max_padding": 0.5}, {"group_size": 2}]
+)
 def test_train_on_other_plans_ends_as_its_resumed_run(
     train_small, make_dataset, weights_of, options
 ):
@@ -321,9 +323,11 @@ def test_train_stops_when_the_validation_loss_is_not_finite(train_small, make_da
         train_small(dataset, learning_rate=1e30, clip_norm=None, epochs=1)
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize(
+    ("split", "group_size"), [("train", None), ("validation", None), ("train", 2)]
+)
 def test_a_loss_that_is_not_finite_names_step_length_and_keys(
-    train_small, make_dataset, tmp_path, split
+    train_small, make_dataset, tmp_path, split, group_size
 ):
     dataset = make_dataset({"train": [3] * 4 + [5] * 4, "validation": [3, 5]})
     (file,) = dataset.split(split).files
@@ -339,7 +343,7 @@ def test_a_loss_that_is_not_finite_names_step_length_and_keys(
         rf"'{split}': the keys at fault are '{key}' \(length 5\)\. The weights are still those"
     )
     with pytest.raises(FloatingPointError, match=message):
-        train_small(dataset, run=tmp_path / "run", batch_size=4)
+        train_small(dataset, run=tmp_path / "run", batch_size=4, group_size=group_size)
 
 
 def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset, tmp_path):
@@ -365,6 +369,9 @@ def test_train_reads_a_dataset_that_was_moved(repeated):
     [
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": 0}, "`patience` must be at least 1, got 0"),
+        ({"group_size": 0}, "`group_size` must be at least 1, got 0"),
+        ({"group_size": 2, "max_padding": 0.1}, "`group_size` needs .* got True and 0.1"),
+        ({"group_size": 2, "accumulate": False}, "`group_size` needs .* got False and 0.0"),
         ({"seed": -1}, r"`seed` must be at least 0 and below 2\*\*32, got -1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0 and finite, got 0.0"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be above 0 and finite, got nan"),

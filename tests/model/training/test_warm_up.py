@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model.training.warm_up import is_out_of_memory, largest_shapes, weightless_steps
-from padless.pipeline import plan_batches, replica_batches
+from padless.model.training.warm_up import (
+    describe_largest,
+    is_out_of_memory,
+    largest_batches,
+    largest_packed,
+    largest_shapes,
+    weightless_steps,
+)
+from padless.pipeline import packed_steps, plan_batches, replica_batches
 
 
 @pytest.mark.parametrize(
@@ -21,6 +28,54 @@ from padless.pipeline import plan_batches, replica_batches
 )
 def test_largest_shapes(lengths, options, shapes):
     assert largest_shapes(plan_batches(lengths, **options)) == shapes
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "expected"),
+    [
+        ({4: 1}, {"batch_size": 8, "group_size": 4}, [4]),
+        # A step ends with the group that fills it: 4 more sequences less one.
+        ({10: 64, 30: 3}, {"batch_size": 8, "group_size": 4}, [30] * 3 + [10] * 8),
+        ({10: 64, 30: 3}, {"batch_timesteps": 70, "group_size": 2}, [30] * 3 + [10] * 3 + [9]),
+        ({10: 64, 30: 3}, {"batch_size": 8, "group_size": 2, "packed_timesteps": 75}, [30, 30, 15]),
+        ({99: 2}, {"batch_size": 8, "group_size": 2, "packed_timesteps": 75}, [99]),
+    ],
+)
+def test_largest_packed_batch_has_the_longest_sequences(lengths, options, expected):
+    plan = plan_batches(lengths, **options)
+    assert largest_packed(plan).tolist() == expected
+    described = f"{len(expected)} sequences of {sum(expected)} timesteps together"
+    assert describe_largest(plan) == described
+
+
+def test_no_packed_batch_is_larger_than_the_largest(make_dataset):
+    rng = np.random.default_rng(0)
+    dataset = make_dataset(rng.integers(1, 30, 60).tolist())
+    lengths = dataset.split("train").lengths
+    for options in ({"batch_size": 9}, {"batch_timesteps": 80, "packed_timesteps": 64}):
+        plan = plan_batches(lengths, group_size=2, **options)
+        sums = [len(batch["values"]) for batch in packed_steps(dataset, plan)]
+        assert max(sums) <= largest_packed(plan).sum()
+
+
+@pytest.mark.parametrize("pieces", [range(3), range(1, 3)])
+def test_largest_packed_batch_is_as_read_ones_but_without_weight(make_dataset, pieces):
+    dataset = make_dataset([3] * 9 + [8] * 2)
+    lengths = dataset.split("train").lengths
+    plan = plan_batches(lengths, batch_size=4, replicas=3, group_size=2)
+    batches = largest_batches(plan, 2, pieces)
+    real = packed_steps(dataset, plan).element_spec
+    alone = plan_batches(lengths, batch_size=4, group_size=2)
+    assert largest_batches(alone, 2, range(1)).element_spec == batches.element_spec
+    assert batches.element_spec == {name: real[name] for name in batches.element_spec}
+    dealt = list(batches.as_numpy_iterator())
+    lengths = [[8], [8, 3], [3, 3]]
+    assert [batch["length"].tolist() for batch in dealt] == [lengths[piece] for piece in pieces]
+    for batch in dealt:
+        assert batch["values"].shape == (batch["length"].sum(), 2)
+        assert not batch["values"].any()
+        assert not batch["weight"].any()
+        assert batch["ends_step"]
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
