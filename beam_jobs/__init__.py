@@ -4,8 +4,11 @@ Names are imported when first used, so that the options can be read without Beam
 seconds to import.
 """
 
+import functools
 import importlib
 from typing import TYPE_CHECKING
+
+from padless.pipeline.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
@@ -43,19 +46,11 @@ __all__ = [
     "preprocess",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name in _WITH_BEAM:
-        # First of all: it imports Beam quietly.
-        importlib.import_module("padless.beam_jobs.engine._beam")
-        home = _WITH_BEAM[name]
-    elif name in _WITHOUT_BEAM:
-        home = _WITHOUT_BEAM[name]
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        light=_WITHOUT_BEAM,
+        heavy=_WITH_BEAM,
+        # It imports Beam quietly.
+        start=functools.partial(importlib.import_module, "padless.beam_jobs.engine._beam"),
+    )

@@ -4,10 +4,9 @@ Names are imported when first used, so that the options can be read without Tens
 started without its notes when a name first needs it.
 """
 
-import importlib
-import sys
 from typing import TYPE_CHECKING
 
+from padless.pipeline.lazy_names import lazy_names
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -106,19 +105,7 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name in _WITH_TENSORFLOW:
-        if "tensorflow" not in sys.modules:
-            start_tensorflow()
-        home = _WITH_TENSORFLOW[name]
-    elif name in _WITHOUT_TENSORFLOW:
-        home = _WITHOUT_TENSORFLOW[name]
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(home), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__, light=_WITHOUT_TENSORFLOW, heavy=_WITH_TENSORFLOW, start=start_tensorflow
+    )

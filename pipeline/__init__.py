@@ -4,17 +4,18 @@ Names that need TensorFlow are imported when first used, so that planning and Be
 without it.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
 from padless.pipeline.dataset.records import RecordFormat
+from padless.pipeline.lazy_names import lazy_names
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
 from padless.pipeline.planning.plan import BatchPlan, plan_batches, plan_frontier
 from padless.pipeline.progress import Progress, ShowProgress
+from padless.pipeline.tensorflow_start import start_tensorflow
 from padless.pipeline.verification.report import VerifyReport
 from padless.pipeline.verification.verify import verify_dataset
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from padless.pipeline.batching.packed_steps import packed_steps
     from padless.pipeline.batching.packing import PackedSequences
 
-_NEED_TENSORFLOW = {
+# The same, as they are at run time.
+_WITH_TENSORFLOW = {
     "PackedSequences": "padless.pipeline.batching.packing",
     "Shuffle": "padless.pipeline.batching.grouping",
     "equal_length_batches": "padless.pipeline.batching.batches",
@@ -59,14 +61,7 @@ __all__ = [
     "verify_dataset",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _NEED_TENSORFLOW:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(_NEED_TENSORFLOW[name])
-    value = globals()[name] = getattr(home, name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(
+        __name__, light={}, heavy=_WITH_TENSORFLOW, start=start_tensorflow
+    )

@@ -16,8 +16,10 @@ def start_tensorflow() -> None:
     """Imports TensorFlow and finds the devices; what it prints is shown only if that fails.
 
     A user who has set another `TF_CPP_MIN_LOG_LEVEL` wants to see, and sees, what TensorFlow has
-    to say.
+    to say. Where TensorFlow has been imported before, nothing is left to do.
     """
+    if "tensorflow" in sys.modules:
+        return
     # Where it is as quiet as it would be made here, a parent of this process may have set it.
     if os.environ.get(LOG_LEVEL, _QUIET) != _QUIET:
         return

@@ -242,6 +242,7 @@ def test_help_leaves_out_what_it_does_not_need(run_installed):
 ROOMS = {
     "pipeline": {
         "figures": set(),
+        "lazy_names": set(),
         "progress": set(),
         "written_whole": set(),
         "tensorflow_start": set(),

@@ -1,7 +1,5 @@
 """The names of `padless.model`, imported when first used."""
 
-import ast
-import inspect
 import os
 import subprocess
 import sys
@@ -16,19 +14,6 @@ def run_python(code):
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-
-
-def homes_for_type_checkers():
-    """Returns name -> module, as the block `if TYPE_CHECKING` imports them."""
-    tree = ast.parse(inspect.getsource(padless.model))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    return {alias.name: node.module for node in block.body for alias in node.names}
-
-
-def test_type_checkers_see_the_names_where_they_are_at_run_time():
-    homes = padless.model._WITHOUT_TENSORFLOW | padless.model._WITH_TENSORFLOW
-    assert homes == homes_for_type_checkers()
-    assert sorted(homes) == sorted(padless.model.__all__)
 
 
 @pytest.mark.parametrize("name", padless.model.__all__)
