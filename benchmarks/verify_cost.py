@@ -19,7 +19,7 @@ import padless
 from padless.pipeline import verify_dataset
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.framing import read_records, scan_records
-from padless.pipeline.dataset.metadata import ShardSummary, write_metadata
+from padless.pipeline.dataset.metadata import ShardSummary, encode_metadata
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import shard_name
 from padless.pipeline.dataset.provenance import Made
@@ -33,8 +33,7 @@ def write_dataset(directory, num_sequences, num_features):
     for shard, file in enumerate(files):
         path = file.rename(file.parent / shard_name("generated", "train", shard, len(files)))
         shards.append(summarize(path, shard, num_features))
-    write_metadata(
-        directory,
+    encoded = encode_metadata(
         shards,
         name="generated",
         num_shards={"train": len(files)},
@@ -49,6 +48,8 @@ def write_dataset(directory, num_sequences, num_features):
             report=None,
         ),
     )
+    for file, data in encoded.items():
+        (directory / file).write_bytes(data)
 
 
 def summarize(path, shard, num_features):

@@ -88,8 +88,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
                         crc32c=google_crc32c.value(file.read_bytes()),
                     )
                 )
-    metadata.write_metadata(
-        path,
+    encoded = metadata.encode_metadata(
         summaries,
         name=path.name,
         num_shards=dict.fromkeys(splits, num_shards),
@@ -97,6 +96,8 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
         feature_names=None,
         made=None,
     )
+    for file, data in encoded.items():
+        (path / file).write_bytes(data)
     return directory.open_dataset(path)
 
 

@@ -156,14 +156,6 @@ def encode_metadata(
     }
 
 
-def write_metadata(
-    directory: epath.PathLike, shards: Sequence[ShardSummary], **details: Any
-) -> None:
-    """Writes all metadata files of a dataset; takes what `encode_metadata` takes."""
-    for file, data in encode_metadata(shards, **details).items():
-        (epath.Path(directory) / file).write_bytes(data)
-
-
 def parse_lengths(content: Any) -> dict[str, dict[int, int]]:
     """Reads `lengths.json`: split -> length in timesteps -> number of sequences.
 

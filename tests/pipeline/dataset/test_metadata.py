@@ -14,9 +14,9 @@ from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.json_content import load_json
 from padless.pipeline.dataset.metadata import (
     ShardSummary,
+    encode_metadata,
     parse_lengths,
     parse_statistics,
-    write_metadata,
 )
 from padless.pipeline.dataset.moments import Moments
 from padless.pipeline.dataset.names import shard_name
@@ -58,8 +58,7 @@ SHARDS = [summarize("test", 0, 4), summarize("train", 2, 9, 3), summarize("train
 
 def write(directory, *, has_label=False, made=MADE):
     directory.mkdir()
-    write_metadata(
-        directory,
+    encoded = encode_metadata(
         SHARDS,
         name="data",
         num_shards=NUM_SHARDS,
@@ -67,6 +66,8 @@ def write(directory, *, has_label=False, made=MADE):
         feature_names=["x", "y"],
         made=made,
     )
+    for file, data in encoded.items():
+        (directory / file).write_bytes(data)
     return directory
 
 
