@@ -176,7 +176,8 @@ def _train_and_report(
     if loop.is_over() and layout.is_finished(run):
         loop.state.use_best()
         epochs = loop.state.progress.epoch
-        request.log(f"the run has finished with {epochs} epochs; ask for more epochs to continue")
+        count = "1 epoch" if epochs == 1 else f"{epochs:,} epochs"
+        request.log(f"the run has finished with {count}; ask for more epochs to continue")
     else:
         _train_to_the_end(request, loop, run, callbacks)
         if is_chief(request.strategy):

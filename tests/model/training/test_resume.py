@@ -239,7 +239,7 @@ def test_a_finished_run_goes_on_with_more_epochs(
     options = open_run(run).options
     with caplog.at_level(logging.INFO, "padless"):
         train(folder, run, options=options, resume=True)
-    assert "the run has finished with 1 epochs; ask for more" in caplog.text
+    assert "the run has finished with 1 epoch; ask for more" in caplog.text
     assert (run / "model.keras").read_bytes() == before
     report = train(folder, run, options=dataclasses.replace(options, epochs=3), resume=True)
     assert report.epochs == 3
