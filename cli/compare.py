@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
             progress=progress,
         )
     if args.picture:
-        from padless.model.comparison.compare_picture import draw_comparison
+        from padless.model import draw_comparison
 
         draw_comparison(comparison, args.picture)
     if args.json:

@@ -29,7 +29,6 @@ COMMANDS = {
     "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
     "report": "check a run against its data, compare its loss with baselines, draw a picture",
 }
-NEED_TENSORFLOW = ("train", "embed", "score", "compare", "report")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parse(sys.argv[1:] if argv is None else argv)
         with messages_shown(args.command, quiet=args.quiet, verbose=args.verbose):
-            code = _run(args)
+            code = args.run(args) or 0
         _flush_output()
         return code
     except KeyboardInterrupt:
@@ -81,14 +80,6 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.beam_arguments = unknown
     return args
-
-
-def _run(args: argparse.Namespace) -> int:
-    if args.command in NEED_TENSORFLOW:
-        from padless.pipeline.tensorflow_start import start_tensorflow
-
-        start_tensorflow()
-    return args.run(args) or 0
 
 
 def _flush_output() -> None:

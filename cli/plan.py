@@ -112,9 +112,6 @@ def _draw_bounds(
 
 
 def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> None:
-    from padless.pipeline.tensorflow_start import start_tensorflow
-
-    start_tensorflow()
     from padless.pipeline import Shuffle
     from padless.pipeline.batching.rare import describe_held
 
@@ -129,9 +126,6 @@ def _measure_order(
     dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace
 ) -> Iterator[EpochOrder]:
     """Reads epochs and yields the order of each."""
-    from padless.pipeline.tensorflow_start import start_tensorflow
-
-    start_tensorflow()
     from padless.cli.progress import progress_shown
     from padless.pipeline import Shuffle, measure_order
 

@@ -29,11 +29,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the report and draws the picture."""
-    from padless.model.reporting.report import report_run
+    from padless.model import report_run
 
     report = report_run(args.run_directory, args.dataset)
     if args.picture:
-        from padless.model.reporting.picture import draw_report
+        from padless.model import draw_report
 
         draw_report(report, args.picture)
     if args.json:

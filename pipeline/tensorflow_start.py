@@ -1,4 +1,8 @@
-"""Starts TensorFlow without the notes that its native parts print whatever the log level."""
+"""Starts TensorFlow without the notes that its native parts print whatever the log level.
+
+`padless.pipeline` and `padless.model` do so before they import the first of their names that needs
+TensorFlow. A module inside them that is imported first, by its full path, shows the notes.
+"""
 
 from __future__ import annotations
 

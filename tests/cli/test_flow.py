@@ -189,18 +189,27 @@ def test_inference_is_one_trace(trained, vowel_like):
     assert inference._run.experimental_get_tracing_count() == 1
 
 
-def test_a_process_prints_nothing_that_is_not_about_the_data(trained, tmp_path):
-    argv = ["score", trained.run, trained.data, "--output", tmp_path / "s.parquet"]
+@pytest.mark.parametrize(
+    ("argv", "first"),
+    [
+        (["score", "{run}", "{data}", "--output", "{run}/../s.parquet"], "60 sequences in "),
+        (["report", "{run}"], "run "),
+        (["plan", "{data}", "--batch-size", "8", "--order", "1"], "data, split train\n"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_process_prints_nothing_that_is_not_about_the_data(trained, argv, first):
+    argv = [part.format(run=trained.run, data=trained.data) for part in argv]
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(
-        [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
+        [sys.executable, "-m", "padless.cli.main", *argv],
         capture_output=True,
         text=True,
         env=environment,
         check=True,
     )
     assert done.stderr == ""
-    assert done.stdout.startswith("60 sequences in ")
+    assert done.stdout.startswith(first)
 
 
 def test_out_of_memory_is_answered(call, trained, tmp_path):
