@@ -1,17 +1,20 @@
 """Compares ways to handle rare lengths: seconds per epoch, and loss after the same epochs.
 
-Three ways to train on the same data: batches of one length that add up to full steps (the default),
-each batch a step of its own, and neighbouring lengths merged under a bound on the padding.
+Ways to train on the same data: batches of one length that add up to full steps (the default), each
+batch a step of its own, neighbouring lengths merged under a bound on the padding, and packed steps,
+whose groups of one length have at most so many sequences; groups of 1 are steps of any lengths.
 
     python benchmarks/long_tail.py DATASET... [--epochs 10] [--max-padding 0.05] [--repeats 3]
+        [--group-sizes 8 1]
 
-Each DATASET is a dataset directory with a split `validation`. The ways alternate. The seconds are
-the median over the repeats of the mean epoch, reading and computing without validation. The seed is
-the same, so the losses of a way are the same in each repeat.
+Each DATASET is a dataset directory with a split `validation`. The ways alternate, and each repeat
+has another seed. The seconds are the median over the repeats of the mean epoch, reading and
+computing without validation; the losses are means over the repeats.
 """
 
 import argparse
 import csv
+import dataclasses
 import pathlib
 import statistics
 import tempfile
@@ -28,6 +31,7 @@ def main():
     parser.add_argument("--units", type=int, default=64)
     parser.add_argument("--max-padding", type=float, default=0.05)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--group-sizes", type=int, nargs="*", default=[8, 1])
     args = parser.parse_args()
     print("| set | way | batches | steps | padded | seconds per epoch | loss | validation loss |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
@@ -43,6 +47,9 @@ def measure(directory, args):
         "accumulated": TrainingOptions(**common),
         "small steps": TrainingOptions(**common, accumulate=False),
         f"merged, {args.max_padding:.0%}": TrainingOptions(**common, max_padding=args.max_padding),
+    } | {
+        f"packed, groups of {size}": TrainingOptions(**common, group_size=size)
+        for size in args.group_sizes
     }
     architecture = Architecture(units=args.units)
     seconds = {way: [] for way in ways}
@@ -51,20 +58,24 @@ def measure(directory, args):
         for repeat in range(args.repeats):
             for way, options in ways.items():
                 run = runs[way] / str(repeat)
-                train(directory, run, architecture=architecture, options=options)
+                seeded = dataclasses.replace(options, seed=repeat)
+                train(directory, run, architecture=architecture, options=seeded)
                 seconds[way].append(seconds_per_epoch(run))
         first = statistics.median(seconds["accumulated"])
         for way, options in ways.items():
             run = runs[way] / "0"
             taken = statistics.median(seconds[way])
-            last = read_rows(run / "history.csv")[-1]
+            histories = [read_rows(runs[way] / str(r) / "history.csv") for r in range(args.repeats)]
+            losses = (
+                statistics.mean(float(history[-1][name]) for history in histories)
+                for name in ("loss", "val_loss")
+            )
             yield [
                 pathlib.Path(directory).name,
                 way,
                 *describe(plan_of(directory, run, options)),
                 f"{taken:.2f} (x {taken / first:.2f})",
-                f"{float(last['loss']):.4f}",
-                f"{float(last['val_loss']):.4f}",
+                *(f"{loss:.4f}" for loss in losses),
             ]
 
 
