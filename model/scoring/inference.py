@@ -1,7 +1,7 @@
 """Embeddings and scores of sequences: in the order they are read, whatever their batch-mates.
 
 1. Records are read in order, a window of some thousands at a time.
-2. Within a window, sequences of one length are run as one batch, nothing padded.
+2. Within a window, sequences of neighbouring lengths are run as one packed batch, nothing padded.
 3. The results go back into the order of the records, and into a Parquet file.
 """
 
@@ -17,12 +17,19 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from etils import epath
 
+from padless.model.network.alignment import DYNAMIC_REPEAT
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
+from padless.pipeline.batching.packing import PackedSequences
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
-from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.dataset.records import (
+    RecordFormat,
+    parse_examples,
+    parse_lengths,
+    parse_ragged_examples,
+)
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
@@ -43,9 +50,17 @@ class Inference:
     def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
         self.model = model
         self.outputs = outputs
-        signature = [tf.TensorSpec((None, None, model.num_features), tf.float32)]
-        # One trace for all lengths.
-        self._run = tf.function(self._compute, input_signature=signature, autograph=False)
+        shape = (None, None, model.num_features)
+        # One trace each for all lengths.
+        self._run = tf.function(
+            self._compute, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False
+        )
+        packed = [tf.TensorSpec(shape[1:], tf.float32), tf.TensorSpec((None,), tf.int32)]
+        self._run_packed = tf.function(
+            lambda *packed: self._compute(PackedSequences(*packed)),
+            input_signature=packed,
+            autograph=False,
+        )
 
     def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Computes the outputs of a split, window by window, in the order of its records.
@@ -60,7 +75,7 @@ class Inference:
         source, record_format = dataset.split(split), dataset.record_format
         with explained(source):
             for window in read_windows(source, record_format):
-                yield _in_order(self._run_batches(window, record_format))
+                yield _in_order(self._run_window(window, record_format))
 
     def batches(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Computes the outputs of a split, batch by batch, for what needs no order.
@@ -75,25 +90,35 @@ class Inference:
         source, record_format = dataset.split(split), dataset.record_format
         with explained(source):
             for window in read_windows(source, record_format):
-                for _, batch in self._run_batches(window, record_format, with_sequence=True):
+                for _, batch in self._run_batches(window, record_format):
                     yield batch
 
-    def _run_batches(
-        self,
-        window: Mapping[str, np.ndarray],
-        record_format: RecordFormat,
-        *,
-        with_sequence: bool = False,
+    def _run_window(
+        self, window: Mapping[str, np.ndarray], record_format: RecordFormat
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Yields the rows of the window that each batch holds, and the batch."""
+        """Yields the rows of the window that each packed batch holds, and its outputs."""
+        if self.model.architecture.alignment != DYNAMIC_REPEAT:
+            for rows, batch in self._run_batches(window, record_format):
+                del batch["sequence"]
+                yield rows, batch
+            return
+        for rows in _cut_by_timesteps(window["length"]):
+            batch = parse_ragged_examples(tf.gather(window["serialized"], rows), record_format)
+            sequences = tf.RaggedTensor.from_row_lengths(batch.pop("values"), batch["length"])
+            packed, _ = PackedSequences.of(sequences)  # they are sorted already
+            computed = self._run_packed(*packed)
+            yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
+
+    def _run_batches(
+        self, window: Mapping[str, np.ndarray], record_format: RecordFormat
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Yields the rows of the window that each batch of one length holds, and the batch."""
         for rows in _group_by_length(window["length"]):
             batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
             computed = self._run(batch["sequence"])
-            if not with_sequence:
-                del batch["sequence"]
             yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
-    def _compute(self, sequence: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _compute(self, sequence: tf.Tensor | PackedSequences) -> dict[str, tf.Tensor]:
         if self.outputs == EMBEDDING:
             return {"embedding": self.model.embed(sequence)}
         return self.model.analyze(sequence)
@@ -207,6 +232,14 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
             f"{split.files[0].parent}: split {split.name!r} must hold the {split.num_sequences} "
             f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
         )
+
+
+def _cut_by_timesteps(lengths: np.ndarray) -> list[np.ndarray]:
+    """Lists the rows of each packed batch: by falling length, and of bounded size."""
+    order = np.argsort(-lengths, kind="stable")
+    before = lengths[order].cumsum() - lengths[order]
+    cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
+    return np.split(order, cuts)
 
 
 def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
