@@ -95,27 +95,46 @@ def grouped_batches(
         ValueError: if there is no such split, or the plan is not for its lengths.
     """
     source = planned_split(dataset, plan, split)
-    files = [str(file) for file in source.files]
     held = choose_held(dataset, plan, shuffle)
 
     def epoch(seeds: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()) -> tf.data.Dataset:
-        # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
-        tf.compat.v1.get_default_graph().seed = 1
-        records = _read_records(files, shuffle, seeds)
-        chunks = _assign_buckets(records, dataset.record_format, plan, split)
+        chunks = read_assigned(dataset, plan, source, shuffle, seeds)
         batches = _mix(_group(_leave_out(chunks, held), plan), shuffle, seeds)
         if rare:
             bucket, serialized = rare
             drawn = draw_rare(bucket, serialized, plan=plan, held=held, seed=seeds[3])
-            batches = release(batches, drawn, _count_batches(plan, held), seeds[4])
+            batches = release(batches, drawn, count_batches(plan, held), seeds[4])
         return batches
 
-    seeds = np.zeros((len(epochs), 5), np.int64) if shuffle is None else shuffle.seeds(epochs)
-    seeds = tf.data.Dataset.from_tensor_slices(seeds)
+    seeds = tf.data.Dataset.from_tensor_slices(seeds_of(shuffle, epochs))
     if not held.any():
         return seeds.flat_map(epoch)
-    rare = _collect(dataset, plan, source, held)
+    rare = collect_held(dataset, plan, source, held)
     return rare.flat_map(lambda *rare: seeds.flat_map(lambda seeds: epoch(seeds, rare)))
+
+
+def seeds_of(shuffle: Shuffle | None, epochs: range) -> np.ndarray:
+    """Returns the seeds of the stages that shuffle, int64 `(epochs, 5)`; zeros if none does."""
+    return np.zeros((len(epochs), 5), np.int64) if shuffle is None else shuffle.seeds(epochs)
+
+
+def read_assigned(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    split: Split,
+    shuffle: Shuffle | None,
+    seeds: tf.Tensor,
+) -> tf.data.Dataset:
+    """Reads the records of an epoch, a thousand at a time, and pairs them with their bucket.
+
+    Returns:
+        A dataset of pairs, `(records,)` each: the bucket, int64, and the record, string. The last
+        one is empty, and there is no other empty one.
+    """
+    # This graph's own seed, in place of one set for the whole program: the order is `seeds`'.
+    tf.compat.v1.get_default_graph().seed = 1
+    records = _read_records([str(file) for file in split.files], shuffle, seeds)
+    return _assign_buckets(records, dataset.record_format, plan, split.name)
 
 
 def planned_split(dataset: SequenceDataset, plan: BatchPlan, split: str) -> Split:
@@ -141,12 +160,13 @@ def choose_held(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle | No
     return rare_buckets(plan, dataset.record_format.num_features, shuffle.held_bytes)
 
 
-def _count_batches(plan: BatchPlan, held: np.ndarray) -> tuple[int, int]:
+def count_batches(plan: BatchPlan, held: np.ndarray) -> tuple[int, int]:
+    """Counts the batches of an epoch that are not held, and those that are."""
     rare = int(plan.bucket_num_batches[held].sum())
     return plan.num_batches - rare, rare
 
 
-def _collect(
+def collect_held(
     dataset: SequenceDataset, plan: BatchPlan, split: Split, held: np.ndarray
 ) -> tf.data.Dataset:
     """Reads the split once, in the order of the records, for those that `held` names."""

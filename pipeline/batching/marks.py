@@ -27,30 +27,33 @@ class Place(NamedTuple):
 
     def after(self, bucket: tf.Tensor, plan: BatchPlan) -> tuple[Place, tf.Tensor]:
         """Returns the place after a batch of a bucket, and whether the batch ends its step."""
-        after = self.remaining - tf.gather(_work(plan), bucket)
+        after = self.remaining - work_of(bucket, plan)
         ends_step = _ends_step(self.remaining, after, plan)
         remaining = tf.where(after > 0, after, plan.epoch_work)
         return Place(self.step + tf.cast(ends_step, tf.int64), remaining), ends_step
 
 
-def ends_of_steps(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
-    """Finds the batches that end their step, all of an epoch at once.
+def ends_of_steps(
+    buckets: tf.Tensor, plan: BatchPlan, remaining: tf.Tensor | int | None = None
+) -> tf.Tensor:
+    """Finds the batches that end their step, many at once.
 
     Args:
         buckets: bucket of each batch in the order of the epoch, int64 `(batches,)`.
         plan: the plan.
+        remaining: work that is left of the epoch before them; None for all of it.
 
     Returns:
         Whether it is the last one of its step, bool `(batches,)`.
     """
-    work = tf.gather(_work(plan), buckets)
-    after = plan.epoch_work - tf.cumsum(work)
+    work = work_of(buckets, plan)
+    after = (plan.epoch_work if remaining is None else remaining) - tf.cumsum(work)
     return _ends_step(after + work, after, plan)
 
 
-def _work(plan: BatchPlan) -> tf.Tensor:
-    """What a batch of each bucket takes from the budget, int64 `(buckets,)`."""
-    return tf.constant(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))
+def work_of(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
+    """Returns what batches of these buckets take from the budget, int64 as they are."""
+    return tf.gather(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths), buckets)
 
 
 def _ends_step(before: tf.Tensor, after: tf.Tensor, plan: BatchPlan) -> tf.Tensor:

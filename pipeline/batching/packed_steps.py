@@ -3,7 +3,7 @@
 They come from one of two places:
 
 - `held_steps` draws and gathers those of a split that fits in memory;
-- `streamed_steps` collects those of a larger one, or of one in the order of its records.
+- `streamed_steps` makes those of a larger one, or of one in the order of its records, from chunks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from padless.pipeline.batching.batches import check_first_step
-from padless.pipeline.batching.grouping import Shuffle, choose_held, grouped_batches, planned_split
+from padless.pipeline.batching.grouping import Shuffle, choose_held, planned_split
 from padless.pipeline.batching.held_steps import held_steps
 from padless.pipeline.batching.streamed_steps import streamed_steps
 from padless.pipeline.batching.untuned import untuned
@@ -83,12 +83,23 @@ def packed_steps(
     _check(plan, first_step, pieces)
     source = planned_split(dataset, plan, split)
     if shuffle is not None and choose_held(dataset, plan, shuffle).all():
-        seeds = shuffle.seeds(epochs)
-        steps = held_steps(dataset, source, plan, seeds=seeds, first_step=first_step, pieces=pieces)
+        steps = held_steps(
+            dataset,
+            source,
+            plan,
+            seeds=shuffle.seeds(epochs),
+            first_step=first_step,
+            pieces=pieces,
+        )
     else:
-        groups = grouped_batches(dataset, plan, split=split, shuffle=shuffle, epochs=epochs)
         steps = streamed_steps(
-            groups, plan, dataset.record_format, first_step=first_step, pieces=pieces
+            dataset,
+            source,
+            plan,
+            shuffle=shuffle,
+            epochs=epochs,
+            first_step=first_step,
+            pieces=pieces,
         )
     if not plan.may_cut_steps:
         count = (plan.steps_per_epoch * len(epochs) - first_step * bool(epochs)) * len(pieces)

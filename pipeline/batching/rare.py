@@ -211,10 +211,10 @@ def draw_order(bucket: tf.Tensor, plan: BatchPlan, held: np.ndarray, seed: tf.Te
     buckets = np.repeat(np.flatnonzero(held), plan.bucket_num_batches[held])
     sizes = plan.bucket_batch_sizes[buckets]
     table = np.stack([buckets, sizes, sizes.cumsum() - sizes])
-    drawn = _shuffled(tf.size(bucket, out_type=tf.int64), seed, 0)
+    drawn = shuffled(tf.size(bucket, out_type=tf.int64), seed, 0)
     records = tf.gather(drawn, tf.argsort(tf.gather(bucket, drawn), stable=True))
     return DrawnOrder(
-        records, *tf.unstack(tf.gather(table, _shuffled(len(buckets), seed, 1), axis=1))
+        records, *tf.unstack(tf.gather(table, shuffled(len(buckets), seed, 1), axis=1))
     )
 
 
@@ -244,6 +244,7 @@ def release(
     return tf.data.Dataset.choose_from_datasets([common, rare], choices)
 
 
-def _shuffled(size: tf.Tensor | int, seed: tf.Tensor, purpose: int) -> tf.Tensor:
+def shuffled(size: tf.Tensor | int, seed: tf.Tensor, purpose: tf.Tensor | int) -> tf.Tensor:
+    """Returns the numbers below `size` in an order that two numbers draw, int64 `(size,)`."""
     numbers = tf.range(tf.cast(size, tf.int64))
     return tf.random.experimental.stateless_shuffle(numbers, tf.stack([seed, purpose]))

@@ -1,158 +1,301 @@
-"""The packed steps of a split that is not held whole: its groups, collected as they come.
+"""The packed steps of a split that is not held whole, made from chunks of its records.
 
-`grouping` makes the groups of serialized records; after it, each a function from dataset to
+The groups are those of `bucket_by_sequence_length`: records of a bucket are collected until they
+are as many as its batches have. A thousand records are grouped in one call, where an operation for
+each record and each small group took three times as long. Stages of an epoch, each from dataset to
 dataset:
 
-1. `_collect`   the groups of a packed batch, without a copy; past steps are left out, unparsed
-2. `_join`      its serialized records in one tensor, and their order by falling length
-3. `_deal`      for replicas: each packed batch as one piece for each in a row
-4. `_parse`     one call per piece, and one that brings its values into the order of time
+1. `_regroup`     complete groups leave a pool of records: as they are completed, or drawn from as
+   many as `Shuffle.batch_buffer`
+2. `_insert`      groups of rare lengths, held by `padless.pipeline.batching.rare`, come in at drawn
+   positions
+3. `_pack`        packed batches as numbers of rows; past steps are left out, unparsed
+4. `_deal`        each packed batch, or for replicas a piece of it for each, in a row
+5. `_parse`       one call per piece, and one that brings its values into the order of time
 """
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from padless.pipeline.batching.batches import Batch
-from padless.pipeline.batching.marks import Place
-from padless.pipeline.batching.packed_rows import deal_rows, finished, time_major
+from padless.pipeline.batching.grouping import (
+    Shuffle,
+    choose_held,
+    collect_held,
+    count_batches,
+    read_assigned,
+    seeds_of,
+)
+from padless.pipeline.batching.marks import Place, ends_of_steps, work_of
+from padless.pipeline.batching.packed_groups import PackedRows, list_slices, pack_groups
+from padless.pipeline.batching.packed_rows import finished, time_major
+from padless.pipeline.batching.rare import DrawnOrder, draw_order, shuffled
+from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.records import RecordFormat, parse_ragged_examples
 from padless.pipeline.planning.plan import BatchPlan
 
-# What is collected of a group: type and shape. A list takes and returns tensors as they are, where
-# `tf.concat` would copy the records once more with each group.
-_LISTS = {"bucket": (tf.int64, []), "serialized": (tf.string, [-1])}
+# Groups in a row: `serialized` records `(records,)` string, and the `bucket` and the `begin`, the
+# number of the first record, of each group, `(groups,)` int64.
+Groups = dict[str, tf.Tensor]
 
 
 def streamed_steps(
-    groups: tf.data.Dataset,
+    dataset: SequenceDataset,
+    split: Split,
     plan: BatchPlan,
-    record_format: RecordFormat,
     *,
+    shuffle: Shuffle | None,
+    epochs: range,
     first_step: int,
     pieces: range,
 ) -> tf.data.Dataset:
-    """Collects groups into the packed batches that `packed_steps` returns.
+    """Reads a split epoch after epoch, as the packed batches that `packed_steps` returns.
 
     Args:
-        groups: pairs as `grouped_batches` returns them.
-        plan: the plan.
-        record_format: how the records are read.
-        first_step: steps to leave out.
+        dataset: an opened dataset.
+        split: its split.
+        plan: the plan of that split.
+        shuffle: what draws the order, or None for the order of the records.
+        epochs: numbers of the epochs to read.
+        first_step: steps of the first epoch to leave out.
         pieces: numbers of the pieces to take of each packed batch.
     """
-    batches = _join(_collect(groups, plan, first_step), plan)
-    return _parse(_deal(batches, plan.replicas, pieces), record_format)
+    held = choose_held(dataset, plan, shuffle)
+
+    def read_epoch(
+        seeds: tf.Tensor, first_step: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()
+    ) -> tf.data.Dataset:
+        chunks = read_assigned(dataset, plan, split, shuffle, seeds)
+        groups = _regroup(chunks, plan, held, shuffle, seeds[2])
+        if rare:
+            bucket, serialized = rare
+            drawn = draw_order(bucket, plan, held, seeds[3])
+            is_rare = _draw_places(count_batches(plan, held), seeds[4])
+            groups = _insert(groups, plan, drawn, serialized, is_rare)
+        return _deal(_pack(groups, plan), plan.replicas, first_step, pieces)
+
+    skipped = np.zeros(len(epochs), np.int64)
+    skipped[:1] = first_step
+    order = tf.data.Dataset.from_tensor_slices((seeds_of(shuffle, epochs), skipped))
+    if held.any():
+        rare = collect_held(dataset, plan, split, held)
+        batches = rare.flat_map(
+            lambda *rare: order.flat_map(lambda seeds, skip: read_epoch(seeds, skip, rare))
+        )
+    else:
+        batches = order.flat_map(read_epoch)
+    return _parse(batches, dataset.record_format)
 
 
-def _collect(groups: tf.data.Dataset, plan: BatchPlan, first_step: int) -> tf.data.Dataset:
-    """Collects the groups of each packed batch in lists of tensors, which copies no record.
-
-    A packed batch comes out when the group after it begins another one; the last of all does when
-    an empty group comes.
+def _regroup(
+    chunks: tf.data.Dataset,
+    plan: BatchPlan,
+    held: np.ndarray,
+    shuffle: Shuffle | None,
+    seed: tf.Tensor,
+) -> tf.data.Dataset:
+    """Collects the records of each bucket into groups, but for those of buckets that are held.
 
     Returns:
-        A dataset of dicts: the `bucket` of each group and its `serialized` records, as lists with
-        an entry per group, variant `()`, and `ends_step`, whether the packed batch is the last one
-        of its step.
+        A dataset of `Groups`: those that are complete, in the order in which they are; or drawn
+        ones, where all but `shuffle.batch_buffer` of those that are leave the pool, and at the end
+        all.
+    """
+    buffer = 0 if shuffle is None else shuffle.batch_buffer
+
+    def regroup(state: Batch, chunk: tuple[tf.Tensor, tf.Tensor]) -> tuple[Batch, Groups]:
+        is_last = tf.equal(tf.size(chunk[0]), 0)
+        if held.any():
+            common = tf.squeeze(tf.where(~tf.gather(held, chunk[0])), 1)
+            chunk = tf.gather(chunk[0], common), tf.gather(chunk[1], common)
+        bucket = tf.concat([state["bucket"], chunk[0]], 0)
+        serialized = tf.concat([state["serialized"], chunk[1]], 0)
+        groups, begin, by_bucket = _complete_groups(bucket, plan)
+        if shuffle is not None:
+            drawn = shuffled(tf.size(groups), seed, state["number"])
+            drawn = drawn[
+                : tf.where(is_last, tf.size(drawn), tf.maximum(tf.size(drawn) - buffer, 0))
+            ]
+            groups, begin = tf.gather(groups, drawn), tf.gather(begin, drawn)
+        listed, ends = list_slices(begin, size := tf.gather(plan.bucket_batch_sizes, groups))
+        taken = tf.gather(by_bucket, listed)
+        is_left = tf.tensor_scatter_nd_update(
+            tf.ones_like(bucket, tf.bool),
+            tf.expand_dims(taken, 1),
+            tf.zeros_like(taken, tf.bool),
+        )
+        stay = tf.squeeze(tf.where(is_left), 1)
+        left = {
+            "bucket": tf.gather(bucket, stay),
+            "serialized": tf.gather(serialized, stay),
+            "number": state["number"] + 1,
+        }
+        taken = tf.gather(serialized, taken)
+        return left, {"serialized": taken, "bucket": groups, "begin": ends - size}
+
+    nothing = {
+        "bucket": _none(tf.int64),
+        "serialized": _none(tf.string),
+        "number": tf.constant(0, tf.int64),
+    }
+    return chunks.scan(nothing, regroup)
+
+
+def _none(dtype: tf.DType) -> tf.Tensor:
+    """Returns an empty tensor of shape `(None,)`: from `(0,)` on, `scan` would trace twice."""
+    return tf.raw_ops.PlaceholderWithDefault(input=tf.zeros([0], dtype), shape=[None])
+
+
+def _complete_groups(bucket: tf.Tensor, plan: BatchPlan) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Finds the groups that are complete, in the order of their last records.
+
+    Args:
+        bucket: bucket of each record, int64 `(records,)`.
+        plan: the plan.
+
+    Returns:
+        The bucket of each group, int64 `(groups,)`; the position of its first record among the
+        records by bucket, where the others follow, int64 `(groups,)`; and the numbers of the
+        records by bucket, in their order, int64 `(records,)`.
+    """
+    by_bucket = tf.cast(tf.argsort(bucket, stable=True), tf.int64)
+    ordered = tf.gather(bucket, by_bucket)
+    size = tf.gather(plan.bucket_batch_sizes, ordered)
+    first = tf.searchsorted(ordered, ordered, out_type=tf.int64)
+    end = tf.searchsorted(ordered, ordered, side="right", out_type=tf.int64)
+    position = tf.range(tf.size(bucket, tf.int64))
+    begins_group = tf.equal((position - first) % size, 0) & (position + size <= end)
+    begin = tf.squeeze(tf.where(begins_group), 1)
+    last = tf.gather(by_bucket, begin + tf.gather(size, begin) - 1)
+    begin = tf.gather(begin, tf.argsort(last))
+    return tf.gather(ordered, begin), begin, by_bucket
+
+
+def _draw_places(counts: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
+    """Draws which groups of an epoch are rare ones, bool `(groups,)`: every choice alike."""
+    common, rare = counts
+    return shuffled(common + rare, seed, 0) >= common
+
+
+def _insert(
+    common: tf.data.Dataset,
+    plan: BatchPlan,
+    drawn: DrawnOrder,
+    serialized: tf.Tensor,
+    is_rare: tf.Tensor,
+) -> tf.data.Dataset:
+    """Puts rare groups among the common ones; both keep their order.
+
+    Args:
+        common: `Groups` that are not held.
+        plan: the plan.
+        drawn: the groups that are.
+        serialized: their records, string `(records held,)`.
+        is_rare: which groups of the epoch are held, bool `(groups,)`.
+    """
+    places = tf.squeeze(tf.where(~is_rare), 1)
+
+    def insert(
+        state: tuple[tf.Tensor, tf.Tensor], groups: Groups
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor], Groups]:
+        place, seen = state
+        seen_after = seen + tf.size(groups["bucket"], tf.int64)
+        # Up to the next common group, which has not come yet.
+        end = tf.concat([places, [tf.size(is_rare, tf.int64)]], 0)[seen_after]
+        rare = slice(place - seen, end - seen_after)
+        listed, ends = list_slices(drawn.begin[rare], size := drawn.size[rare])
+        records = tf.gather(serialized, tf.gather(drawn.records, listed))
+        groups = _joined(
+            groups, {"serialized": records, "bucket": drawn.bucket[rare], "begin": ends - size}
+        )
+        # Where the common groups are to be, and then the rare ones.
+        to_place = tf.argsort(tf.cast(is_rare[place:end], tf.int32), stable=True)
+        by_place = tf.math.invert_permutation(to_place)
+        ordered = {name: tf.gather(groups[name], by_place) for name in ("bucket", "begin")}
+        return (end, seen_after), groups | ordered
+
+    return common.scan((tf.constant(0, tf.int64), tf.constant(0, tf.int64)), insert)
+
+
+def _pack(groups: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
+    """Packs the groups; those of a packed batch that is not whole wait for the next ones.
+
+    Returns:
+        A dataset of pairs: serialized records, string `(records,)`, and the packed batches of their
+        numbers, as `PackedRows`, with the steps counted over the epoch.
     """
 
-    def collect(
-        state: tuple[Place, Batch], group: tuple[tf.Tensor, tf.Tensor]
-    ) -> tuple[tuple[Place, Batch], tuple[Batch, tf.Tensor]]:
-        place, before = state
-        buckets, serialized = group
-        bucket = tf.reduce_sum(buckets[:1])
-        own = tf.size(buckets, tf.int64) * tf.gather(plan.bucket_lengths, bucket)
-        together = before["timesteps"] + own
-        begins = before["ends_step"] | (together > plan.packed_timesteps)
-        kept = tf.where(begins, 0, before["groups"])
-        after, ends_step = place.after(bucket, plan)
-        now = {
-            "bucket": _appended(before["bucket"], kept, bucket),
-            "serialized": _appended(before["serialized"], kept, serialized),
-            "groups": kept + 1,
-            "timesteps": tf.where(begins, own, together),
-            "step": place.step,
-            "ends_step": ends_step,
-        }
-        collected = {name: before[name] for name in (*_LISTS, "ends_step")}
-        return (after, now), (collected, begins & (before["step"] >= first_step))
+    def pack(
+        state: tuple[Place, Groups], groups: Groups
+    ) -> tuple[tuple[Place, Groups], tuple[tf.Tensor, PackedRows]]:
+        place, groups = state[0], _joined(state[1], groups)
+        bucket = groups["bucket"]
+        ends_step = ends_of_steps(bucket, plan, place.remaining)
+        is_last = tf.equal(tf.range(tf.size(bucket)), tf.size(bucket) - 1)
+        packed = pack_groups(bucket, groups["begin"], ends_step | is_last, plan)
+        is_whole = tf.cast(tf.reduce_any(ends_step & is_last), tf.int64)
+        num_whole = tf.maximum(tf.size(packed.end, tf.int64) - 1 + is_whole, 0)
+        waits = packed.batch_of_group >= num_whole
+        whole = packed._replace(
+            step=place.step + packed.step[:num_whole], ends_step=packed.ends_step[:num_whole]
+        )
+        done = work_of(bucket, plan) * tf.cast(~waits, tf.int64)
+        after = Place(
+            place.step + tf.reduce_sum(tf.cast(whole.ends_step, tf.int64)),
+            place.remaining - tf.reduce_sum(done),
+        )
+        return (after, _selected(groups, waits, plan)), (groups["serialized"], whole)
 
-    end = tf.zeros([0], tf.int64), tf.zeros([0], tf.string)
-    return (
-        groups.concatenate(tf.data.Dataset.from_tensors(end))
-        .scan((Place.start(plan), _nothing()), collect)
-        .filter(lambda collected, is_wanted: is_wanted)
-        .map(lambda collected, is_wanted: collected)
-    )
+    nothing = {
+        "serialized": _none(tf.string),
+        "bucket": _none(tf.int64),
+        "begin": _none(tf.int64),
+    }
+    return groups.scan((Place.start(plan), nothing), pack)
 
 
-def _nothing() -> Batch:
-    """Returns what is before the first group: it ends a step as well, which is left out."""
-    return {name: _empty_list(*spec) for name, spec in _LISTS.items()} | {
-        "groups": tf.constant(0),
-        "timesteps": tf.constant(0, tf.int64),
-        "step": tf.constant(-1, tf.int64),
-        "ends_step": tf.constant(True),
+def _joined(groups: Groups, others: Groups) -> Groups:
+    """Returns groups and others after them."""
+    begin = others["begin"] + tf.size(groups["serialized"], tf.int64)
+    return {
+        "serialized": tf.concat([groups["serialized"], others["serialized"]], 0),
+        "bucket": tf.concat([groups["bucket"], others["bucket"]], 0),
+        "begin": tf.concat([groups["begin"], begin], 0),
     }
 
 
-def _empty_list(dtype: tf.DType, shape: list[int]) -> tf.Tensor:
-    return tf.raw_ops.EmptyTensorList(
-        element_shape=tf.constant(shape, tf.int32), max_num_elements=-1, element_dtype=dtype
-    )
+def _selected(groups: Groups, is_wanted: tf.Tensor, plan: BatchPlan) -> Groups:
+    """Returns some of the groups and their records alone."""
+    wanted = tf.squeeze(tf.where(is_wanted), 1)
+    bucket = tf.gather(groups["bucket"], wanted)
+    size = tf.gather(plan.bucket_batch_sizes, bucket)
+    listed, ends = list_slices(tf.gather(groups["begin"], wanted), size)
+    serialized = tf.gather(groups["serialized"], listed)
+    return {"serialized": serialized, "bucket": bucket, "begin": ends - size}
 
 
-def _appended(tensors: tf.Tensor, kept: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """Returns the first `kept` tensors of a list and one more."""
-    tensors = tf.raw_ops.TensorListResize(input_handle=tensors, size=kept)
-    return tf.raw_ops.TensorListPushBack(input_handle=tensors, tensor=tensor)
-
-
-def _join(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
-    """Joins the records of each packed batch, and finds their order by falling length.
+def _deal(
+    batches: tf.data.Dataset, replicas: int, first_step: tf.Tensor, pieces: range
+) -> tf.data.Dataset:
+    """Deals packed batches out to the replicas, as pieces in a row, and takes some of them.
 
     Returns:
-        A dataset of triples: the records, string `(rows,)`, their positions by falling length,
-        int64 `(rows,)`, and whether the packed batch is the last one of its step.
+        A dataset of triples: serialized records, string `(records,)`, the numbers of those in the
+        piece, int64 `(rows,)`, and whether the packed batch is the last one of its step.
     """
-    sizes, lengths = tf.constant(plan.bucket_batch_sizes), tf.constant(plan.bucket_lengths)
 
-    def join(batch: Batch) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        bucket = tf.raw_ops.TensorListStack(
-            input_handle=batch["bucket"],
-            element_shape=tf.constant([], tf.int32),
-            element_dtype=tf.int64,
-        )
-        serialized = tf.raw_ops.TensorListConcatV2(
-            input_handle=batch["serialized"],
-            element_dtype=tf.string,
-            element_shape=tf.constant([-1], tf.int32),
-            leading_dims=tf.constant([], tf.int64),
-        )[0]
-        falling = -tf.repeat(tf.gather(lengths, bucket), tf.gather(sizes, bucket))
-        rows = tf.cast(tf.argsort(falling, stable=True), tf.int64)
-        return serialized, rows, batch["ends_step"]
-
-    return batches.map(join)
-
-
-def _deal(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Dataset:
-    """Deals each packed batch out to the replicas, as pieces in a row, and takes some of them."""
-    if replicas == 1:
-        return batches
-
-    def deal(serialized: tf.Tensor, rows: tf.Tensor, ends_step: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.Dataset.range(pieces.start, pieces.stop).map(
-            lambda piece: (serialized, deal_rows(rows, replicas, piece), ends_step)
+    def deal(serialized: tf.Tensor, packed: PackedRows) -> tf.data.Dataset:
+        return packed.number_pieces(first_step, pieces).map(
+            lambda number: (serialized, *packed.piece(number, replicas, pieces))
         )
 
     return batches.flat_map(deal)
 
 
 def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dataset:
-    """Parses whole packed batches, and brings their values from the order of rows into time's."""
+    """Parses whole pieces, and brings their values from the order of rows into that of time."""
 
     def parse(serialized: tf.Tensor, rows: tf.Tensor, ends_step: tf.Tensor) -> Batch:
         batch = parse_ragged_examples(tf.gather(serialized, rows), record_format)

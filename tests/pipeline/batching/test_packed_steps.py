@@ -18,8 +18,9 @@ from padless.pipeline import (
     packed_steps,
     plan_batches,
 )
+from padless.pipeline.batching import grouping
 from padless.pipeline.batching.damage import explained
-from padless.pipeline.batching.held_steps import cut_steps
+from padless.pipeline.batching.packed_groups import cut_steps
 from padless.pipeline.batching.packed_rows import deal_rows, time_major
 
 # 40 lengths: those far from 20 are rare.
@@ -142,7 +143,7 @@ def test_a_batch_has_the_types_and_shapes_that_it_says(make_dataset):
         assert [labels[key] for key in batch["key"].tolist()] == batch["label"].tolist()
 
 
-@shuffles
+@pytest.mark.parametrize("shuffle", [Shuffle(5), None], ids=["whole", "unshuffled"])
 def test_steps_are_those_of_the_groups_as_batches(dataset, shuffle):
     # `equal_length_batches` is tested against `bucket_by_sequence_length`.
     plan, options = plan_of(dataset), {"shuffle": shuffle, "epochs": range(2)}
@@ -157,6 +158,33 @@ def test_steps_are_those_of_the_groups_as_batches(dataset, shuffle):
     for step, rows in zip(steps, groups, strict=True):
         # Rows of one length keep the order in which they come.
         assert keys_of(step) == [key for _, key in sorted(rows, key=lambda row: row[0])]
+
+
+@pytest.mark.parametrize("held_bytes", HELD.values(), ids=HELD)
+def test_steps_are_made_of_whole_groups(dataset, held_bytes):
+    plan = plan_of(dataset)
+    shuffle = Shuffle(5, record_buffer=500, batch_buffer=50, held_bytes=held_bytes)
+    planned = collections.defaultdict(set)
+    for length, size in zip(plan.bucket_lengths, plan.bucket_batch_sizes, strict=True):
+        planned[length].add(size)
+    sums = {
+        length: {sum(groups) for n in range(9) for groups in itertools.product(sizes, repeat=n)}
+        for length, sizes in planned.items()
+    }
+    for step in steps_of(packed_steps(dataset, plan, shuffle=shuffle)):
+        lengths = collections.Counter(length for batch in step for length in batch["length"])
+        assert all(count in sums[length] for length, count in lengths.items())
+        assert len(lengths) > 1
+
+
+def test_groups_are_collected_over_many_chunks(dataset, monkeypatch):
+    plan = plan_of(dataset)
+    expected = steps_of(packed_steps(dataset, plan))
+    monkeypatch.setattr(grouping, "_LENGTHS_PARSED_AT_ONCE", 7)
+    steps = steps_of(packed_steps(dataset, plan))
+    assert_same(itertools.chain(*steps), itertools.chain(*expected))
+    drawn = packed_steps(dataset, plan, shuffle=Shuffle(0, batch_buffer=40, held_bytes=50_000))
+    assert sorted(keys_of(drawn.as_numpy_iterator())) == sorted(map(bytes, stored_in(dataset)))
 
 
 @shuffles
