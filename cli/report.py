@@ -29,9 +29,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the report and draws the picture."""
+    from padless.cli.progress import progress_shown
     from padless.model import report_run
 
-    report = report_run(args.run_directory, args.dataset)
+    with progress_shown(quiet=args.quiet) as progress:
+        report = report_run(args.run_directory, args.dataset, progress=progress)
     if args.picture:
         from padless.model import draw_report
 

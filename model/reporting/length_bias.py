@@ -10,6 +10,7 @@ import numpy as np
 from padless.model.scoring.calibration import Calibration
 from padless.model.scoring.inference import Inference
 from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,11 +43,17 @@ class LengthBias:
 
 
 def read_scores(
-    inference: Inference, dataset: SequenceDataset, split: str
+    inference: Inference,
+    dataset: SequenceDataset,
+    split: str,
+    progress: ShowProgress = ignore_progress,
 ) -> dict[str, np.ndarray]:
     """Computes `key`, `length`, `score` and `error` of a split, `(sequences,)` each."""
     names = ("key", "length", "score", "error")
-    kept = [[window[name] for name in names] for window in inference.windows(dataset, split)]
+    start = Progress(f"scores of {split}", 0, dataset.split(split).num_sequences, "sequences")
+    windows = inference.windows(dataset, split)
+    windows = counted(windows, progress, start, size=lambda window: len(window["length"]))
+    kept = [[window[name] for name in names] for window in windows]
     return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
 
 

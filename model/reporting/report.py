@@ -28,6 +28,7 @@ from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.planning.plan import BatchPlan, plan_batches
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,12 +130,19 @@ def _count_rejected(directory: epath.Path) -> int:
         raise ValueError(f"{path}: {error}") from error
 
 
-def report_run(run: Run | epath.PathLike, directory: epath.PathLike | None = None) -> RunReport:
+def report_run(
+    run: Run | epath.PathLike,
+    directory: epath.PathLike | None = None,
+    *,
+    progress: ShowProgress = ignore_progress,
+) -> RunReport:
     """Checks a finished run against a dataset and compares its loss with the baselines.
 
     Args:
         run: run directory, or the opened run.
         directory: dataset directory; the one that the run was trained on if None.
+        progress: called with how much of each pass over the data is done, see
+            `padless.pipeline.Progress`.
 
     Raises:
         FileNotFoundError: if the run or the dataset is missing.
@@ -146,30 +154,42 @@ def report_run(run: Run | epath.PathLike, directory: epath.PathLike | None = Non
     plan, options = run.plan(dataset), run.options
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
-    scored = read_scores(inference, dataset, example_split)
+    scored = read_scores(inference, dataset, example_split, progress)
     return RunReport(
         run=str(run.directory),
         dataset=dataset,
         rejected=_count_rejected(epath.Path(directory or run.config.dataset)),
         plan=plan,
-        epoch=count_epoch(dataset, plan, Shuffle(options.seed)),
+        epoch=count_epoch(dataset, plan, Shuffle(options.seed), progress),
         summaries={
-            name: summarize(inference, dataset, name, options.weighting) for name in dataset.splits
+            name: summarize(inference, dataset, name, options.weighting, progress=progress)
+            for name in dataset.splits
         },
         length_bias=measure_length_bias(calibration, scored, example_split),
         history=_read_history(run.directory),
-        examples=_pick_examples(inference, dataset, example_split, scored),
+        examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
     )
 
 
-def count_epoch(dataset: SequenceDataset, plan: BatchPlan, shuffle: Shuffle) -> EpochCount:
+def count_epoch(
+    dataset: SequenceDataset,
+    plan: BatchPlan,
+    shuffle: Shuffle,
+    progress: ShowProgress = ignore_progress,
+) -> EpochCount:
     """Reads one epoch of the training split and counts what its batches hold."""
     keys: collections.Counter[bytes] = collections.Counter()
     timesteps = padded = batches = 0
     with explained(dataset.split(TRAINING_SPLIT)):
         read = equal_length_batches if plan.group_size is None else packed_steps
-        for batch in read(dataset, plan, shuffle=shuffle).as_numpy_iterator():
+        batches_read = counted(
+            read(dataset, plan, shuffle=shuffle).as_numpy_iterator(),
+            progress,
+            Progress(f"epoch of {TRAINING_SPLIT}", 0, plan.num_sequences, "sequences"),
+            size=lambda batch: int((batch["weight"] > 0).sum()),
+        )
+        for batch in batches_read:
             real = batch["weight"] > 0
             lengths = batch["length"][real]
             keys.update(batch["key"][real].tolist())
@@ -199,13 +219,19 @@ def _pick_examples(
     dataset: SequenceDataset,
     split: str,
     scored: Mapping[str, np.ndarray],
+    *,
+    progress: ShowProgress = ignore_progress,
 ) -> list[ExampleSequence]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the error."""
     errors, keys = scored["error"], scored["key"]
     chosen = {keys[row]: float(errors[row]) for row in pick_rows(errors)}
+    start = Progress(f"examples of {split}", 0, len(keys), "sequences")
+    batches = counted(
+        _batches(dataset, split), progress, start, size=lambda batch: len(batch["length"])
+    )
     found = {
         key: sequence
-        for batch in _batches(dataset, split)
+        for batch in batches
         for key, sequence in zip(batch["key"], batch["sequence"], strict=True)
         if key in chosen
     }

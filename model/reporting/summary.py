@@ -7,7 +7,7 @@ sequence's own mean. An autoencoder worth training is below both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.model.scoring.inference import Inference
 from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 _MAX_RANGES = 5
 _FEATURES_SHOWN = 8
@@ -175,6 +176,8 @@ def summarize(
     dataset: SequenceDataset,
     split: str,
     weighting: str = "sequence",
+    *,
+    progress: ShowProgress = ignore_progress,
 ) -> Summary:
     """Measures a model and the two baselines on a split, in one pass over its records.
 
@@ -185,6 +188,7 @@ def summarize(
         dataset: the dataset.
         split: name of the split.
         weighting: `"sequence"` or `"timestep"`, see `Trainer`.
+        progress: called with how much of the split is read, see `padless.pipeline.Progress`.
 
     Raises:
         ValueError: if the weighting or the split is unknown, or the records are damaged.
@@ -193,7 +197,10 @@ def summarize(
         raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
     inference = model if isinstance(model, Inference) else Inference(model)
     ranges = divide_lengths(dataset.split(split).lengths)
-    counts, weights, sums = _add_up(inference, dataset, split, ranges, weighting)
+    start = Progress(f"errors of {split}", 0, dataset.split(split).num_sequences, "sequences")
+    batches = inference.batches(dataset, split)
+    batches = counted(batches, progress, start, size=lambda batch: len(batch["length"]))
+    counts, weights, sums = _add_up(batches, inference.model, ranges, weighting)
     by_range = sums.mean(axis=2) / weights[:, None]
     by_feature = sums.sum(axis=0) / weights.sum()
     return Summary(
@@ -251,13 +258,12 @@ def divide_lengths(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
 
 
 def _add_up(
-    inference: Inference,
-    dataset: SequenceDataset,
-    split: str,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    model: SequenceAutoencoder,
     ranges: Sequence[tuple[int, int]],
     weighting: str,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs through a split and adds up, by range of lengths.
+    """Runs through the batches of a split and adds up, by range of lengths.
 
     Returns:
         Number of sequences `(ranges,)`, weights `(ranges,)`, and weighted squared errors
@@ -265,14 +271,14 @@ def _add_up(
     """
     starts = [shortest for shortest, _ in ranges]
     counts, weights = np.zeros(len(ranges), np.int64), np.zeros(len(ranges))
-    sums = np.zeros((len(ranges), 3, dataset.record_format.num_features))
-    for batch in inference.batches(dataset, split):
+    sums = np.zeros((len(ranges), 3, model.num_features))
+    for batch in batches:
         length, count = batch["length"][0], len(batch["length"])
         place = np.searchsorted(starts, length, side="right") - 1
         weight = length if weighting == "timestep" else 1
         counts[place] += count
         weights[place] += count * weight
-        sums[place] += weight * _feature_errors(batch, inference.model).sum(axis=1)
+        sums[place] += weight * _feature_errors(batch, model).sum(axis=1)
     return counts, weights, sums
 
 

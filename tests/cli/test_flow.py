@@ -1,6 +1,7 @@
 """The main job through the command line, on real files."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from padless.cli import progress
 from padless.model import Inference, load_model, open_run
 from padless.pipeline import open_dataset
 
@@ -174,6 +176,13 @@ def test_report_checks_the_contracts_and_draws(call, trained, tmp_path):
     assert "60 accepted" in printed.out
     assert "training keys came exactly once" in printed.out
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_report_shows_progress_unless_it_is_quiet(call, trained, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
+    shown = call("report", trained.run).err
+    assert re.search(r"^epoch of train: \d+ of \d+ sequences", shown, re.MULTILINE)
+    assert call("report", trained.run, "--quiet").err == ""
 
 
 def test_report_warns_of_a_model_that_has_learned_nothing(call, trained):

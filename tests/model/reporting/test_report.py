@@ -18,6 +18,23 @@ def report(finished):
     return report_run(finished[0])
 
 
+def test_report_shows_progress_of_each_pass_over_the_data(finished, report):
+    seen = []
+    assert str(report_run(finished[0], progress=seen.append)) == str(report)
+    works = {progress.work: progress for progress in seen}
+    counts = {name: split.num_sequences for name, split in report.dataset.splits.items()}
+    assert {work: (last.done, last.total) for work, last in works.items()} == {
+        f"{work} of {split}": (counts[split], counts[split])
+        for work, split in [
+            ("scores", "validation"),
+            ("epoch", "train"),
+            ("errors", "train"),
+            ("errors", "validation"),
+            ("examples", "validation"),
+        ]
+    }
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_report_shows_each_example_once(make_model, make_dataset, count):
     dataset = make_dataset([5] * count)
