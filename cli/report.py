@@ -10,7 +10,7 @@ from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option
 
 if TYPE_CHECKING:
-    from padless.model import RunReport
+    from padless.model import RunReport, Summary
 
 USAGE = "RUN [options]"
 EXAMPLES = ("padless report run", "padless report run --dataset data --picture report.png")
@@ -55,11 +55,15 @@ def _as_dict(report: RunReport) -> dict[str, Any]:
         "rejected": report.rejected,
         "training_sequences": report.plan.num_sequences,
         "epoch": report.epoch,
-        "splits": {
-            name: as_json(summary) | {"warnings": summary.warnings()}
-            for name, summary in report.summaries.items()
-        },
+        "splits": {name: _split_as_dict(summary) for name, summary in report.summaries.items()},
         "example_split": report.example_split,
         "length_bias": report.length_bias,
         "history": report.history,
     }
+
+
+def _split_as_dict(summary: Summary) -> dict[str, Any]:
+    """Returns what a split's summary holds, but for its name, which is the key."""
+    found = as_json(summary) | {"warnings": summary.warnings()}
+    del found["split"]
+    return found

@@ -16,7 +16,7 @@ from padless.model.reporting.length_bias import (
     measure_length_bias,
     read_scores,
 )
-from padless.model.reporting.summary import Summary, summarize
+from padless.model.reporting.summary import Summary, show_warning, summarize
 from padless.model.run_directory.metrics_files import HISTORY_FILE
 from padless.model.scoring.inference import EVERYTHING, Inference
 from padless.model.scoring.run import Run, open_run
@@ -118,7 +118,7 @@ class RunReport:
                 f"{losses.own_mean:>11.4f}  {worst.name} {worst.loss:.4f}"
             )
             if summary is not shown:
-                lines += summary.warnings()
+                lines += map(show_warning, summary.warnings())
         return "\n".join(lines)
 
 

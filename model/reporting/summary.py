@@ -134,13 +134,13 @@ class Summary:
         ]
 
     def _warn(self, baseline: str, rest: str) -> str:
-        return f"warning: on {self.split} the model does not beat the {baseline}{rest}"
+        return f"on {self.split} the model does not beat the {baseline}{rest}"
 
     def __str__(self) -> str:
         """Shows the summary as two tables, followed by its warnings."""
         lines = [*self._length_table(), "", *self._feature_table()]
         if warnings := self.warnings():
-            lines += ["", *warnings]
+            lines += ["", *map(show_warning, warnings)]
         return "\n".join(lines)
 
     def _length_table(self) -> list[str]:
@@ -169,6 +169,11 @@ class Summary:
         if left := len(self.features) - len(shown):
             lines.append(f"and {left} more with a smaller loss")
         return lines
+
+
+def show_warning(warning: str) -> str:
+    """Returns the line that a report shows for one of the warnings of a summary."""
+    return f"warning: {warning}"
 
 
 def summarize(

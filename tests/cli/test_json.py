@@ -91,6 +91,9 @@ def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
     report = report_run(trained.run)
     assert found["splits"]["train"]["losses"]["model"] == report.summaries["train"].losses.model
     assert found["splits"]["train"]["warnings"] == report.summaries["train"].warnings()
+    train = found["splits"]["train"]
+    parts = (train, train["losses"], train["ranges"][0], train["features"][0])
+    assert documented_parts("report", "splits") == {key for part in parts for key in part}
     for number in re.findall(r"\d+\.\d{4}\b", str(report)):
         assert number in {f"{value:.4f}" for value in numbers_of(found)}, number
 

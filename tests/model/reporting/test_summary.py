@@ -157,7 +157,7 @@ def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2):
 def test_summary_warns_of_a_model_that_only_learned_a_mean(losses, warning):
     warnings = made_summary(losses).warnings()
     assert len(warnings) == (warning is not None)
-    assert all(warning in text for text in warnings)
+    assert all(text.startswith("on validation ") and warning in text for text in warnings)
 
 
 def test_summary_names_the_ranges_that_only_learned_a_mean():
@@ -166,7 +166,8 @@ def test_summary_names_the_ranges_that_only_learned_a_mean():
     assert [text.partition(" at ")[2].partition(":")[0] for text in summary.warnings()] == [
         "1, 4 and 5 timesteps", "3 timesteps"
     ]  # fmt: skip
-    assert str(summary).endswith("\n".join(summary.warnings()))
+    shown = [f"warning: {text}" for text in summary.warnings()]
+    assert str(summary).endswith("\n".join(shown))
 
 
 def test_summary_shows_the_worst_features_and_counts_the_others():
