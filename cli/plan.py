@@ -118,8 +118,20 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
     print(f"\n{_ORDER_NOTE}")
     num_features = dataset.record_format.num_features
     print(describe_held(plan, num_features, Shuffle(args.seed).held_bytes))
+    if too_short := _explain_short_epoch(plan.steps_per_epoch):
+        print(too_short)
     for order in _measure_order(dataset, plan, args):
         print(order, flush=True)
+
+
+def _explain_short_epoch(steps: int) -> str | None:
+    """Names the numbers that an epoch has too few steps for; None where it has enough."""
+    if steps >= 5:
+        return None
+    missing = "no drift, which needs 5 steps"
+    if steps < 3:
+        missing = "neither a correlation, which needs 3 steps, nor a drift, which needs 5"
+    return f"an epoch of {steps} {'step' if steps == 1 else 'steps'} has {missing}"
 
 
 def _measure_order(

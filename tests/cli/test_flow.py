@@ -1,5 +1,6 @@
 """The main job through the command line, on real files."""
 
+import math
 import os
 import re
 import shutil
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.cli import progress
+from padless.cli.plan import _explain_short_epoch
 from padless.model import Inference, load_model, open_run
-from padless.pipeline import open_dataset
+from padless.pipeline import StepOrder, open_dataset
 
 
 def test_preprocess_prints_what_became_of_the_input(call, trained, tmp_path):
@@ -60,6 +62,25 @@ def test_plan_prints_the_order_of_each_epoch(call, trained):
     assert "batch-mates repeated" in orders[1]
     assert call(*argv, "--order", 2, "--seed", 1).out != printed.out
     assert call(*argv, "--order", 2).out == printed.out
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_plan_says_what_an_epoch_is_too_short_for(steps):
+    order = StepOrder(steps)
+    for length in range(1, steps + 1):
+        order.add(length**2)
+    explained = _explain_short_epoch(steps) or ""
+    assert explained.startswith(f"an epoch of {steps} step") == (steps < 5)
+    assert ("a correlation, which" in explained) == math.isnan(order.correlation)
+    assert ("drift, which" in explained) == math.isnan(order.drift)
+
+
+def test_plan_explains_an_order_that_is_not_defined(call, trained):
+    printed = call("plan", trained.data, "--batch-size", 64, "--order", 1)
+    assert printed.out.splitlines()[-2] == (
+        "an epoch of 1 step has neither a correlation, which needs 3 steps, "
+        "nor a drift, which needs 5"
+    )
 
 
 def test_plan_shows_what_merging_pads_and_what_other_bounds_give(call, trained, tmp_path):
