@@ -13,7 +13,8 @@ from padless.pipeline.lazy_names import lazy_names
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
-from padless.pipeline.planning.plan import BatchPlan, plan_batches, plan_frontier
+from padless.pipeline.planning.make_plan import plan_batches, plan_frontier
+from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress
 from padless.pipeline.tensorflow_start import start_tensorflow
 from padless.pipeline.verification.report import VerifyReport

@@ -27,7 +27,8 @@ from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
-from padless.pipeline.planning.plan import BatchPlan, plan_batches
+from padless.pipeline.planning.make_plan import plan_batches
+from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 

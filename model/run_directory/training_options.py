@@ -13,12 +13,8 @@ from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT
 from padless.model.network.architecture import PRECISIONS
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
-from padless.pipeline.planning.plan import (
-    BatchPlan,
-    check_max_padding,
-    plan_epoch,
-    plan_mixed_batches,
-)
+from padless.pipeline.planning.make_plan import check_max_padding, plan_epoch, plan_mixed_batches
+from padless.pipeline.planning.plan import BatchPlan
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")

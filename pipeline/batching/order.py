@@ -256,7 +256,7 @@ def chance_of_mates(plan: BatchPlan) -> np.ndarray:
     In a random order; the buckets of one length share its records. float64 `(buckets,)`.
 
     Example:
-        >>> from padless.pipeline.planning.plan import plan_batches
+        >>> from padless.pipeline.planning.make_plan import plan_batches
         >>> chance_of_mates(plan_batches({7: 65, 9: 2}, batch_size=64)).round(3).tolist()
         [0.492, 0.492, 1.0]
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from padless.pipeline.planning.make_plan import without_padding
 from padless.pipeline.planning.padding import (
     expected_timesteps_padded_per_batch,
     timesteps_padded_to_longest,
@@ -86,7 +87,7 @@ def count_timesteps(plan: BatchPlan) -> dict[str, tuple[float, float]]:
         "plan": (plan.computed_timesteps, plan.timesteps_in_a_row)
     }
     if not plan.is_exact:
-        equal = plan.without_padding()
+        equal = without_padding(plan)
         ways["equal_lengths"] = equal.computed_timesteps, equal.timesteps_in_a_row
     per_batch = expected_timesteps_padded_per_batch(plan.lengths, size)
     ways["padded_per_batch"] = per_batch, per_batch / size

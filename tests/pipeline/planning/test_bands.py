@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from padless.pipeline.planning.bands import expected_bands, expected_longest, none_drawn
-from padless.pipeline.planning.plan import plan_batches
+from padless.pipeline.planning.make_plan import plan_batches
 
 
 @pytest.mark.parametrize("drawn", range(1, 7))

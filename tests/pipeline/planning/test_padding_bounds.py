@@ -3,13 +3,13 @@
 import pytest
 
 from padless.pipeline.planning.budget import Budget
+from padless.pipeline.planning.make_plan import plan_frontier
 from padless.pipeline.planning.padding_bounds import (
     PICTURE_BOUNDS,
     TABLE_BOUNDS,
     draw_frontier,
     list_frontier,
 )
-from padless.pipeline.planning.plan import plan_frontier
 
 LENGTHS = {7: 60, 8: 3, 9: 61, 20: 5}
 

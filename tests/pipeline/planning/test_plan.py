@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
+from padless.pipeline.planning.make_plan import (
+    plan_batches,
+    plan_frontier,
+    plan_mixed_batches,
+    without_padding,
+)
 from padless.pipeline.planning.padding import (
     expected_timesteps_padded_per_batch,
     timesteps_padded_to_longest,
 )
-from padless.pipeline.planning.plan import plan_batches, plan_frontier, plan_mixed_batches
 
 histograms = st.dictionaries(st.integers(1, 60), st.integers(1, 300), min_size=1, max_size=12)
 
@@ -222,7 +227,7 @@ def test_plan_without_padding_is_exact_whatever_the_cost(lengths, batch_size):
     assert plan.is_exact
     assert plan.num_spans == len(lengths)
     merged = plan_batches(lengths, batch_size=batch_size, max_padding=2.0)
-    assert buckets(merged.without_padding()) == buckets(plan)
+    assert buckets(without_padding(merged)) == buckets(plan)
 
 
 def test_merged_plan_counts_padded_timesteps_in_its_steps():
@@ -289,7 +294,7 @@ def test_plan_of_groups_fills_the_steps_of_its_budget(
     assert plan.bucket_batch_sizes @ plan.bucket_num_batches == plan.num_sequences
     assert (plan.is_exact, plan.filler_rows) == (True, 0)
     assert plan.computed_timesteps == plan.num_timesteps
-    again = plan.without_padding()
+    again = without_padding(plan)
     assert (buckets(again), again.group_size) == (buckets(plan), group_size)
 
 
