@@ -1,7 +1,7 @@
 """The rows of a packed batch: which of them a replica gets, and where their values lie.
 
 `Packing` holds the whole layout; reading needs one part of it, once per batch, and gets it here in
-a sixth of the time.
+a third of the time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The groups are those of `bucket_by_sequence_length`: records of a bucket are collected until they
 are as many as its batches have. A thousand records are grouped in one call, where an operation for
-each record and each small group took three times as long. Stages of an epoch, each from dataset to
+each record and each small group took 1.7 times as long. Stages of an epoch, each from dataset to
 dataset:
 
 1. `_regroup`     complete groups leave a pool of records: as they are completed, or drawn from as
