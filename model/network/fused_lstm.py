@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -48,7 +49,8 @@ class FusedLSTM(keras.layers.LSTM):
 
     def block_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the weights as `run_block` takes them."""
-        kernel = tf.concat((self.cell.kernel, self.cell.recurrent_kernel), axis=0)
+        kernels = (self.cell.kernel, self.cell.recurrent_kernel)
+        kernel = tf.concat([_make_even(tf.convert_to_tensor(part), 0) for part in kernels], axis=0)
         return _by_fused_gates(kernel), _by_fused_gates(tf.convert_to_tensor(self.cell.bias))
 
     def can_fuse(self, dtype: tf.DType, training: bool) -> bool:
@@ -70,16 +72,21 @@ def run_block(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Runs an LSTM over a block in which all sequences have all timesteps, as one operation.
 
+    An odd number of features or units gets a column of zeros, as `BlockLSTM` prints a warning each
+    time that one of them and the number of rows are both odd.
+
     Args:
         by_time: `(timesteps, rows, features)` float32.
         state: hidden and cell state to begin with, `(rows, units)` float32 each.
-        weights: `(features + units, 4 * units)` float32, see `FusedLSTM.block_weights`.
-        bias: `(4 * units,)` float32.
+        weights: `(features + units, 4 * units)` float32, see `FusedLSTM.block_weights`; both sizes
+            here are the next even ones.
+        bias: `(4 * units,)` float32, likewise.
 
     Returns:
         Hidden and cell states after each timestep, `(timesteps, rows, units)` each.
     """
-    hidden, cell = state
+    units = state[0].shape[1]
+    by_time, hidden, cell = (_make_even(values, -1) for values in (by_time, *state))
     peephole = tf.zeros(bias.shape[0] // 4)  # not used, but asked for
     result = tf.raw_ops.BlockLSTM(
         seq_len_max=tf.shape(by_time, tf.int64)[0],
@@ -95,7 +102,7 @@ def run_block(
         cell_clip=-1.0,
         use_peephole=False,
     )
-    return result.h, result.cs
+    return result.h[:, :, :units], result.cs[:, :, :units]
 
 
 def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
@@ -104,4 +111,14 @@ def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
     `BlockLSTMV2` has Keras' order, but its registered gradient still takes them in this one.
     """
     into, forget, cell, output = tf.split(tf.cast(weights, tf.float32), 4, axis=-1)
-    return tf.concat((into, cell, forget, output), axis=-1)
+    gates = (into, cell, forget, output)
+    return tf.concat([_make_even(gate, -1) for gate in gates], axis=-1)
+
+
+def _make_even(values: tf.Tensor, axis: int) -> tf.Tensor:
+    """Appends zeros if there is an odd number of entries along an axis."""
+    if values.shape[axis] % 2 == 0:
+        return values
+    paddings = np.zeros((values.shape.rank, 2), int)
+    paddings[axis, 1] = 1
+    return tf.pad(values, paddings)

@@ -86,6 +86,21 @@ def test_fused_lstm_is_keras_lstm(fused_and_keras, options, batch, timesteps):
         np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("units", [4, 5])
+@pytest.mark.parametrize("num_features", [2, 3])
+def test_fused_lstm_gives_the_operation_even_sizes(fused_and_keras, units, num_features):
+    fused, reference = fused_and_keras(units, num_features, return_sequences=True)
+    sequences = np.random.default_rng(0).normal(size=(3, 6, num_features)).astype(np.float32)
+    results = output_and_gradients(fused, sequences)
+    for result, value in zip(results, output_and_gradients(reference, sequences), strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5)
+    spec = tf.TensorSpec((None, None, num_features))
+    graph = tf.function(fused, autograph=False).get_concrete_function(spec).graph
+    (operation,) = (op for op in graph.get_operations() if op.type == "BlockLSTM")
+    _, by_time, cell, *_ = operation.inputs  # or TensorFlow warns at each call with odd rows
+    assert (by_time.shape[2] % 2, cell.shape[1] % 2) == (0, 0)
+
+
 def test_fused_lstm_takes_a_mask(fused_and_keras):
     fused, reference = fused_and_keras()
     sequences = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
