@@ -133,6 +133,14 @@ def test_train_own_model_learns_the_speakers(vowels, run_example):
     assert validation > 0.8
 
 
+def test_classify_sequences_learns_the_speakers_without_padding(run_example):
+    printed = run_example("classify_sequences.py")
+    *training, test = (float(value) for value in re.findall(r"accuracy (\d\.\d+)", printed))
+    assert len(training) == 6
+    assert training[-1] > max(0.95, training[0])
+    assert test > 0.9
+
+
 def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run_example, tmp_path):
     options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
     assert main(["train", str(vowels[1]), "--run", str(tmp_path / "run"), *options]) == 0

@@ -33,6 +33,10 @@ _LIMITED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "use_cudnn": (("auto", False), "whether cuDNN can run depends on the device."),
     "zero_output_for_mask": ((False,), "there is no mask."),
 }
+_REMEDY = (
+    "`tf.RaggedTensor.from_row_lengths(values, lengths)` makes sequences of one number of features,"
+    " and so does `tf.ragged.constant` with `ragged_rank=1`."
+)
 
 
 class RaggedRecurrent(keras.layers.Layer):
@@ -82,12 +86,17 @@ class RaggedRecurrent(keras.layers.Layer):
         initial_state_shape: Sequence[Shape] | None = None,
     ) -> None:
         """Creates the weights, those of Keras' layer in the same order."""
+        sequences_shape = _restore_packed(sequences_shape)
         if isinstance(sequences_shape, PackedSequences):
             num_features = sequences_shape.values[-1]
         else:
+            _check_rank(sequences_shape)
             num_features = sequences_shape[-1]
         if num_features is None:
-            raise ValueError(f"The number of features must be known, got {sequences_shape}.")
+            raise ValueError(
+                "The number of features, the last dimension, must be known, got the shape "
+                f"{sequences_shape}. {_REMEDY}"
+            )
         self.layer.build((None, None, num_features))
         self.built = True
 
@@ -97,6 +106,7 @@ class RaggedRecurrent(keras.layers.Layer):
         initial_state_shape: Sequence[Shape] | None = None,
     ) -> Any:
         """Returns the shape of each result, None where unknown."""
+        sequences_shape = _restore_packed(sequences_shape)
         if isinstance(sequences_shape, PackedSequences):
             rows = sequences_shape.length[0]
             values_shape = (sequences_shape.values[0], self.units)
@@ -114,6 +124,7 @@ class RaggedRecurrent(keras.layers.Layer):
         training: bool = False,
     ) -> Any:
         """Describes each result of symbolic inputs, ragged ones as ragged."""
+        sequences = _restore_packed(sequences)
         _check_sequences(sequences)
         _check_no_mask(mask)
         dtype = self.compute_dtype
@@ -141,6 +152,7 @@ class RaggedRecurrent(keras.layers.Layer):
         training: bool = False,
     ) -> Any:
         """Runs each sequence from one of its ends to the other."""
+        sequences = _restore_packed(sequences)
         _check_sequences(sequences)
         _check_no_mask(mask)
         states = self._check_states(initial_state)
@@ -311,6 +323,13 @@ def _check_options(options: Mapping[str, Any]) -> None:
             raise ValueError(f"`{name}` must be {names}, got {value!r}: {reason}")
 
 
+def _restore_packed(sequences: Any) -> Any:
+    """Makes packed sequences, or their shapes, of the pair that Keras saves them as."""
+    is_pair = isinstance(sequences, tuple | list) and len(sequences) == 2
+    is_shape = is_pair and isinstance(sequences[0], int | None)
+    return PackedSequences(*sequences) if is_pair and not is_shape else sequences
+
+
 def _check_sequences(sequences: Any) -> None:
     """Checks form, rank and dtype of sequences, be they symbolic or not."""
     if isinstance(sequences, PackedSequences):
@@ -324,20 +343,21 @@ def _check_sequences(sequences: Any) -> None:
             raise ValueError(f"Lengths must be integers, got {length.dtype}.")
     else:
         values = sequences
-        if len(values.shape) != 3:
+        _check_rank(values.shape)
+        ragged_rank = getattr(values, "ragged_rank", None) or 1
+        if ragged_rank != 1:
             raise ValueError(
-                "Sequences must have the shape (batch, timesteps, features), got "
-                f"{tuple(values.shape)}."
-            )
-        if (getattr(values, "ragged_rank", None) or 1) != 1:
-            raise ValueError(
-                "Ragged sequences must have the ragged rank 1, as the number of features is that "
-                f"of all timesteps, got {values.ragged_rank}. Make them by "
-                "`tf.RaggedTensor.from_row_lengths(values, lengths)`, or by `tf.ragged.constant` "
-                "with `ragged_rank=1`."
+                f"Ragged sequences must have the ragged rank 1, got {ragged_rank}. {_REMEDY}"
             )
     if not keras.backend.is_float_dtype(values.dtype):
         raise ValueError(f"Sequences must hold floating-point numbers, got {values.dtype}.")
+
+
+def _check_rank(shape: Sequence[int | None]) -> None:
+    if len(shape) != 3:
+        raise ValueError(
+            f"Sequences must have the shape (batch, timesteps, features), got {tuple(shape)}."
+        )
 
 
 def _check_no_mask(mask: Any) -> None:
