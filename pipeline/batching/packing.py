@@ -149,7 +149,8 @@ class PackedSequences(NamedTuple):
         order = tf.argsort(length, direction="DESCENDING", stable=True)
         length = tf.gather(length, order)
         with tf.control_dependencies([assert_not_empty(length)]):
-            packing = Packing.of(length)
+            length = tf.identity(length)  # so that nothing is computed of it before
+        packing = Packing.of(length)
         index = tf.gather(tf.gather(first, order), packing.row) + packing.time
         return cls(tf.gather(sequences.values, index), length), order
 
