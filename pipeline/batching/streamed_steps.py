@@ -68,12 +68,12 @@ def streamed_steps(
         seeds: tf.Tensor, first_step: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()
     ) -> tf.data.Dataset:
         chunks = read_assigned(dataset, plan, split, shuffle, seeds)
-        groups = _regroup(chunks, plan, held, shuffle, seeds[2])
+        groups = _regroup(chunks, plan, held=held, shuffle=shuffle, seed=seeds[2])
         if rare:
             bucket, serialized = rare
             drawn = draw_order(bucket, plan, held, seeds[3])
             is_rare = _draw_places(count_batches(plan, held), seeds[4])
-            groups = _insert(groups, plan, drawn, serialized, is_rare)
+            groups = _insert(groups, drawn, serialized, is_rare)
         return _deal(_pack(groups, plan), plan.replicas, first_step, pieces)
 
     skipped = np.zeros(len(epochs), np.int64)
@@ -92,6 +92,7 @@ def streamed_steps(
 def _regroup(
     chunks: tf.data.Dataset,
     plan: BatchPlan,
+    *,
     held: np.ndarray,
     shuffle: Shuffle | None,
     seed: tf.Tensor,
@@ -103,44 +104,41 @@ def _regroup(
         ones, where all but `shuffle.batch_buffer` of those that are leave the pool, and at the end
         all.
     """
-    buffer = 0 if shuffle is None else shuffle.batch_buffer
 
-    def regroup(state: Batch, chunk: tuple[tf.Tensor, tf.Tensor]) -> tuple[Batch, Groups]:
+    def regroup(state: dict, chunk: tuple[tf.Tensor, ...]) -> tuple[dict, Groups]:
         is_last = tf.equal(tf.size(chunk[0]), 0)
         if held.any():
-            common = tf.squeeze(tf.where(~tf.gather(held, chunk[0])), 1)
-            chunk = tf.gather(chunk[0], common), tf.gather(chunk[1], common)
-        bucket = tf.concat([state["bucket"], chunk[0]], 0)
-        serialized = tf.concat([state["serialized"], chunk[1]], 0)
-        groups, begin, by_bucket = _complete_groups(bucket, plan)
+            chunk = _taken(chunk, tf.squeeze(tf.where(~tf.gather(held, chunk[0])), 1))
+        pool = tuple(tf.concat(parts, 0) for parts in zip(state["pool"], chunk, strict=True))
+        groups, begin, by_bucket = _complete_groups(pool[0], plan)
         if shuffle is not None:
             drawn = shuffled(tf.size(groups), seed, state["number"])
-            drawn = drawn[
-                : tf.where(is_last, tf.size(drawn), tf.maximum(tf.size(drawn) - buffer, 0))
-            ]
+            leaving = tf.maximum(tf.size(drawn) - shuffle.batch_buffer, 0)
+            drawn = drawn[: tf.where(is_last, tf.size(drawn), leaving)]
             groups, begin = tf.gather(groups, drawn), tf.gather(begin, drawn)
         listed, ends = list_slices(begin, size := tf.gather(plan.bucket_batch_sizes, groups))
-        taken = tf.gather(by_bucket, listed)
-        is_left = tf.tensor_scatter_nd_update(
-            tf.ones_like(bucket, tf.bool),
-            tf.expand_dims(taken, 1),
-            tf.zeros_like(taken, tf.bool),
-        )
-        stay = tf.squeeze(tf.where(is_left), 1)
-        left = {
-            "bucket": tf.gather(bucket, stay),
-            "serialized": tf.gather(serialized, stay),
-            "number": state["number"] + 1,
-        }
-        taken = tf.gather(serialized, taken)
-        return left, {"serialized": taken, "bucket": groups, "begin": ends - size}
+        records = tf.gather(by_bucket, listed)
+        left = {"pool": _taken(pool, _others(pool[0], records)), "number": state["number"] + 1}
+        serialized = tf.gather(pool[1], records)
+        return left, {"serialized": serialized, "bucket": groups, "begin": ends - size}
 
-    nothing = {
-        "bucket": _none(tf.int64),
-        "serialized": _none(tf.string),
-        "number": tf.constant(0, tf.int64),
-    }
+    nothing = {"pool": (_none(tf.int64), _none(tf.string)), "number": tf.constant(0, tf.int64)}
     return chunks.scan(nothing, regroup)
+
+
+def _taken(chunk: tuple[tf.Tensor, ...], records: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Returns some of the records, `(records,)`, and their buckets."""
+    return tuple(tf.gather(part, records) for part in chunk)
+
+
+def _others(bucket: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+    """Lists the numbers of the records that are not in `records`, ascending."""
+    is_other = tf.tensor_scatter_nd_update(
+        tf.ones_like(bucket, tf.bool),
+        tf.expand_dims(records, 1),
+        tf.zeros_like(records, tf.bool),
+    )
+    return tf.squeeze(tf.where(is_other), 1)
 
 
 def _none(dtype: tf.DType) -> tf.Tensor:
@@ -181,7 +179,6 @@ def _draw_places(counts: tuple[int, int], seed: tf.Tensor) -> tf.Tensor:
 
 def _insert(
     common: tf.data.Dataset,
-    plan: BatchPlan,
     drawn: DrawnOrder,
     serialized: tf.Tensor,
     is_rare: tf.Tensor,
@@ -190,7 +187,6 @@ def _insert(
 
     Args:
         common: `Groups` that are not held.
-        plan: the plan.
         drawn: the groups that are.
         serialized: their records, string `(records held,)`.
         is_rare: which groups of the epoch are held, bool `(groups,)`.
