@@ -126,7 +126,7 @@ def _compare_with_padding(plan: BatchPlan) -> list[str]:
     if plan.timesteps_in_a_row > _MANY_IN_A_ROW * ways["padded_per_batch"][1]:
         lines.append(
             "note: most lengths are rare, so batches are small and many timesteps run in a "
-            "row: an epoch may take longer than a padded one would. `padless plan --frontier` "
-            "shows what a little padding saves."
+            "row: an epoch may take longer than a padded one would. `--group-size 8` packs many "
+            "lengths into each step, side by side and without padding."
         )
     return lines
