@@ -6,7 +6,7 @@ are the first rows of the states before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -61,36 +61,22 @@ def run_bands(
 ) -> tf.Tensor:
     """Runs an LSTM band by band: its rows all have its timesteps, as in a batch of one length."""
     bands = Bands.of(packing.length)
+    ends = tf.cumsum(bands.rows * bands.timesteps)
     weights, bias = layer.block_weights()
-    count = tf.size(bands.rows)
     width = layer.units * (2 if with_states else 1)
-    outputs = _array(count, width, tf.float32)
 
-    def run(
-        band: tf.Tensor,
-        start: tf.Tensor,
-        hidden: tf.Tensor,
-        cell: tf.Tensor,
-        outputs: tf.TensorArray,
-    ) -> tuple:
+    def run(band: tf.Tensor, states: tuple[tf.Tensor, ...]) -> tuple[tuple, tf.Tensor]:
         rows, timesteps = bands.rows[band], bands.timesteps[band]
-        end = start + rows * timesteps
-        by_time = tf.reshape(values[start:end], (timesteps, rows, values.shape[1]))
+        of_band = values[ends[band] - rows * timesteps : ends[band]]
+        by_time = tf.reshape(of_band, (timesteps, rows, values.shape[1]))
         by_time = tf.cast(by_time, tf.float32)
-        hiddens, cells = run_block(by_time, (hidden[:rows], cell[:rows]), weights, bias)
+        hidden, cell = (state[:rows] for state in states)
+        hiddens, cells = run_block(by_time, (hidden, cell), weights, bias)
         written = tf.concat((hiddens, cells), -1) if with_states else hiddens
-        outputs = outputs.write(band, tf.reshape(written, (-1, width)))
-        return band + 1, end, hiddens[-1], cells[-1], outputs
+        return (hiddens[-1], cells[-1]), tf.reshape(written, (-1, width))
 
-    scalar, state = tf.TensorShape([]), tf.TensorShape([None, layer.units])
-    *_, outputs = tf.while_loop(
-        lambda band, *_: band < count,
-        run,
-        (0, 0, *(tf.cast(state, tf.float32) for state in states), outputs),
-        shape_invariants=(scalar, scalar, state, state, tf.TensorShape(None)),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(outputs.concat(), (None, width))
+    states = [tf.cast(state, tf.float32) for state in states]
+    return _run_in_turn(run, tf.size(bands.rows), states, width)
 
 
 def run_timesteps(
@@ -103,27 +89,16 @@ def run_timesteps(
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs the cell of a layer timestep by timestep, each on the rows that have it."""
-    count = tf.size(packing.live)
     width = layer.units * (len(states) if with_states else 1)
-    outputs = _array(count, width, values.dtype)
 
-    def run(time: tf.Tensor, states: tuple, outputs: tf.TensorArray) -> tuple:
+    def run(time: tf.Tensor, states: tuple[tf.Tensor, ...]) -> tuple[tuple, tf.Tensor]:
         rows, start = packing.live[time], packing.start[time]
         now = tf.ensure_shape(values[start : start + rows], (None, values.shape[1]))
         states = tuple(state[:rows] for state in states)
         output, after = layer.cell(now, states, training=training)
-        written = tf.concat(after, -1) if with_states else output
-        return time + 1, tuple(after), outputs.write(time, written)
+        return tuple(after), tf.concat(after, -1) if with_states else output
 
-    state = tf.TensorShape([None, layer.units])
-    *_, outputs = tf.while_loop(
-        lambda time, *_: time < count,
-        run,
-        (0, tuple(states), outputs),
-        shape_invariants=(tf.TensorShape([]), (state,) * len(states), tf.TensorShape(None)),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(outputs.concat(), (None, width))
+    return _run_in_turn(run, tf.size(packing.live), states, width)
 
 
 def run_in_buffer(
@@ -167,5 +142,38 @@ def _states(
     return [tf.zeros((packing.num_rows, size), layer.compute_dtype) for size in sizes]
 
 
-def _array(count: tf.Tensor, width: int, dtype: tf.DType) -> tf.TensorArray:
-    return tf.TensorArray(dtype, size=count, infer_shape=False, element_shape=(None, width))
+def _run_in_turn(
+    run: Callable[[tf.Tensor, tuple[tf.Tensor, ...]], tuple[tuple, tf.Tensor]],
+    count: tf.Tensor,
+    states: Sequence[tf.Tensor],
+    width: int,
+) -> tf.Tensor:
+    """Runs parts one after another, each from the states that the one before ends with.
+
+    Args:
+        run: takes the number of a part and the states before it, `(rows, units)` each, and returns
+            the states after it, of as many rows or fewer, and its outputs `(values, width)`.
+        count: number of parts.
+        states: those before the first part.
+        width: of the outputs.
+
+    Returns:
+        The outputs of all parts, `(values, width)`.
+    """
+    outputs = tf.TensorArray(
+        states[0].dtype, size=count, infer_shape=False, element_shape=(None, width)
+    )
+
+    def run_next(part: tf.Tensor, states: tuple, outputs: tf.TensorArray) -> tuple:
+        states, written = run(part, states)
+        return part + 1, states, outputs.write(part, written)
+
+    shapes = tuple(tf.TensorShape([None, state.shape[1]]) for state in states)
+    *_, outputs = tf.while_loop(
+        lambda part, *_: part < count,
+        run_next,
+        (0, tuple(states), outputs),
+        shape_invariants=(tf.TensorShape([]), shapes, tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(outputs.concat(), (None, width))
