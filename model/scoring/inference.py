@@ -21,15 +21,11 @@ from padless.model.network.alignment import DYNAMIC_REPEAT
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
-from padless.pipeline.batching.packing import PackedSequences
+from padless.pipeline.batching.packed_rows import parse_packed
+from padless.pipeline.batching.packing import PackedSequences, assert_not_empty
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
-from padless.pipeline.dataset.records import (
-    RecordFormat,
-    parse_examples,
-    parse_lengths,
-    parse_ragged_examples,
-)
+from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
@@ -55,7 +51,7 @@ class Inference:
         self._run = tf.function(
             self._compute, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False
         )
-        packed = [tf.TensorSpec(shape[1:], tf.float32), tf.TensorSpec((None,), tf.int32)]
+        packed = [tf.TensorSpec(shape[1:], tf.float32), tf.TensorSpec((None,), tf.int64)]
         self._run_packed = tf.function(
             lambda *packed: self._compute(PackedSequences(*packed)),
             input_signature=packed,
@@ -103,10 +99,9 @@ class Inference:
                 yield rows, batch
             return
         for rows in _cut_by_timesteps(window["length"]):
-            batch = parse_ragged_examples(tf.gather(window["serialized"], rows), record_format)
-            sequences = tf.RaggedTensor.from_row_lengths(batch.pop("values"), batch["length"])
-            packed, _ = PackedSequences.of(sequences)  # they are sorted already
-            computed = self._run_packed(*packed)
+            batch = parse_packed(tf.gather(window["serialized"], rows), record_format)
+            assert_not_empty(batch["length"])
+            computed = self._run_packed(batch.pop("values"), batch["length"])
             yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
     def _run_batches(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from padless.pipeline.dataset.records import RecordFormat, parse_ragged_examples
+
 
 def deal_rows(rows: tf.Tensor, replicas: int, piece: tf.Tensor | int) -> tf.Tensor:
     """Deals the rows of a packed batch out to the replicas, and returns those of one.
@@ -55,6 +57,18 @@ def time_major(begin: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
     longest = tf.maximum(tf.reduce_max(length), 0)
     timesteps = tf.expand_dims(tf.range(longest), 1)
     return tf.gather_nd(begin + timesteps, tf.where(timesteps < length))
+
+
+def parse_packed(serialized: tf.Tensor, record_format: RecordFormat) -> dict[str, tf.Tensor]:
+    """Parses serialized examples, which come by falling length, as one packed batch.
+
+    Takes and raises what `parse_ragged_examples` does, and returns the `values` in the order of
+    time instead of row after row.
+    """
+    batch = parse_ragged_examples(serialized, record_format)
+    length = batch["length"]
+    index = time_major(tf.cumsum(length, exclusive=True), length)
+    return batch | {"values": tf.gather(batch["values"], index)}
 
 
 def finished(batch: dict[str, tf.Tensor], ends_step: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -30,10 +30,10 @@ from padless.pipeline.batching.grouping import (
 )
 from padless.pipeline.batching.marks import Place, ends_of_steps, work_of
 from padless.pipeline.batching.packed_groups import PackedRows, list_slices, pack_groups
-from padless.pipeline.batching.packed_rows import finished, time_major
+from padless.pipeline.batching.packed_rows import finished, parse_packed
 from padless.pipeline.batching.rare import DrawnOrder, draw_order, shuffled
 from padless.pipeline.dataset.directory import SequenceDataset, Split
-from padless.pipeline.dataset.records import RecordFormat, parse_ragged_examples
+from padless.pipeline.dataset.records import RecordFormat
 from padless.pipeline.planning.plan import BatchPlan
 
 # Groups in a row: `serialized` records `(records,)` string, and the `bucket` and the `begin`, the
@@ -294,9 +294,6 @@ def _parse(batches: tf.data.Dataset, record_format: RecordFormat) -> tf.data.Dat
     """Parses whole pieces, and brings their values from the order of rows into that of time."""
 
     def parse(serialized: tf.Tensor, rows: tf.Tensor, ends_step: tf.Tensor) -> Batch:
-        batch = parse_ragged_examples(tf.gather(serialized, rows), record_format)
-        length = batch["length"]
-        index = time_major(tf.cumsum(length, exclusive=True), length)
-        return finished(batch | {"values": tf.gather(batch["values"], index)}, ends_step)
+        return finished(parse_packed(tf.gather(serialized, rows), record_format), ends_step)
 
     return batches.map(parse, tf.data.AUTOTUNE, deterministic=True)
