@@ -50,7 +50,7 @@ class FusedLSTM(keras.layers.LSTM):
     def block_weights(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the weights as `run_block` takes them."""
         kernels = (self.cell.kernel, self.cell.recurrent_kernel)
-        kernel = tf.concat([_make_even(tf.convert_to_tensor(part), 0) for part in kernels], axis=0)
+        kernel = tf.concat([make_even(tf.convert_to_tensor(part), 0) for part in kernels], axis=0)
         return _by_fused_gates(kernel), _by_fused_gates(tf.convert_to_tensor(self.cell.bias))
 
     def can_fuse(self, dtype: tf.DType, training: bool) -> bool:
@@ -86,23 +86,30 @@ def run_block(
         Hidden and cell states after each timestep, `(timesteps, rows, units)` each.
     """
     units = state[0].shape[1]
-    by_time, hidden, cell = (_make_even(values, -1) for values in (by_time, *state))
-    peephole = tf.zeros(bias.shape[0] // 4)  # not used, but asked for
+    by_time, hidden, cell = (make_even(values, -1) for values in (by_time, *state))
     result = tf.raw_ops.BlockLSTM(
-        seq_len_max=tf.shape(by_time, tf.int64)[0],
         x=by_time,
         h_prev=hidden,
         cs_prev=cell,
-        w=weights,
-        b=bias,
-        wci=peephole,
-        wcf=peephole,
-        wco=peephole,
         forget_bias=0.0,
         cell_clip=-1.0,
-        use_peephole=False,
+        **block_inputs(by_time, weights, bias),
     )
     return result.h[:, :, :units], result.cs[:, :, :units]
+
+
+def block_inputs(by_time: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> dict[str, Any]:
+    """Returns what `BlockLSTM` and its gradient take besides the values and the states."""
+    peephole = tf.zeros(bias.shape[0] // 4)  # not used, but asked for
+    return {
+        "seq_len_max": tf.shape(by_time, tf.int64)[0],
+        "w": weights,
+        "b": bias,
+        "wci": peephole,
+        "wcf": peephole,
+        "wco": peephole,
+        "use_peephole": False,
+    }
 
 
 def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
@@ -112,10 +119,10 @@ def _by_fused_gates(weights: tf.Tensor) -> tf.Tensor:
     """
     into, forget, cell, output = tf.split(tf.cast(weights, tf.float32), 4, axis=-1)
     gates = (into, cell, forget, output)
-    return tf.concat([_make_even(gate, -1) for gate in gates], axis=-1)
+    return tf.concat([make_even(gate, -1) for gate in gates], axis=-1)
 
 
-def _make_even(values: tf.Tensor, axis: int) -> tf.Tensor:
+def make_even(values: tf.Tensor, axis: int) -> tf.Tensor:
     """Appends zeros if there is an odd number of entries along an axis."""
     if values.shape[axis] % 2 == 0:
         return values

@@ -6,12 +6,13 @@ are the first rows of the states before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from padless.model.network.fused_lstm import FusedLSTM, run_block
+from padless.model.network.band_lstm import run_bands
+from padless.model.network.fused_lstm import FusedLSTM
 from padless.pipeline.batching.packing import Bands, Packing
 
 
@@ -22,6 +23,7 @@ def run_packed(
     initial_state: Sequence[tf.Tensor] | None = None,
     training: bool = False,
     *,
+    slices: int = 1,
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs a layer with one direction over packed sequences.
@@ -36,6 +38,7 @@ def run_packed(
         packing: where they are.
         initial_state: what the states begin with, `(rows, units)` each; zeros if None.
         training: whether to drop what the cell is to drop.
+        slices: number of parts of each band that run side by side.
         with_states: whether to return all states, side by side; the first is the output. They are
             those of the row at its last timestep, and not defined before.
 
@@ -45,38 +48,19 @@ def run_packed(
     values = tf.cast(values, layer.compute_dtype)
     states = _states(layer, packing, initial_state)
     if isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
-        return run_bands(layer, values, packing, states, with_states=with_states)
+        states = [tf.cast(state, tf.float32) for state in states]
+        outputs = run_bands(
+            tf.cast(values, tf.float32),
+            Bands.of(packing.length),
+            states,
+            layer.block_weights(),
+            slices=slices,
+            with_states=with_states,
+        )
+        return tf.cast(outputs, layer.compute_dtype)
     if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
         return run_in_buffer(layer, values, packing, states, training, with_states=with_states)
     return run_timesteps(layer, values, packing, states, training, with_states=with_states)
-
-
-def run_bands(
-    layer: FusedLSTM,
-    values: tf.Tensor,
-    packing: Packing,
-    states: Sequence[tf.Tensor],
-    *,
-    with_states: bool = False,
-) -> tf.Tensor:
-    """Runs an LSTM band by band: its rows all have its timesteps, as in a batch of one length."""
-    bands = Bands.of(packing.length)
-    ends = tf.cumsum(bands.rows * bands.timesteps)
-    weights, bias = layer.block_weights()
-    width = layer.units * (2 if with_states else 1)
-
-    def run(band: tf.Tensor, states: tuple[tf.Tensor, ...]) -> tuple[tuple, tf.Tensor]:
-        rows, timesteps = bands.rows[band], bands.timesteps[band]
-        of_band = values[ends[band] - rows * timesteps : ends[band]]
-        by_time = tf.reshape(of_band, (timesteps, rows, values.shape[1]))
-        by_time = tf.cast(by_time, tf.float32)
-        hidden, cell = (state[:rows] for state in states)
-        hiddens, cells = run_block(by_time, (hidden, cell), weights, bias)
-        written = tf.concat((hiddens, cells), -1) if with_states else hiddens
-        return (hiddens[-1], cells[-1]), tf.reshape(written, (-1, width))
-
-    states = [tf.cast(state, tf.float32) for state in states]
-    return _run_in_turn(run, tf.size(bands.rows), states, width)
 
 
 def run_timesteps(
@@ -90,15 +74,28 @@ def run_timesteps(
 ) -> tf.Tensor:
     """Runs the cell of a layer timestep by timestep, each on the rows that have it."""
     width = layer.units * (len(states) if with_states else 1)
+    count = tf.size(packing.live)
+    outputs = tf.TensorArray(
+        states[0].dtype, size=count, infer_shape=False, element_shape=(None, width)
+    )
 
-    def run(time: tf.Tensor, states: tuple[tf.Tensor, ...]) -> tuple[tuple, tf.Tensor]:
+    def run(time: tf.Tensor, states: tuple[tf.Tensor, ...], outputs: tf.TensorArray) -> tuple:
         rows, start = packing.live[time], packing.start[time]
         now = tf.ensure_shape(values[start : start + rows], (None, values.shape[1]))
         states = tuple(state[:rows] for state in states)
         output, after = layer.cell(now, states, training=training)
-        return tuple(after), tf.concat(after, -1) if with_states else output
+        written = tf.concat(after, -1) if with_states else output
+        return time + 1, tuple(after), outputs.write(time, written)
 
-    return _run_in_turn(run, tf.size(packing.live), states, width)
+    shapes = tuple(tf.TensorShape([None, state.shape[1]]) for state in states)
+    *_, outputs = tf.while_loop(
+        lambda time, *_: time < count,
+        run,
+        (0, tuple(states), outputs),
+        shape_invariants=(tf.TensorShape([]), shapes, tf.TensorShape(None)),
+        parallel_iterations=1,
+    )
+    return tf.ensure_shape(outputs.concat(), (None, width))
 
 
 def run_in_buffer(
@@ -140,40 +137,3 @@ def _states(
         return [tf.cast(state, layer.compute_dtype) for state in initial_state]
     sizes = tf.nest.flatten(layer.cell.state_size)
     return [tf.zeros((packing.num_rows, size), layer.compute_dtype) for size in sizes]
-
-
-def _run_in_turn(
-    run: Callable[[tf.Tensor, tuple[tf.Tensor, ...]], tuple[tuple, tf.Tensor]],
-    count: tf.Tensor,
-    states: Sequence[tf.Tensor],
-    width: int,
-) -> tf.Tensor:
-    """Runs parts one after another, each from the states that the one before ends with.
-
-    Args:
-        run: takes the number of a part and the states before it, `(rows, units)` each, and returns
-            the states after it, of as many rows or fewer, and its outputs `(values, width)`.
-        count: number of parts.
-        states: those before the first part.
-        width: of the outputs.
-
-    Returns:
-        The outputs of all parts, `(values, width)`.
-    """
-    outputs = tf.TensorArray(
-        states[0].dtype, size=count, infer_shape=False, element_shape=(None, width)
-    )
-
-    def run_next(part: tf.Tensor, states: tuple, outputs: tf.TensorArray) -> tuple:
-        states, written = run(part, states)
-        return part + 1, states, outputs.write(part, written)
-
-    shapes = tuple(tf.TensorShape([None, state.shape[1]]) for state in states)
-    *_, outputs = tf.while_loop(
-        lambda part, *_: part < count,
-        run_next,
-        (0, tuple(states), outputs),
-        shape_invariants=(tf.TensorShape([]), shapes, tf.TensorShape(None)),
-        parallel_iterations=1,
-    )
-    return tf.ensure_shape(outputs.concat(), (None, width))

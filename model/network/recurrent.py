@@ -23,6 +23,9 @@ from padless.model.network.layers import Array, ReplicaDropout, Shape
 from padless.model.network.packed_recurrent import run_packed
 from padless.pipeline.batching.packing import Packing
 
+# Parts of a band that run side by side where there is one direction; two directions do as they are.
+SLICES = 2
+
 _LAYERS = {"lstm": FusedLSTM, "gru": keras.layers.GRU}
 
 
@@ -185,7 +188,8 @@ class Recurrent(keras.layers.Layer):
     ) -> tf.Tensor:
         if self.masked:
             raise ValueError("Packed sequences have no padding that `masked` could mask.")
-        outputs = run_packed(layer, values, packing, initial_state)
+        slices = 1 if self.bidirectional else SLICES
+        outputs = run_packed(layer, values, packing, initial_state, slices=slices)
         if self.return_sequences:
             return outputs
         return self._pool(tf.gather(outputs, packing.last), outputs, packing)

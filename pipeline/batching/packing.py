@@ -84,18 +84,6 @@ class Packing(NamedTuple):
         total = tf.math.unsorted_segment_sum(values, self.row, self.num_rows)
         return total / tf.cast(self.length, values.dtype)[:, None]
 
-    def positions(self, rows: tf.Tensor, inner: Packing) -> tf.Tensor:
-        """Finds the values of some of the rows, packed by themselves.
-
-        Args:
-            rows: numbers of the rows, ascending, `(fewer rows,)` int32.
-            inner: the layout of these rows alone.
-
-        Returns:
-            Position of each of their values among those of all rows, int32 `(timesteps,)`.
-        """
-        return tf.gather(self.start, inner.time) + tf.gather(rows, inner.row)
-
 
 class Bands(NamedTuple):
     """Neighbouring timesteps with the same number of rows, int32 `(bands,)` each.
@@ -169,22 +157,6 @@ class PackedSequences(NamedTuple):
         index = tf.gather(splits, tf.gather(order, packing.row)) + packing.time
         values = tf.gather(self.values, tf.math.invert_permutation(index))
         return tf.RaggedTensor.from_row_splits(values, tf.cast(splits, tf.int64), validate=False)
-
-    def cut(self, pieces: int) -> list[PackedSequences]:
-        """Deals the rows out in turns, so that the pieces have nearly the same bands.
-
-        A piece has no row where there are fewer rows than pieces.
-        """
-        if pieces == 1:
-            return [self]
-        packing = Packing.of(self.length)
-        cut = []
-        for piece in range(pieces):
-            rows = tf.range(packing.num_rows)[piece::pieces]
-            length = tf.gather(self.length, rows)
-            positions = packing.positions(rows, Packing.of(length))
-            cut.append(PackedSequences(tf.gather(self.values, positions), length))
-        return cut
 
 
 def assert_not_empty(length: tf.Tensor) -> tf.Operation:

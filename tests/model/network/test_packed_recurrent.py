@@ -129,6 +129,28 @@ def test_every_way_returns_the_states_at_the_end_of_each_row(cell):
             np.testing.assert_allclose(received, end, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("units", [4, 5])
+def test_slices_of_bands_change_nothing_but_rounding(units):
+    layer = make(units=units, cell="lstm").forward_layer
+    padded, packing, index = draw()
+    values, states = tf.gather_nd(padded, index), [tf.ones((len(LENGTHS), units))] * 2
+
+    def run(slices):
+        inputs = [values, *states, *(variable.value for variable in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = run_packed(layer, values, packing, states, slices=slices, with_states=True)
+            loss = tf.reduce_sum(outputs * tf.sin(tf.range(2.0 * units)))
+        return [outputs, *tape.gradient(loss, inputs)]
+
+    expected = run(1)
+    for slices in (2, 3, 8):
+        received = run(slices)
+        assert_all_close(received, expected)
+        for once, again in zip(received, run(slices), strict=True):
+            np.testing.assert_array_equal(once, again)
+
+
 @pytest.mark.parametrize(("units", "in_bands"), [(4, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)])
 def test_one_trace_serves_all_lengths_and_runs_bands_up_to_a_size(units, in_bands):
     layer = make(units=units, cell="lstm", bidirectional=True)

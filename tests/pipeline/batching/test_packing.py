@@ -68,20 +68,6 @@ def test_ragged_rows_come_back_where_they_were(lengths):
     np.testing.assert_array_equal(packed.to_ragged().row_lengths(), sorted(lengths, reverse=True))
 
 
-@settings(max_examples=40)
-@given(any_lengths, st.integers(1, 4))
-def test_pieces_hold_each_row_once_and_the_same_lengths(lengths, pieces):
-    packed, _ = PackedSequences.of(ragged(draw(lengths)))
-    rows = [row.numpy().tolist() for row in packed.to_ragged()]
-    cut = packed.cut(pieces)
-    dealt = [[row.numpy().tolist() for row in piece.to_ragged()] for piece in cut]
-    assert [dealt[i % pieces][i // pieces] for i in range(len(rows))] == rows
-    assert sum(map(len, dealt)) == len(rows)
-    for piece in cut:
-        with tf.control_dependencies(assert_packed(piece)):
-            pass
-
-
 def test_bands_are_blocks_of_neighbouring_timesteps():
     bands = Bands.of(tf.constant([7, 7, 7, 4, 3]))
     assert bands.rows.numpy().tolist() == [5, 4, 3]
