@@ -1,7 +1,7 @@
 """The runs of `gpu.py`, each in a fresh process, as devices are fixed at the start of a process.
 
-The batches are random walks of a few lengths. They are drawn on the CPU and depend only on the
-number of the batch, so that every run sees the same ones.
+The steps are random walks of a few lengths. They are drawn on the CPU and depend only on the number
+of the packed batch, so that every run sees the same ones.
 """
 
 import collections
@@ -23,11 +23,13 @@ from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.training.loop import TrainingLoop
 from padless.model.training.replicas import mirrored_strategy
 from padless.model.training.state import RunState
-from padless.model.training.warm_up import largest_shapes, weightless_steps
-from padless.pipeline import plan_batches
+from padless.model.training.warm_up import largest_batches
+from padless.pipeline import PackedSequences, plan_batches
+from padless.pipeline.batching.packing import Packing
 
 NUM_FEATURES, LATENT_SIZE = 12, 32
 LENGTHS = (100, 40, 200, 60)
+_NUM_WALKS = 4  # packed batches
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,28 +86,40 @@ def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
 
 
 def walks(setting, batches_per_step):
-    """Makes batches as `replica_batches` does: each as one piece per replica, in a row."""
+    """Makes packed batches as `packed_steps` does: each as one piece per replica, in a row."""
 
-    def make(i):
-        length = tf.gather(tf.constant(LENGTHS, tf.int64), i % len(LENGTHS))
-        shape = tf.stack([setting.batch, length, NUM_FEATURES])
-        values = tf.random.stateless_normal(shape, tf.stack([i, 0]))
-        sequence = tf.cumsum(values, axis=1) / tf.sqrt(tf.cast(length, tf.float32))
-        batch = {
-            "sequence": tf.ensure_shape(sequence, (None, None, NUM_FEATURES)),
-            "length": tf.fill([setting.batch], length),
-            "weight": tf.ones([setting.batch]),
-            "ends_step": tf.fill([setting.batch], (i + 1) % batches_per_step == 0),
+    def make(number):
+        i, piece = number // setting.replicas, number % setting.replicas
+        padded, length = _draw_walks(setting, i)
+        rows = tf.range(setting.batch, dtype=tf.int64)[piece :: setting.replicas]
+        length = tf.gather(length, rows)
+        packing = Packing.of(length)
+        index = tf.stack((tf.gather(rows, packing.row), tf.cast(packing.time, tf.int64)), axis=1)
+        return {
+            "values": tf.ensure_shape(tf.gather_nd(padded, index), (None, NUM_FEATURES)),
+            "length": length,
+            "weight": tf.ones_like(length, tf.float32),
+            "ends_step": (i + 1) % batches_per_step == 0,
         }
-        return {name: _cut(value, setting.replicas) for name, value in batch.items()}
 
-    batches = tf.data.Dataset.range(len(LENGTHS) * batches_per_step).map(make).unbatch()
+    numbers = tf.data.Dataset.range(_NUM_WALKS * batches_per_step * setting.replicas)
     # Many, but counted: a dataset without end is read in another way under a strategy.
-    return batches.cache().repeat(100_000).prefetch(tf.data.AUTOTUNE)
+    return numbers.map(make).cache().repeat(100_000).prefetch(tf.data.AUTOTUNE)
 
 
-def _cut(value, pieces):
-    return tf.reshape(value, tf.concat([[pieces, -1], tf.shape(value)[1:]], axis=0))
+def _draw_walks(setting, i):
+    """Draws padded walks and their falling lengths; every second batch has half as long ones."""
+    length = tf.gather(tf.constant(LENGTHS, tf.int64), tf.range(setting.batch) % len(LENGTHS))
+    length = tf.sort(length // (1 + i % 2), direction="DESCENDING")
+    shape = (setting.batch, max(LENGTHS), NUM_FEATURES)
+    steps = tf.random.stateless_normal(shape, tf.stack([i, 0]))
+    return tf.cumsum(steps, axis=1) / max(LENGTHS) ** 0.5, length
+
+
+def count_timesteps(setting):
+    """Counts the timesteps of all walks, each once."""
+    lengths = (_draw_walks(setting, tf.constant(i, tf.int64))[1] for i in range(_NUM_WALKS))
+    return sum(int(tf.reduce_sum(length)) for length in lengths)
 
 
 def deal(trainer, batches):
@@ -115,16 +129,24 @@ def deal(trainer, batches):
 
 def analyzer(model):
     """Makes inference as one trace for all lengths."""
-    signature = [tf.TensorSpec((None, None, NUM_FEATURES))]
-    return tf.function(model.analyze, input_signature=signature, autograph=False)
+    signature = [tf.TensorSpec((None, NUM_FEATURES)), tf.TensorSpec((None,), tf.int64)]
+    return tf.function(
+        lambda *packed: model.analyze(PackedSequences(*packed)),
+        input_signature=signature,
+        autograph=False,
+    )
 
 
 def operations_run(setting):
     """Counts, by type, the operations that one training step and inference ran."""
     trainer = make_trainer(setting, start(setting))
     batches, analyze = deal(trainer, walks(setting, 1)), analyzer(trainer.model)
-    probe = tf.zeros((setting.batch, LENGTHS[0], NUM_FEATURES))
-    ways = [lambda: float(trainer.train_step(batches).loss), lambda: analyze(probe)["error"][0]]
+    length = np.full(setting.batch, LENGTHS[0])
+    probe = np.zeros((length.sum(), NUM_FEATURES), np.float32)
+    ways = [
+        lambda: float(trainer.train_step(batches).loss),
+        lambda: analyze(probe, length)["error"][0],
+    ]
     return [_profile(way) for way in ways]
 
 
@@ -152,8 +174,9 @@ def train(setting, steps):
         trainer.evaluation_step(held_out)
     results = {"loss": np.array(losses), "held out": error}
     results["update"] = _weights(trainer.model) - before
-    probe = np.random.default_rng(0).normal(size=(setting.batch, 50, NUM_FEATURES))
-    told = analyzer(trainer.model)(probe.astype(np.float32))
+    length = np.sort(np.arange(setting.batch) % 50 + 1)[::-1]
+    probe = np.random.default_rng(0).normal(size=(length.sum(), NUM_FEATURES))
+    told = analyzer(trainer.model)(probe.astype(np.float32), length)
     # Not the score, which is fitted to a dataset when its training ends.
     results |= {name: told[name].numpy() for name in ("embedding", "error", "feature_error")}
     both = (trainer.train_step, trainer.evaluation_step)
@@ -167,8 +190,9 @@ def _weights(model):
 def peak_megabytes(setting):
     """Returns the peak memory of the largest batches, and of the steps that follow them."""
     trainer, peaks = make_trainer(setting, start(setting)), []
-    plan = plan_batches(dict.fromkeys(LENGTHS, setting.batch), batch_size=setting.batch)
-    largest = weightless_steps([largest_shapes(plan)], NUM_FEATURES, replicas=1, pieces=1)
+    counts = dict.fromkeys(LENGTHS, -(-setting.batch // len(LENGTHS)))
+    plan = plan_batches(counts, batch_size=setting.batch, group_size=1)
+    largest = largest_batches(plan, NUM_FEATURES, range(1))
     for batches in (largest, walks(setting, 1)):
         batches = deal(trainer, batches.repeat(2))
         for _ in range(1 if not peaks else 3 * len(LENGTHS)):
@@ -182,7 +206,7 @@ def run_out_of_memory(setting):
     trainer = make_trainer(setting, start(setting))
     with tempfile.TemporaryDirectory() as directory:
         dataset = write_dataset(directory, 20_000, NUM_FEATURES)
-        plan = plan_batches(dataset.split("train").lengths, batch_size=4096)
+        plan = plan_batches(dataset.split("train").lengths, batch_size=4096, group_size=64)
         options, state = TrainingOptions(epochs=1), RunState(trainer.model)
         loop = TrainingLoop(trainer, dataset, {"train": plan}, options=options, state=state)
         try:
@@ -193,19 +217,22 @@ def run_out_of_memory(setting):
 
 
 def speeds(setting, rounds):
-    """Returns timesteps per second of the trainer and of a bare loop, alternating."""
+    """Returns timesteps per second of the trainer and of a bare loop, alternating.
+
+    The loop runs batches of one length: it knows no others.
+    """
     trainer = make_trainer(setting, start(setting))
     batches = deal(trainer, walks(setting, 1))
     ways = [lambda: float(trainer.train_step(batches).loss), bare_loop(setting)]
     seconds = np.array([[_seconds(way) for way in ways] for _ in range(rounds + 1)])[1:]
-    timesteps = setting.batch * sum(LENGTHS)
-    ratio = statistics.median(seconds[:, 1] / seconds[:, 0])
-    return *(timesteps / np.median(seconds, axis=0)), ratio
+    timesteps = [count_timesteps(setting), setting.batch * sum(LENGTHS)]
+    speed = timesteps / seconds
+    return *np.median(speed, axis=0), statistics.median(speed[:, 0] / speed[:, 1])
 
 
 def _seconds(way):
     begun = time.perf_counter()
-    for _ in LENGTHS:
+    for _ in range(_NUM_WALKS):
         way()
     return time.perf_counter() - begun
 
@@ -232,7 +259,10 @@ def bare_loop(setting):
         optimizer.apply(tape.gradient(scaled, variables), model.trainable_variables)
         return loss
 
-    sequences = walks(setting, 1).map(lambda batch: batch["sequence"])
+    sequences = tf.data.Dataset.range(len(LENGTHS)).map(
+        lambda i: _draw_walks(setting, i)[0][:, : tf.gather(LENGTHS, i)]
+    )
+    sequences = sequences.cache().repeat(100_000)
     device = tf.data.experimental.prefetch_to_device(f"/{setting.device}:0")
     batches = iter(sequences.apply(device))
     return lambda: float(step(next(batches)))

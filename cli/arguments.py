@@ -10,10 +10,10 @@ from typing import Any
 import padless
 from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Columns, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
-from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.planning.budget import DEFAULT_BUDGET
+from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
 
-COLUMNS, RULES, TRAINING = map(defaults_of, (Columns, Rules, TrainingOptions))
+COLUMNS, RULES = map(defaults_of, (Columns, Rules))
 
 # What `Columns` calls by a shorter name.
 COLUMN_OPTIONS = {
@@ -24,13 +24,6 @@ COLUMN_OPTIONS = {
     "label": "--label-column",
     "split": "--split-column",
     "features": "--feature-columns",
-}
-# What `--batch-cost A,B,C` holds.
-COST_OPTIONS = {
-    "cost": "--batch-cost",
-    "per_batch": "A of --batch-cost",
-    "per_timestep_in_a_row": "B of --batch-cost",
-    "per_computed_timestep": "C of --batch-cost",
 }
 
 
@@ -50,54 +43,20 @@ class ShowVersion(argparse.Action):
 
 
 def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool = False) -> None:
-    """Adds the maximum size of a batch, in one of two units."""
+    """Adds how large a step is, in one of two units, and how many sequences share a length."""
     budget = group.add_mutually_exclusive_group()
     shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
-    sequences = "maximum sequences per batch, and their mean number per step"
+    sequences = "mean number of sequences per step"
     default = f" (default: {DEFAULT_BUDGET.batch_size}, if no --batch-timesteps is given)"
     add_option(budget, "--batch-size", sequences + default, **shared)
-    timesteps = "maximum timesteps per batch, and their mean number per step"
+    timesteps = "mean number of timesteps per step, instead"
     add_option(budget, "--batch-timesteps", timesteps, **shared)
-
-
-def add_tail_arguments(group: argparse._ActionsContainer, *, is_optional: bool = False) -> None:
-    """Adds how rare lengths are handled: steps of their own, or batches with their neighbours."""
-    add_option(
-        group,
-        "--group-size",
-        "maximum sequences of one length that come into a step together, so that it has many "
-        "lengths, packed into one batch (default: batches of one length)",
-        type=int,
-        metavar="N",
-        is_optional=is_optional,
+    groups = (
+        "maximum sequences of one length that come into a step together: with fewer, a step has "
+        "more lengths, learns more and takes longer "
+        f"(default: {DEFAULT_GROUP_SIZE}, or as many as a step holds)"
     )
-    add_option(
-        group,
-        "--accumulate",
-        "add up small batches of rare lengths to full steps; off: each batch is a step of its own",
-        default=TRAINING["accumulate"],
-        is_optional=is_optional,
-    )
-    add_option(
-        group,
-        "--max-padding",
-        "maximum padded timesteps, as a share of the sequences' own; above 0, neighbouring lengths "
-        "share batches where that is predicted to save time",
-        type=float,
-        metavar="P",
-        default=TRAINING["max_padding"],
-        is_optional=is_optional,
-    )
-    add_option(
-        group,
-        "--batch-cost",
-        "seconds per batch, per timestep of a batch (its sequences side by side) and per timestep "
-        "of each sequence (default: `padless train` measures them where --max-padding needs them, "
-        "and prints them; `padless plan` takes those of a small LSTM on a CPU)",
-        type=seconds_of_a_batch,
-        metavar="A,B,C",
-        is_optional=is_optional,
-    )
+    add_option(group, "--group-size", groups, **shared)
 
 
 def add_picture_argument(
@@ -198,15 +157,6 @@ def add_inference_arguments(parser: Parser) -> None:
 def comma_separated(text: str) -> tuple[str, ...]:
     """Parses `a,b,c`; a name that holds a comma is written in double quotes."""
     return tuple(next(csv.reader([text], strict=True)))
-
-
-def seconds_of_a_batch(text: str) -> tuple[float, float, float]:
-    """Parses `4e-3,6e-5,4e-6`."""
-    try:
-        per_batch, in_a_row, computed = map(float, text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be three numbers A,B,C, got {text!r}") from None
-    return per_batch, in_a_row, computed
 
 
 def count_or_share(text: str) -> int | float:

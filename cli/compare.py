@@ -6,10 +6,10 @@ import argparse
 import dataclasses
 from typing import Any
 
-from padless.cli.arguments import COST_OPTIONS, add_picture_argument, comma_separated
+from padless.cli.arguments import add_picture_argument, comma_separated
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, options_checked
-from padless.cli.train import add_model_arguments, add_training_arguments, cost_of, replace_given
+from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
 from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import TrainingOptions
@@ -23,7 +23,7 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
-    parser.names |= COST_OPTIONS | {"alignment": "--alignments"}
+    parser.names |= {"alignment": "--alignments"}
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     comparison = parser.add_argument_group("comparison")
     alignments = "what to compare (default: all that `padless train --alignment` knows)"
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):
         architecture = replace_given(Architecture(), args)
-        options, cost = replace_given(TrainingOptions(), args), cost_of(args)
+        options = replace_given(TrainingOptions(), args)
         for name in alignments:
             dataclasses.replace(architecture, alignment=name)
     with progress_shown(quiet=args.quiet) as progress:
@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> None:
             args.dataset,
             architecture=architecture,
             options=options,
-            cost=cost,
             alignments=alignments,
             split=args.split,
             runs=args.runs,

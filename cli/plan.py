@@ -1,114 +1,66 @@
-"""`padless plan`: the batches of an epoch, what padding would cost, how mixed their order is."""
+"""`padless plan`: the steps of an epoch, what padding would cost, how mixed their order is."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from padless.cli.arguments import (
-    COST_OPTIONS,
-    add_budget_arguments,
-    add_picture_argument,
-    add_tail_arguments,
-)
+from padless.cli.arguments import add_budget_arguments
 from padless.cli.json_output import add_json_argument, print_json
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.model.run_directory.training_options import TrainingOptions
 
 if TYPE_CHECKING:
-    from padless.pipeline import BatchCost, BatchPlan, EpochOrder, SequenceDataset
+    from padless.pipeline import BatchPlan, EpochOrder, SequenceDataset
 
 
-_BOUNDS_NOTE = """\
-what bounds on the padding give: padding allowed and used, as shares of the sequences'
-timesteps; timesteps in a row, the lengths of all batches added up; the share of batches
-at their limit, and the mean size of a batch as a share of that limit"""
 _ORDER_NOTE = """\
 how mixed the order of an epoch is: neither the step before nor the time in the epoch
 should tell the lengths of a step; numbers in the ranges shown are those of a random order"""
 USAGE = "DATASET [options]"
 EXAMPLES = (
     "padless plan data --batch-size 32 --buckets",
-    "padless plan data --batch-timesteps 2000 --order 2 --frontier",
+    "padless plan data --batch-timesteps 2000 --order 2",
 )
 
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
-    parser.names |= COST_OPTIONS
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
-    batches = parser.add_argument_group("batches")
+    batches = parser.add_argument_group("steps")
     add_option(batches, "--split", "split to plan", default="train", metavar="NAME")
-    replicas = "replicas that share each batch"
+    replicas = "replicas that share each step"
     add_option(batches, "--replicas", replicas, type=int, default=1, metavar="N")
     add_budget_arguments(batches)
-    add_tail_arguments(batches)
     shown = parser.add_argument_group("what is shown")
     shown.add_argument(
-        "--buckets", action="store_true", help="also list every length with its batches"
+        "--buckets", action="store_true", help="also list every length with its groups"
     )
     order = "also read N epochs and show how mixed the order of each is (default: none)"
     add_option(shown, "--order", order, type=int, metavar="N")
     seed = "seed of that order, as of `padless train`"
     add_option(shown, "--seed", seed, type=int, default=0, metavar="N")
-    shown.add_argument(
-        "--frontier", action="store_true", help="also list what other bounds on the padding give"
-    )
     add_json_argument(shown)
-    add_picture_argument(shown, "draw what each bound on the padding gives into this file")
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the plan."""
     from padless.pipeline import describe_plan, list_buckets, open_dataset
-    from padless.pipeline.planning.padding_bounds import list_frontier
 
-    training, cost = _check_options(args)
-    options = {
-        "budget": training.budget,
-        "replicas": args.replicas,
-        "accumulate": args.accumulate,
-        "cost": cost,
-    }
+    training = _check_options(args)
     dataset = open_dataset(args.dataset)
-    lengths = dataset.split(args.split).lengths
-    plan = training.plan(lengths, args.replicas, cost)
-    bounds = _plan_bounds(lengths, args, options) if args.frontier else []
-    if args.picture:
-        _draw_bounds(lengths, args, options)
+    plan = training.plan(dataset.split(args.split).lengths, args.replicas)
     if args.json:
         orders = [] if args.order is None else list(_measure_order(dataset, plan, args))
-        print_json(_as_dict(dataset, plan, args) | _list_details(plan, bounds, orders, args))
+        print_json(_as_dict(dataset, plan, args) | _list_details(plan, orders, args))
         return
     print(f"{dataset.name}, split {args.split}")
     print(describe_plan(plan))
     if args.buckets:
         print(f"\n{list_buckets(plan)}")
-    if bounds:
-        print(f"\n{_BOUNDS_NOTE}\n{list_frontier(bounds)}")
-    if args.picture:
-        print(f"picture: {args.picture}")
     if args.order is not None:
         _print_order(dataset, plan, args)
-
-
-def _plan_bounds(
-    lengths: Mapping[int, int], args: argparse.Namespace, options: dict[str, Any]
-) -> list[BatchPlan]:
-    from padless.pipeline import plan_frontier
-    from padless.pipeline.planning.padding_bounds import TABLE_BOUNDS
-
-    return plan_frontier(lengths, sorted({*TABLE_BOUNDS, args.max_padding}), **options)
-
-
-def _draw_bounds(
-    lengths: Mapping[int, int], args: argparse.Namespace, options: dict[str, Any]
-) -> None:
-    from padless.pipeline import plan_frontier
-    from padless.pipeline.planning.padding_bounds import PICTURE_BOUNDS, draw_frontier
-
-    draw_frontier(plan_frontier(lengths, PICTURE_BOUNDS, **options), args.picture)
 
 
 def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace) -> None:
@@ -163,78 +115,49 @@ def _as_dict(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace
         "batch_size": plan.budget.batch_size,
         "batch_timesteps": plan.budget.batch_timesteps,
         "group_size": plan.group_size,
-        "bands_per_step": plan.bands_per_step if plan.group_size else None,
-        "accumulate": plan.accumulates,
         "sequences": plan.num_sequences,
         "timesteps": plan.num_timesteps,
         "lengths": len(plan.lengths),
         "shortest": min(plan.lengths),
         "longest": max(plan.lengths),
-        **_counts(plan),
-        "filler_rows": plan.filler_rows,
+        "groups": plan.num_batches,
+        "partial_groups": plan.partial_batches,
+        "steps_per_epoch": plan.steps_per_epoch,
+        "lengths_per_step": plan.bands_per_step,
         "timesteps_per_epoch": {
             way: {"computed": computed, "in_a_row": in_a_row}
             for way, (computed, in_a_row) in count_timesteps(plan).items()
         },
-        "picture": args.picture,
-    }
-
-
-def _counts(plan: BatchPlan) -> dict[str, Any]:
-    return {
-        "max_padding": plan.max_padding,
-        "padding": plan.padding,
-        "padded_timesteps": plan.padded_timesteps,
-        "spans": plan.num_spans,
-        "batches": plan.num_batches,
-        "partial_batches": plan.partial_batches,
-        "full_share": plan.full_share,
-        "mean_fill": plan.mean_fill,
-        "steps_per_epoch": plan.steps_per_epoch,
-        "timesteps_in_a_row": plan.timesteps_in_a_row,
-        "predicted_seconds": plan.predicted_seconds,
     }
 
 
 def _list_details(
-    plan: BatchPlan,
-    bounds: list[BatchPlan],
-    orders: list[EpochOrder],
-    args: argparse.Namespace,
+    plan: BatchPlan, orders: list[EpochOrder], args: argparse.Namespace
 ) -> dict[str, Any]:
     """Returns the lists that were asked for."""
     details: dict[str, Any] = {}
     if args.buckets:
         columns = {
-            "shortest": plan.bucket_shortest,
-            "longest": plan.bucket_lengths,
-            "sequences_per_batch": plan.bucket_batch_sizes,
-            "batches": plan.bucket_num_batches,
+            "length": plan.bucket_lengths,
+            "sequences_per_group": plan.bucket_batch_sizes,
+            "groups": plan.bucket_num_batches,
         }
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         details["buckets"] = [dict(zip(columns, row, strict=True)) for row in rows]
-    if args.frontier:
-        details["frontier"] = [_counts(bound) for bound in bounds]
     if args.order is not None:
         details["order"] = orders
     return details
 
 
-def _check_options(args: argparse.Namespace) -> tuple[TrainingOptions, BatchCost]:
-    """Checks the options and returns how they would train, and what batches cost."""
-    from padless.pipeline import BatchCost
-    from padless.pipeline.planning.batch_time import DEFAULT_COST
-
+def _check_options(args: argparse.Namespace) -> TrainingOptions:
+    """Checks the options and returns how they would train."""
     with options_checked(args.parser):
         training = TrainingOptions(
             batch_size=args.batch_size,
             batch_timesteps=args.batch_timesteps,
             group_size=args.group_size,
-            accumulate=args.accumulate,
-            max_padding=args.max_padding,
         )
         for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
             if (value := getattr(args, name)) is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
-        cost = DEFAULT_COST if args.batch_cost is None else BatchCost(*args.batch_cost)
-    return training, cost
+    return training

@@ -7,16 +7,13 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from padless.cli.arguments import COST_OPTIONS, add_budget_arguments, add_tail_arguments
+from padless.cli.arguments import add_budget_arguments
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.architecture import CELLS, POOLINGS, PRECISIONS, Architecture
 from padless.model.run_directory.training_options import SCHEDULES, WEIGHTINGS, TrainingOptions
-
-if TYPE_CHECKING:
-    from padless.pipeline import BatchCost
 
 _Options = TypeVar("_Options", Architecture, TrainingOptions)
 # Shown in the help; where a run is resumed, its own options are the defaults.
@@ -31,7 +28,6 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
-    parser.names |= COST_OPTIONS
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     run = parser.add_argument_group("run directory")
     run.add_argument(
@@ -46,9 +42,7 @@ def add_arguments(parser: Parser) -> None:
     _add(run, "--checkpoint-steps", "write a checkpoint every N steps (default: never)", type=int)
     _add(run, "--checkpoint-minutes", "write a checkpoint every X minutes", type=float)
     model = add_model_arguments(parser)
-    alignment = (
-        "how sequences share a batch: of equal length (the first), or padded in one of four ways"
-    )
+    alignment = "how sequences share a step: packed (the first), or padded in one of four ways"
     _add(model, "--alignment", alignment, choices=tuple(ALIGNMENTS))
     add_training_arguments(parser)
 
@@ -79,11 +73,10 @@ def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
 
 def add_training_arguments(parser: Parser) -> None:
     """Adds how it is trained."""
-    batches = parser.add_argument_group("batches")
+    batches = parser.add_argument_group("steps")
     replicas = "GPUs, or logical CPU devices without GPUs (default: all GPUs, or 1)"
     _add(batches, "--replicas", replicas, type=int)
     add_budget_arguments(batches, is_optional=True)
-    add_tail_arguments(batches, is_optional=True)
     group = parser.add_argument_group("training")
     _add(group, "--epochs", "maximum number of epochs", type=int)
     _add(group, "--learning-rate", "of Adam, the highest of the schedule", type=float)
@@ -108,7 +101,6 @@ def run(args: argparse.Namespace) -> int:
         architecture, options = run_directory.architecture, run_directory.options
     with options_checked(args.parser):
         architecture, options = replace_given(architecture, args), replace_given(options, args)
-        cost = cost_of(args)
     try:
         with progress_shown(quiet=args.quiet) as progress:
             report = train(
@@ -116,7 +108,6 @@ def run(args: argparse.Namespace) -> int:
                 run_directory,
                 architecture=architecture,
                 options=options,
-                cost=cost,
                 resume=args.resume,
                 progress=progress,
             )
@@ -126,13 +117,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{report}\n")
     print(f"run directory: {args.run_directory}")
     return 0
-
-
-def cost_of(args: argparse.Namespace) -> BatchCost | None:
-    """Returns the cost of batches that was given, or None."""
-    from padless.pipeline import BatchCost
-
-    return BatchCost(*args.batch_cost) if "batch_cost" in args else None
 
 
 def replace_given(options: _Options, args: argparse.Namespace) -> _Options:

@@ -12,21 +12,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from padless.beam_jobs import RAW_SPLIT, Columns, open_raw
-from padless.model import Inference, open_run
+from padless.model import open_run
+from padless.pipeline import equal_length_batches, plan_batches
 
 NUM_FEATURES = 3
 
 
 def score_rows(run, dataset):
     """Returns a dict per sequence with its values, its score and its p-value, by rising score."""
-    rows = [
-        dict(zip(batch, row, strict=True))
-        for batch in Inference(run.model).batches(dataset, RAW_SPLIT)
-        for row in zip(*batch.values(), strict=True)
-    ]
-    length, score = (np.array([row[name] for row in rows]) for name in ("length", "score"))
-    for row, p_value in zip(rows, run.calibration.p_values(length, score), strict=True):
-        row["p_value"] = p_value
+    plan = plan_batches(dataset.split(RAW_SPLIT).lengths)
+    rows = []
+    for batch in equal_length_batches(dataset, plan, split=RAW_SPLIT):
+        batch |= run.model.analyze(batch["sequence"])
+        p_value = run.calibration.p_values(batch["length"].numpy(), batch["score"].numpy())
+        columns = {name: values.numpy() for name, values in batch.items()} | {"p_value": p_value}
+        rows += [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
     return sorted(rows, key=lambda row: row["score"])
 
 

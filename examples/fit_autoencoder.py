@@ -1,8 +1,8 @@
 """Trains the autoencoder of padless with Keras' own `compile` and `fit`, and finds what is unusual.
 
-The batches go into `fit` as they are: the model takes the sequence, its length and its weight from
-each. Without a `loss`, `compile` keeps the model's own: the squared error in units of the training
-variance. `padless train` does more: several replicas, checkpoints, anomaly scores with p-values.
+The packed steps go into `fit` as they are: many lengths in each, and nothing padded. Without a
+`loss`, `compile` keeps the model's own: the squared error in units of the training variance.
+`padless train` does more: several replicas, checkpoints, anomaly scores with p-values.
 
     python fit_autoencoder.py DATASET_DIRECTORY
 """
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from padless.model import Architecture, SequenceAutoencoder
-from padless.pipeline import Shuffle, equal_length_batches, open_dataset, plan_batches
+from padless.pipeline import PackedSequences, Shuffle, open_dataset, packed_steps, plan_batches
 
 
 def main(argv=None):
@@ -28,17 +28,18 @@ def main(argv=None):
     dataset = open_dataset(args.directory)
 
     def read(split, **options):
-        plan = plan_batches(dataset.split(split).lengths, batch_size=args.batch_size)
-        return plan, equal_length_batches(dataset, plan, split=split, **options)
+        lengths = dataset.split(split).lengths
+        plan = plan_batches(lengths, batch_size=args.batch_size, group_size=4)
+        return plan, packed_steps(dataset, plan, split=split, **options)
 
     model = SequenceAutoencoder.for_moments(dataset.moments, Architecture(latent_size=8, units=32))
     model.compile(optimizer=keras.optimizers.Adam(1e-2), weighted_metrics=["mae"])
     model.summary()
 
-    # One dataset holds all epochs: `fit` takes `plan.num_batches` of it for each.
+    # One dataset holds all epochs: `fit` takes `plan.steps_per_epoch` of it for each.
     plan, batches = read("train", shuffle=Shuffle(args.seed), epochs=range(args.epochs))
     _, validation = read("validation")
-    options = {"steps_per_epoch": plan.num_batches, "epochs": args.epochs}
+    options = {"steps_per_epoch": plan.steps_per_epoch, "epochs": args.epochs}
     fitted = model.fit(batches, **options, validation_data=validation, shuffle=False, verbose=0)
     history = fitted.history
     for epoch, losses in enumerate(zip(history["loss"], history["val_loss"], strict=True)):
@@ -47,7 +48,8 @@ def main(argv=None):
     keys, errors = [], []
     for batch in validation:
         keys.extend(batch["key"].numpy())
-        errors.extend(model.analyze(batch["sequence"])["error"].numpy())
+        sequences = PackedSequences(batch["values"], batch["length"])
+        errors.extend(model.analyze(sequences)["error"].numpy())
     for row in np.argsort(errors)[::-1][:3]:
         print(f"unusual: {keys[row].decode()}, error {errors[row]:.3f}")
 

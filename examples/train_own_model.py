@@ -27,7 +27,7 @@ def build_model(moments, num_classes):
     model.compile(
         optimizer=keras.optimizers.Adam(1e-2),
         loss="sparse_categorical_crossentropy",
-        weighted_metrics=["accuracy"],
+        metrics=["accuracy"],
         jit_compile=False,  # XLA would compile the model anew for every length
     )
     return model
@@ -50,7 +50,7 @@ def main(argv=None):
         return plan, equal_length_batches(dataset, plan, split=split, **options)
 
     def to_keras(batch):
-        return batch["sequence"], classes(batch["label"]), batch["weight"]
+        return batch["sequence"], classes(batch["label"])
 
     classes.adapt(read("train")[1].map(lambda batch: batch["label"]))
     model = build_model(dataset.moments, classes.vocabulary_size())

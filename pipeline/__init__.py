@@ -10,10 +10,9 @@ from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
 from padless.pipeline.dataset.records import RecordFormat
 from padless.pipeline.lazy_names import lazy_names
-from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
-from padless.pipeline.planning.make_plan import plan_batches, plan_frontier
+from padless.pipeline.planning.make_plan import plan_batches
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress
 from padless.pipeline.tensorflow_start import start_tensorflow
@@ -21,7 +20,7 @@ from padless.pipeline.verification.report import VerifyReport
 from padless.pipeline.verification.verify import verify_dataset
 
 if TYPE_CHECKING:
-    from padless.pipeline.batching.batches import equal_length_batches, replica_batches
+    from padless.pipeline.batching.batches import equal_length_batches
     from padless.pipeline.batching.grouping import Shuffle
     from padless.pipeline.batching.packed_steps import packed_steps
     from padless.pipeline.batching.packing import PackedSequences
@@ -32,11 +31,9 @@ _WITH_TENSORFLOW = {
     "Shuffle": "padless.pipeline.batching.grouping",
     "equal_length_batches": "padless.pipeline.batching.batches",
     "packed_steps": "padless.pipeline.batching.packed_steps",
-    "replica_batches": "padless.pipeline.batching.batches",
 }
 
 __all__ = [
-    "BatchCost",
     "BatchPlan",
     "Budget",
     "EpochOrder",
@@ -57,8 +54,6 @@ __all__ = [
     "open_records",
     "packed_steps",
     "plan_batches",
-    "plan_frontier",
-    "replica_batches",
     "verify_dataset",
 ]
 

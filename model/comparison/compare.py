@@ -23,7 +23,6 @@ from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
-from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.progress import ShowProgress, ignore_progress
 
 _MIB = 2**20
@@ -72,9 +71,9 @@ class Comparison:
             else (f"{ratio:.2f} times as long as", "although")
         )
         return (
-            f"On {self.dataset} {_describe_batches(first)} take {time} the fastest other answer "
-            f"({fastest.alignment}), {reason} padding to the longest computes {padding:.2f} times "
-            f"the timesteps; {_compare_losses(first, others)}."
+            f"On {self.dataset} packed steps take {time} the fastest other answer "
+            f"({fastest.alignment}), {reason} padding computes up to {padding:.2f} times the "
+            f"timesteps; {_compare_losses(first, others)}."
         )
 
     def _table(self) -> list[str]:
@@ -102,7 +101,6 @@ def compare_alignments(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
-    cost: BatchCost | None = None,
     alignments: Sequence[str] = tuple(ALIGNMENTS),
     split: str | None = None,
     runs: epath.PathLike | None = None,
@@ -114,7 +112,6 @@ def compare_alignments(
         directory: dataset directory.
         architecture: what to build; its own alignment is not read. The default one if None.
         options: how to train; the default if None.
-        cost: see `train`; each run measures its own if None.
         alignments: what to compare, names of `ALIGNMENTS`.
         split: what to measure on; the test split, or else the validation split, or else the
             training split if None.
@@ -127,19 +124,17 @@ def compare_alignments(
         FileNotFoundError: if the dataset or a part of it is missing.
         ImportError: if there are labels to tell and scikit-learn is not installed.
         RuntimeError: if a run fails.
-        ValueError: if an option does not fit the data or an alignment.
+        ValueError: if an option does not fit the data, or an alignment is unknown.
     """
     architecture, options = architecture or Architecture(), options or TrainingOptions()
     aligned = [dataclasses.replace(architecture, alignment=name) for name in alignments]
     dataset = open_dataset(directory)
     split = split or _held_out(dataset)
-    for name in alignments:
-        for lengths in (dataset.split(TRAINING_SPLIT).lengths, dataset.split(split).lengths):
-            options.plan(lengths, options.replicas or 1, cost or DEFAULT_COST, name)
+    for lengths in (dataset.split(TRAINING_SPLIT).lengths, dataset.split(split).lengths):
+        options.plan(lengths, options.replicas or 1)
     spec = {
         "directory": str(directory),
         "options": dataclasses.asdict(options),
-        "cost": cost and dataclasses.asdict(cost),
         "split": split,
         "labels": dataset.record_format.label is not None and split != TRAINING_SPLIT,
     }
@@ -172,14 +167,6 @@ def _run_all(
 def _held_out(dataset: SequenceDataset) -> str:
     names = ("test", VALIDATION_SPLIT)
     return next((name for name in names if name in dataset.splits), TRAINING_SPLIT)
-
-
-def _describe_batches(run: ComparedRun) -> str:
-    """Returns what the batches are: padding, or rows that fill up replicas, may be among them."""
-    if run.computed_timesteps == run.valid_timesteps:
-        return "equal-length batches"
-    ratio = run.computed_timesteps / run.valid_timesteps
-    return f"batches that compute {ratio:.2f} times the timesteps of the sequences"
 
 
 def _compare_losses(first: ComparedRun, others: list[ComparedRun]) -> str:

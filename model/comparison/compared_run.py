@@ -17,15 +17,16 @@ from padless.model.comparison.child_messages import MessagePipe, pass_on
 from padless.model.comparison.label_accuracy import label_accuracy
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.reporting.report import count_epoch
 from padless.model.reporting.summary import summarize
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.inference import EMBEDDING, Inference
 from padless.model.scoring.run import open_run
 from padless.model.training.stopping import TrainingStopped
 from padless.model.training.train import train
+from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
-from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.progress import ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
@@ -46,7 +47,7 @@ class ComparedRun:
     Attributes:
         alignment: its name.
         seconds_per_epoch: wall time of an epoch of training: reading and computing.
-        computed_timesteps: timesteps that an epoch computes.
+        computed_timesteps: timesteps that the first epoch computes, padded ones among them.
         valid_timesteps: timesteps that its sequences have.
         peak_bytes: most memory: of the GPU that held most, or of the whole process without GPUs.
         loss: error at valid timesteps, on the split that is compared.
@@ -70,8 +71,7 @@ def run_in_process(
     """Trains and evaluates in a new process.
 
     Args:
-        spec: `directory` and `run`, `architecture`, `options` and `cost` as dicts, `split` to
-            evaluate.
+        spec: `directory` and `run`, `architecture` and `options` as dicts, `split` to evaluate.
         result: file to write; one that is there is replaced.
         progress: called with how far the run is; what it logs, this process logs too.
 
@@ -123,24 +123,22 @@ def train_and_evaluate(spec: str, result: str, pipe: str) -> None:
 def _train_and_evaluate(spec: dict, progress: ShowProgress) -> ComparedRun:
     architecture = Architecture(**spec["architecture"])
     options = TrainingOptions(**spec["options"])
-    cost = BatchCost(**spec["cost"]) if spec["cost"] else None
     report = train(
         spec["directory"],
         spec["run"],
         architecture=architecture,
         options=options,
-        cost=cost,
         progress=progress,
     )
     peak_bytes = _peak_bytes()
     run, dataset = open_run(spec["run"]), open_dataset(spec["directory"])
-    plan = run.plan(dataset)
+    counted = count_epoch(dataset, run.plan(dataset), run.model, Shuffle(options.seed))
     summary = summarize(run.model, dataset, spec["split"], options.weighting)
     return ComparedRun(
         alignment=architecture.alignment,
         seconds_per_epoch=(report.times.computing + report.times.waiting) / report.epochs,
-        computed_timesteps=plan.computed_timesteps,
-        valid_timesteps=plan.num_timesteps,
+        computed_timesteps=counted.timesteps + counted.padded_timesteps,
+        valid_timesteps=counted.timesteps,
         peak_bytes=peak_bytes,
         loss=summary.losses.model,
         losses_by_length=[(r.shortest, r.longest, r.losses.model) for r in summary.ranges],

@@ -6,11 +6,14 @@ the control:
 
 | name | option | what it does |
 |---|---|---|
-| `dynamic_repeat` | 1 | batches of equal length; the repeat reads the length from its input |
+| `dynamic_repeat` | 1 | groups of equal length; the repeat reads the length from its input |
 | `masked_repeat` | 2 | masks again after the repeat; the target repeats its last step to the end |
 | `cropped_output` | 3 | masks the encoder, and crops the output by the input's mask |
 | `propagated_mask` | 4 | carries the encoder's mask past the repeat, to the decoder and the loss |
 | `padded` | none | reads, reconstructs and counts padding: `RepeatVector` to the longest |
+
+The first computes nothing but the sequences; the others pad a batch to its longest one, and the
+last one all batches to the longest of all.
 
 Two things are mended in all of them. A mask is made of the lengths, and not of the values that are
 not 0, which takes a true zero for padding. A sequence's loss is a mean over its valid timesteps:
@@ -27,15 +30,14 @@ class Alignment:
     """What one of the answers does.
 
     Attributes:
-        equal_lengths: whether it takes batches of equal (or neighbouring) lengths, not mixed ones
-            padded to the longest sequence.
+        pads: whether sequences that end early are padded to the longest of their batch.
         masks_encoder: whether the encoder gets a Keras mask.
         masks_decoder: whether the decoder does.
         counts_tail: whether the loss also counts the last step repeated to the end of the batch.
         counts_padding: whether padding is read, reconstructed and counted as if it were data.
     """
 
-    equal_lengths: bool = False
+    pads: bool = True
     masks_encoder: bool = False
     masks_decoder: bool = False
     counts_tail: bool = False
@@ -44,7 +46,7 @@ class Alignment:
 
 DYNAMIC_REPEAT = "dynamic_repeat"
 ALIGNMENTS = {
-    DYNAMIC_REPEAT: Alignment(equal_lengths=True),
+    DYNAMIC_REPEAT: Alignment(pads=False),
     "masked_repeat": Alignment(masks_encoder=True, masks_decoder=True, counts_tail=True),
     "cropped_output": Alignment(masks_encoder=True),
     "propagated_mask": Alignment(masks_encoder=True, masks_decoder=True),

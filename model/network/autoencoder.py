@@ -10,10 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from padless.model.network.alignment import DYNAMIC_REPEAT
 from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
-from padless.model.network.keras_steps import ReconstructionModel
+from padless.model.network.keras_steps import ReconstructionModel, sequences_of
 from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
 from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
 from padless.pipeline.batching.packing import PackedSequences, Packing
@@ -50,9 +49,9 @@ class SequenceAutoencoder(ReconstructionModel):
     Keras' `compile`, `fit`, `evaluate` and `predict` take our batches, see `ReconstructionModel`.
 
     Call arguments:
-        sequence: `(batch, timesteps, features)`, raw units; or a batch of
-            `padless.pipeline.equal_length_batches`, whose length is then taken as well; or
-            `PackedSequences`, for the alignment `dynamic_repeat`.
+        sequence: `(batch, timesteps, features)`, raw units; or `PackedSequences`, which alignments
+            other than `dynamic_repeat` pad to the longest; or a batch of
+            `padless.pipeline.packed_steps` or `equal_length_batches`, and its length with it.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
             where all are. The timesteps after them may have any value.
         training: whether to drop what `Architecture.dropout` says.
@@ -63,7 +62,7 @@ class SequenceAutoencoder(ReconstructionModel):
 
     Raises:
         ValueError: if `dtype` is another policy, or the alignment needs `longest`; when called, if
-            packed sequences come with a length, or with an alignment that pads.
+            packed sequences come with a length.
         tf.errors.InvalidArgumentError: when called, if a sequence is longer than `longest`.
     """
 
@@ -171,10 +170,8 @@ class SequenceAutoencoder(ReconstructionModel):
     ) -> tf.Tensor:
         """Reconstructs `sequence`."""
         if isinstance(sequence, Mapping):
-            sequence, length = sequence["sequence"], sequence.get("length")
-        sequence, length = self._values_and_ends(sequence, length)
-        _, _, reconstruction = self._forward(sequence, length, training)
-        return self._in_raw_units(reconstruction, sequence, length)
+            sequence, length = sequences_of(sequence)
+        return self.reconstruct(sequence, length, training)[1]
 
     def embed(
         self,
@@ -235,10 +232,25 @@ class SequenceAutoencoder(ReconstructionModel):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `sequence_losses` does, and what a call does, of one pass."""
+        given = sequence
         sequence, length = self._values_and_ends(sequence, length)
         _, target, reconstruction = self._forward(sequence, length, training)
         losses = self._losses_of(target, reconstruction, sequence, length)
-        return losses, self._in_raw_units(reconstruction, sequence, length)
+        reconstruction = self._in_raw_units(reconstruction, sequence, length)
+        if isinstance(given, PackedSequences) and not isinstance(length, Packing):
+            reconstruction = Packing.of(given.length).unpad(reconstruction)
+        return losses, reconstruction
+
+    def count_padded(self, length: np.ndarray) -> int:
+        """Counts the timesteps that the alignment pads packed sequences of these lengths by.
+
+        Args:
+            length: timesteps of each sequence, `(rows,)`.
+        """
+        if not self.alignment.pads:
+            return 0
+        is_to_longest = self.alignment.counts_padding and self.longest is not None
+        return int(((self.longest if is_to_longest else length.max()) - length).sum())
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""
@@ -258,12 +270,10 @@ class SequenceAutoencoder(ReconstructionModel):
             return sequence, length
         if length is not None:
             raise ValueError("Packed sequences have their own length, but `length` was given too.")
-        if self.architecture.alignment != DYNAMIC_REPEAT:
-            raise ValueError(
-                "Packed sequences have no padding and need the alignment "
-                f"{DYNAMIC_REPEAT!r}, got {self.architecture.alignment!r}."
-            )
-        return sequence.values, Packing.of(sequence.length)
+        packing = Packing.of(sequence.length)
+        if self.alignment.pads:
+            return packing.pad(sequence.values), packing.length
+        return sequence.values, packing
 
     def _prepare(
         self, sequence: Array, length: Array | Packing | None

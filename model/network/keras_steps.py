@@ -17,13 +17,14 @@ import keras
 import tensorflow as tf
 
 from padless.model.network.recurrent import valid_timesteps
+from padless.pipeline.batching.packing import PackedSequences, Packing
 
 
 class ReconstructionModel(keras.Model, abc.ABC):
     """A model of sequences that Keras' methods train, evaluate and run on batches of padless.
 
-    A batch is what `padless.pipeline.equal_length_batches` yields, of which `sequence`, `length`
-    and `weight` are read, or an array `(batch, timesteps, features)`.
+    A batch is what `padless.pipeline.packed_steps` or `equal_length_batches` yields, an array
+    `(batch, timesteps, features)`, or a dict of it as `sequence`, `length` and `weight`.
 
     Compiled without `loss`, it minimises what `reconstruct` says of each sequence. Compiled with
     one, it minimises that between the sequence and its reconstruction, in raw units, at valid
@@ -90,9 +91,7 @@ class ReconstructionModel(keras.Model, abc.ABC):
         self, inputs: Mapping[str, Any], weight: Any, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of a batch `()`, added to that of the epoch, and its output."""
-        losses, reconstruction = self.reconstruct(
-            inputs["sequence"], inputs.get("length"), training=training
-        )
+        losses, reconstruction = self.reconstruct(*sequences_of(inputs), training=training)
         weight = tf.ones_like(losses) if weight is None else tf.cast(weight, losses.dtype)
         total = tf.reduce_sum(weight)
         loss = tf.reduce_sum(weight * losses) / total
@@ -108,14 +107,24 @@ def _unpack(data: Any) -> tuple[dict[str, Any], Any, Any]:
         return {"sequence": inputs}, target, weight
     if weight is None:
         weight = inputs.get("weight")
-    kept = {name: inputs[name] for name in ("sequence", "length") if name in inputs}
-    return kept, target, weight
+    names = ("values", "sequence", "length")
+    return {name: inputs[name] for name in names if name in inputs}, target, weight
+
+
+def sequences_of(batch: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Returns the sequences of a batch, packed or not, and the length that goes with them."""
+    if "values" in batch:
+        return PackedSequences(batch["values"], batch["length"]), None
+    return batch["sequence"], batch.get("length")
 
 
 def _compared(inputs: Any, target: Any, weight: Any) -> tuple[Any, Any]:
     """Returns what a reconstruction is compared with, and the weight of each of its timesteps."""
     inputs, _, own_weight = _unpack(inputs)
     weight = own_weight if weight is None else weight
+    if "values" in inputs:
+        row = Packing.of(inputs["length"]).row
+        return inputs["values"], None if weight is None else tf.gather(weight, row)
     target = inputs["sequence"] if target is None else target
     if "length" not in inputs:
         return target, weight

@@ -111,18 +111,16 @@ def run_in_buffer(
 
     cuDNN computes what is before the ends alone, but has no layout without gaps.
     """
-    index = tf.stack((packing.row, packing.time), axis=1)
-    longest = tf.size(packing.live)
     width = layer.units * (len(states) if with_states else 1)
 
     def run() -> tf.Tensor:
-        shape = tf.stack((packing.num_rows, longest, values.shape[1]))
-        buffer = tf.ensure_shape(tf.scatter_nd(index, values, shape), (None, None, values.shape[1]))
-        mask = tf.sequence_mask(packing.length, longest)
-        outputs, *ends = layer(buffer, mask=mask, initial_state=list(states), training=training)
+        mask = tf.sequence_mask(packing.length, tf.size(packing.live))
+        outputs, *ends = layer(
+            packing.pad(values), mask=mask, initial_state=list(states), training=training
+        )
         others = ends[1:] if with_states else []
         by_row = [tf.gather(state, packing.row) for state in others]
-        return tf.concat((tf.gather_nd(outputs, index), *by_row), -1)
+        return tf.concat((packing.unpad(outputs), *by_row), -1)
 
     # No kernel takes a batch without rows.
     nothing = tf.zeros((0, width), values.dtype)

@@ -8,9 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from padless.model.scoring.calibration import Calibration
-from padless.model.scoring.inference import Inference
-from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,21 +37,6 @@ class LengthBias:
             f"score and length on {self.split}: rank correlation {self.score:.2f}; "
             f"p-value and length: {self.p_value:.2f}{itself}"
         )
-
-
-def read_scores(
-    inference: Inference,
-    dataset: SequenceDataset,
-    split: str,
-    progress: ShowProgress = ignore_progress,
-) -> dict[str, np.ndarray]:
-    """Computes `key`, `length`, `score` and `error` of a split, `(sequences,)` each."""
-    names = ("key", "length", "score", "error")
-    start = Progress(f"scores of {split}", 0, dataset.split(split).num_sequences, "sequences")
-    windows = inference.windows(dataset, split)
-    windows = counted(windows, progress, start, size=lambda window: len(window["length"]))
-    kept = [[window[name] for name in names] for window in windows]
-    return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
 
 
 def measure_length_bias(

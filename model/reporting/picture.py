@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from padless.pipeline.figures import new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MAX_BATCHES_DRAWN = 400
 _NUM_FEATURES_DRAWN = 3
 _FEW_POINTS = 10
 
@@ -76,27 +74,17 @@ def draw_examples(
 
 
 def _draw_lengths(axes: Axes, report: RunReport) -> None:
-    """Draws a bar per length, cut where a batch ends; lengths that share batches are shaded."""
+    """Draws a bar per length."""
     plan = report.plan
     axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
-    if not plan.is_exact:
-        runs = np.unique(np.stack([plan.bucket_shortest, plan.bucket_lengths], 1), axis=0)
-        for shortest, longest in runs[::2].tolist():
-            axes.axvspan(shortest - 0.5, longest + 0.5, color="gray", alpha=0.2, linewidth=0)
-    elif plan.num_batches <= _MAX_BATCHES_DRAWN:
-        columns = plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches
-        filled: collections.Counter[int] = collections.Counter()
-        for length, size, batches in zip(*(column.tolist() for column in columns), strict=True):
-            cuts = filled[length] + size * np.arange(1, batches + 1)
-            axes.hlines(cuts, length - 0.45, length + 0.45, color="white", linewidth=1.5)
-            filled[length] += size * batches
     axes.set_title(
-        f"{plan.num_sequences:,} training sequences in {plan.num_batches:,} {plan.kind},\n"
-        f"{plan.steps_per_epoch:,} steps per epoch, {plan.padded_timesteps:,} padded timesteps"
+        f"{plan.num_sequences:,} training sequences of {len(plan.lengths):,} lengths,\n"
+        f"{plan.steps_per_epoch:,} packed steps per epoch, "
+        f"{report.epoch.padded_timesteps:,} padded timesteps"
     )
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("length (timesteps)")
-    axes.set_ylabel("sequences, cut into batches" if plan.is_exact else "sequences")
+    axes.set_ylabel("sequences")
 
 
 def _draw_losses(axes: Axes, report: RunReport) -> None:

@@ -10,15 +10,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from etils import epath
 
+from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.examples import ExampleSequence, pick_rows
-from padless.model.reporting.length_bias import (
-    LengthBias,
-    measure_length_bias,
-    read_scores,
-)
-from padless.model.reporting.summary import Summary, show_warning, summarize
+from padless.model.reporting.length_bias import LengthBias, measure_length_bias
+from padless.model.reporting.summary import ErrorSums, Summary, show_warning
 from padless.model.run_directory.metrics_files import HISTORY_FILE
-from padless.model.scoring.inference import EVERYTHING, Inference
+from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run, open_run
 from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.damage import explained
@@ -38,7 +35,7 @@ class EpochCount:
 
     Attributes:
         timesteps: timesteps of the sequences.
-        padded_timesteps: timesteps of the batches beyond the end of their sequences.
+        padded_timesteps: timesteps that the model computes beyond the end of their sequences.
         batches: number of batches.
         seen_once: number of keys that came exactly once.
     """
@@ -80,7 +77,7 @@ class RunReport:
     def __str__(self) -> str:
         """Shows the report as text."""
         counts, epoch = self.dataset.splits, self.epoch
-        padded = "nothing padded" if self.plan.is_exact else "padded"
+        padded = "padded" if epoch.padded_timesteps else "nothing padded"
         sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
         total = sum(split.num_sequences for split in counts.values())
         return "\n".join(
@@ -89,7 +86,7 @@ class RunReport:
                 "",
                 (
                     f"{padded:<14}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
-                    f"timesteps in {epoch.batches:,} batches, counted over one epoch"
+                    f"timesteps in {epoch.batches:,} packed batches, counted over one epoch"
                 ),
                 (
                     f"nothing lost    {total:,} accepted ({sizes}), {self.rejected:,} rejected; "
@@ -150,22 +147,25 @@ def report_run(
         ValueError: if the dataset has other features or is damaged.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    inference, calibration = Inference(run.model, EVERYTHING), run.calibration
+    inference, calibration = Inference(run.model, WITH_BASELINES), run.calibration
     dataset = run.open_dataset(directory)
     plan, options = run.plan(dataset), run.options
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
-    scored = read_scores(inference, dataset, example_split, progress)
+    errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
+    scored = {
+        name: _read_split(
+            inference, errors[name], with_keys=name == example_split, progress=progress
+        )
+        for name in dataset.splits
+    }[example_split]
     return RunReport(
         run=str(run.directory),
         dataset=dataset,
         rejected=_count_rejected(epath.Path(directory or run.config.dataset)),
         plan=plan,
-        epoch=count_epoch(dataset, plan, Shuffle(options.seed), progress),
-        summaries={
-            name: summarize(inference, dataset, name, options.weighting, progress=progress)
-            for name in dataset.splits
-        },
+        epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress),
+        summaries={name: errors[name].summary(run.model) for name in dataset.splits},
         length_bias=measure_length_bias(calibration, scored, example_split),
         history=_read_history(run.directory),
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
@@ -173,33 +173,42 @@ def report_run(
     )
 
 
+def _read_split(
+    inference: Inference, errors: ErrorSums, *, with_keys: bool, progress: ShowProgress
+) -> dict[str, np.ndarray]:
+    """Reads a split once: adds up its errors, and returns its lengths, scores, errors and keys."""
+    dataset, split = errors.dataset, errors.split
+    start = Progress(f"errors of {split}", 0, dataset.split(split).num_sequences, "sequences")
+    windows = errors.watch(inference.windows(dataset, split))
+    windows = counted(windows, progress, start, size=lambda window: len(window["length"]))
+    names = ("length", "score", "error", *(["key"] if with_keys else []))
+    kept = [[window[name] for name in names] for window in windows]
+    return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
+
+
 def count_epoch(
     dataset: SequenceDataset,
     plan: BatchPlan,
+    model: SequenceAutoencoder,
     shuffle: Shuffle,
     progress: ShowProgress = ignore_progress,
 ) -> EpochCount:
-    """Reads one epoch of the training split and counts what its batches hold."""
+    """Reads one epoch of the training split and counts what its batches hold for a model."""
+    plan = dataclasses.replace(plan, replicas=1)
     keys: collections.Counter[bytes] = collections.Counter()
     timesteps = padded = batches = 0
     with explained(dataset.split(TRAINING_SPLIT)):
-        read = equal_length_batches if plan.group_size is None else packed_steps
         batches_read = counted(
-            read(dataset, plan, shuffle=shuffle).as_numpy_iterator(),
+            packed_steps(dataset, plan, shuffle=shuffle).as_numpy_iterator(),
             progress,
             Progress(f"epoch of {TRAINING_SPLIT}", 0, plan.num_sequences, "sequences"),
-            size=lambda batch: int((batch["weight"] > 0).sum()),
+            size=lambda batch: len(batch["length"]),
         )
         for batch in batches_read:
-            real = batch["weight"] > 0
-            lengths = batch["length"][real]
-            keys.update(batch["key"][real].tolist())
-            timesteps += int(lengths.sum())
-            if "values" in batch:
-                computed = len(batch["values"])
-            else:
-                computed = batch["sequence"].shape[1] * len(lengths)
-            padded += computed - int(lengths.sum())
+            keys.update(batch["key"].tolist())
+            own = int(batch["length"].sum())
+            timesteps += own
+            padded += len(batch["values"]) - own + model.count_padded(batch["length"])
             batches += 1
     return EpochCount(
         timesteps=timesteps,

@@ -7,13 +7,13 @@ sequence's own mean. An autoencoder worth training is below both.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.training_options import WEIGHTINGS
-from padless.model.scoring.inference import Inference
+from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
@@ -189,7 +189,7 @@ def summarize(
     Only sums are kept, by range of lengths and feature.
 
     Args:
-        model: the model, or one that runs already, with `EVERYTHING`.
+        model: the model, or one that runs already, `WITH_BASELINES`.
         dataset: the dataset.
         split: name of the split.
         weighting: `"sequence"` or `"timestep"`, see `Trainer`.
@@ -198,31 +198,74 @@ def summarize(
     Raises:
         ValueError: if the weighting or the split is unknown, or the records are damaged.
     """
-    if weighting not in WEIGHTINGS:
-        raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
-    inference = model if isinstance(model, Inference) else Inference(model)
-    ranges = divide_lengths(dataset.split(split).lengths)
+    errors = ErrorSums(dataset, split, weighting)
+    inference = model if isinstance(model, Inference) else Inference(model, WITH_BASELINES)
     start = Progress(f"errors of {split}", 0, dataset.split(split).num_sequences, "sequences")
-    batches = inference.batches(dataset, split)
-    batches = counted(batches, progress, start, size=lambda batch: len(batch["length"]))
-    counts, weights, sums = _add_up(batches, inference.model, ranges, weighting)
-    by_range = sums.mean(axis=2) / weights[:, None]
-    by_feature = sums.sum(axis=0) / weights.sum()
-    return Summary(
-        split=split,
-        weighting=weighting,
-        losses=_errors(by_feature.mean(axis=1)),
-        ranges=tuple(
-            LengthRange(*ends, int(count), _errors(losses))
-            for ends, count, losses in zip(ranges, counts, by_range, strict=True)
-        ),
-        features=tuple(
-            FeatureErrors(feature_name(dataset, i), float(losses[0]), _errors(scale * losses**0.5))
-            for i, (scale, losses) in enumerate(
-                zip(inference.model.standardize.scale, by_feature.T, strict=True)
-            )
-        ),
-    )
+    windows = inference.windows(dataset, split)
+    for window in counted(windows, progress, start, size=lambda window: len(window["length"])):
+        errors.add(window)
+    return errors.summary(inference.model)
+
+
+class ErrorSums:
+    """The errors of a split, added up by range of lengths and feature, window by window.
+
+    Args:
+        dataset: the dataset.
+        split: name of the split.
+        weighting: `"sequence"` or `"timestep"`, see `Trainer`.
+
+    Raises:
+        ValueError: if the weighting or the split is unknown.
+    """
+
+    def __init__(self, dataset: SequenceDataset, split: str, weighting: str):
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
+        self.dataset, self.split, self.weighting = dataset, split, weighting
+        self.ranges = divide_lengths(dataset.split(split).lengths)
+        self.counts = np.zeros(len(self.ranges), np.int64)
+        self.weights = np.zeros(len(self.ranges))
+        self.sums = np.zeros((len(self.ranges), 3, dataset.record_format.num_features))
+
+    def add(self, window: Mapping[str, np.ndarray]) -> None:
+        """Adds what `Inference.windows` yields, with the errors of the baselines."""
+        length = window["length"]
+        starts = [shortest for shortest, _ in self.ranges]
+        place = np.searchsorted(starts, length, side="right") - 1
+        weight = length if self.weighting == "timestep" else np.ones_like(length)
+        names = ("feature_error", "feature_mean_error", "own_mean_error")
+        errors = np.stack([window[name] for name in names], axis=1).astype(np.float64)
+        np.add.at(self.counts, place, 1)
+        np.add.at(self.weights, place, weight)
+        np.add.at(self.sums, place, weight[:, None, None] * errors)
+
+    def watch(self, windows: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Mapping]:
+        """Yields the windows as they are, and adds each."""
+        for window in windows:
+            self.add(window)
+            yield window
+
+    def summary(self, model: SequenceAutoencoder) -> Summary:
+        """Returns what the errors of all windows come to, those of this model."""
+        by_range = self.sums.mean(axis=2) / self.weights[:, None]
+        by_feature = self.sums.sum(axis=0) / self.weights.sum()
+        of_features = zip(model.standardize.scale, by_feature.T, strict=True)
+        return Summary(
+            split=self.split,
+            weighting=self.weighting,
+            losses=_errors(by_feature.mean(axis=1)),
+            ranges=tuple(
+                LengthRange(*ends, int(count), _errors(losses))
+                for ends, count, losses in zip(self.ranges, self.counts, by_range, strict=True)
+            ),
+            features=tuple(
+                FeatureErrors(
+                    feature_name(self.dataset, i), float(losses[0]), _errors(scale * losses**0.5)
+                )
+                for i, (scale, losses) in enumerate(of_features)
+            ),
+        )
 
 
 def feature_name(dataset: SequenceDataset, feature: int) -> str:
@@ -260,43 +303,6 @@ def divide_lengths(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
     last = [*sorted(set(last)), len(values) - 1]
     first = [0, *(place + 1 for place in last[:-1])]
     return [(values[start], values[end]) for start, end in zip(first, last, strict=True)]
-
-
-def _add_up(
-    batches: Iterable[Mapping[str, np.ndarray]],
-    model: SequenceAutoencoder,
-    ranges: Sequence[tuple[int, int]],
-    weighting: str,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs through the batches of a split and adds up, by range of lengths.
-
-    Returns:
-        Number of sequences `(ranges,)`, weights `(ranges,)`, and weighted squared errors
-        `(ranges, 3, features)`, see `_feature_errors`.
-    """
-    starts = [shortest for shortest, _ in ranges]
-    counts, weights = np.zeros(len(ranges), np.int64), np.zeros(len(ranges))
-    sums = np.zeros((len(ranges), 3, model.num_features))
-    for batch in batches:
-        length, count = batch["length"][0], len(batch["length"])
-        place = np.searchsorted(starts, length, side="right") - 1
-        weight = length if weighting == "timestep" else 1
-        counts[place] += count
-        weights[place] += count * weight
-        sums[place] += weight * _feature_errors(batch, model).sum(axis=1)
-    return counts, weights, sums
-
-
-def _feature_errors(batch: Mapping[str, np.ndarray], model: SequenceAutoencoder) -> np.ndarray:
-    """Returns the squared errors, averaged over timesteps, of the model and of the two baselines.
-
-    Returns:
-        `(3, batch, features)` float64, in units of the training variance.
-    """
-    standardized = batch["sequence"].astype(np.float64) - np.asarray(model.mean)
-    standardized /= model.standardize.scale
-    of_feature_mean = np.square(standardized).mean(axis=1)
-    return np.stack([batch["feature_error"], of_feature_mean, standardized.var(axis=1)])
 
 
 def _errors(three: np.ndarray) -> BaselineComparison:

@@ -22,7 +22,6 @@ from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import FREE_TO_CHANGE, TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
-from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.written_whole import written_whole
 
@@ -52,7 +51,6 @@ class RunConfig:
         replicas: number of replicas that the batches were planned for.
         devices: the devices of this machine.
         versions: package -> version that the run was started with; None where it is not installed.
-        batch_cost: what the batches were planned by.
         steps_per_epoch: number of steps by split.
     """
 
@@ -65,13 +63,12 @@ class RunConfig:
     replicas: int
     devices: tuple[str, ...]
     versions: Mapping[str, str | None]
-    batch_cost: BatchCost = DEFAULT_COST
     steps_per_epoch: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-    def with_plans(self, plans: Mapping[str, BatchPlan], cost: BatchCost) -> RunConfig:
-        """Returns the configuration with what the plans were made by, and what they came to."""
+    def with_plans(self, plans: Mapping[str, BatchPlan]) -> RunConfig:
+        """Returns the configuration with what the plans came to."""
         steps = {split: plan.steps_per_epoch for split, plan in plans.items()}
-        return dataclasses.replace(self, batch_cost=cost, steps_per_epoch=steps)
+        return dataclasses.replace(self, steps_per_epoch=steps)
 
 
 def describe_run(

@@ -9,12 +9,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT
 from padless.model.network.architecture import PRECISIONS
-from padless.pipeline.planning.batch_time import BatchCost
 from padless.pipeline.planning.budget import Budget
-from padless.pipeline.planning.make_plan import check_max_padding, plan_epoch, plan_mixed_batches
-from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.planning.make_plan import plan_epoch
+from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE, BatchPlan
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")
@@ -34,14 +32,11 @@ class TrainingOptions:
 
     Attributes:
         epochs: maximum number of epochs.
-        batch_size: maximum number of sequences per batch, and about as many per step; 64 if
-            neither is given.
-        batch_timesteps: maximum number of timesteps per batch and about as many per step, instead.
+        batch_size: mean number of sequences per step, up to those of a group more; 64 if neither is
+            given.
+        batch_timesteps: mean number of timesteps per step, instead.
         group_size: maximum number of sequences of one length that come into a step together, so
-            that it has many lengths, packed into one batch; None for batches of one length.
-        accumulate: whether batches add up to steps of the budget; if not, each is a step.
-        max_padding: maximum number of padded timesteps, as a share of the sequences' own. Above 0,
-            neighbouring lengths share batches where that is predicted to save time.
+            that it has many lengths; 8, or as many as the budget allows, if None.
         replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
         learning_rate: of Adam; the highest that the schedule reaches.
         schedule: `"constant"`, `"cosine"` (falls to 0 along half a cosine over all epochs) or
@@ -56,16 +51,13 @@ class TrainingOptions:
         checkpoint_minutes: minutes after which one is due, or None. A run ends with one anyway.
 
     Raises:
-        ValueError: if an option is out of its range, or `group_size` goes with batches that are not
-            packed: small steps, or padded ones.
+        ValueError: if an option is out of its range.
     """
 
     epochs: int = 50
     batch_size: int | None = None
     batch_timesteps: int | None = None
     group_size: int | None = None
-    accumulate: bool = True
-    max_padding: float = 0.0
     replicas: int | None = None
     learning_rate: float = 5e-3
     schedule: str = "one_cycle"
@@ -79,15 +71,9 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         Budget.of(self.batch_size, self.batch_timesteps)
-        check_max_padding(self.max_padding)
         for name in ("epochs", "replicas", "patience", "checkpoint_steps", "group_size"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        if self.group_size is not None and (self.max_padding or not self.accumulate):
-            raise ValueError(
-                "`group_size` needs steps of many lengths: `accumulate` must be on and "
-                f"`max_padding` 0, got {self.accumulate} and {self.max_padding}."
-            )
         for name in ("learning_rate", "clip_norm", "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
@@ -104,40 +90,12 @@ class TrainingOptions:
         """How much work a step may hold."""
         return Budget.of(self.batch_size, self.batch_timesteps)
 
-    def plan(
-        self,
-        lengths: Mapping[int, int],
-        replicas: int,
-        cost: BatchCost,
-        alignment: str = DYNAMIC_REPEAT,
-    ) -> BatchPlan:
-        """Plans the batches of a split, as the alignment needs them.
+    def plan(self, lengths: Mapping[int, int], replicas: int) -> BatchPlan:
+        """Plans the packed steps of a split.
 
         Takes and raises what `plan_batches` does.
-
-        Raises:
-            ValueError: also if an option does not go with the alignment.
         """
-        if ALIGNMENTS[alignment].equal_lengths:
-            return plan_epoch(
-                lengths,
-                budget=self.budget,
-                replicas=replicas,
-                max_padding=self.max_padding,
-                cost=cost,
-                accumulate=self.accumulate,
-                group_size=self.group_size,
-            )
-        if self.group_size is not None:
-            raise ValueError(
-                f"`group_size` must not be given with the alignment {alignment!r}, whose batches "
-                f"are not packed, got {self.group_size}."
-            )
-        if self.max_padding:
-            raise ValueError(
-                f"`max_padding` must be 0 with the alignment {alignment!r}, whose batches are all "
-                f"padded to the longest sequence, got {self.max_padding}."
-            )
-        return plan_mixed_batches(
-            lengths, budget=self.budget, replicas=replicas, cost=cost, accumulate=self.accumulate
-        )
+        group_size = self.group_size
+        if group_size is None and lengths:
+            group_size = max(1, min(DEFAULT_GROUP_SIZE, self.budget.max_sequences(min(lengths))))
+        return plan_epoch(lengths, budget=self.budget, replicas=replicas, group_size=group_size)

@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,20 +15,20 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from etils import epath
 
-from padless.model.network.alignment import DYNAMIC_REPEAT
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.packed_rows import parse_packed
-from padless.pipeline.batching.packing import PackedSequences, assert_not_empty
+from padless.pipeline.batching.packing import PackedSequences, Packing, assert_not_empty
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
-from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
+from padless.pipeline.dataset.records import RecordFormat, parse_lengths
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "feature_error")
+WITH_BASELINES = (*EVERYTHING, "feature_mean_error", "own_mean_error")
 _WINDOW = 4096
 _MAX_BATCH_TIMESTEPS = 65_536
 
@@ -40,30 +38,26 @@ class Inference:
 
     Args:
         model: the autoencoder.
-        outputs: what to compute, `EMBEDDING` or `EVERYTHING`; the first leaves the decoder out.
+        outputs: what to compute: `EMBEDDING`, which leaves the decoder out; `EVERYTHING`; or
+            `WITH_BASELINES`, which adds the errors of two guesses that need no model: each
+            feature's mean over the training split, and each sequence's own mean.
     """
 
     def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
         self.model = model
         self.outputs = outputs
-        shape = (None, None, model.num_features)
-        # One trace each for all lengths.
-        self._run = tf.function(
-            self._compute, input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False
-        )
-        packed = [tf.TensorSpec(shape[1:], tf.float32), tf.TensorSpec((None,), tf.int64)]
-        self._run_packed = tf.function(
-            lambda *packed: self._compute(PackedSequences(*packed)),
-            input_signature=packed,
-            autograph=False,
-        )
+        # One trace for all lengths.
+        values = tf.TensorSpec((None, model.num_features), tf.float32)
+        signature = (values, tf.TensorSpec((None,), tf.int64))
+        self._run = tf.function(self._compute, input_signature=signature, autograph=False)
 
     def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Computes the outputs of a split, window by window, in the order of its records.
 
         Yields:
-            `length` `(window,)` int64, the outputs (see `SequenceAutoencoder.analyze`), and `key`
-            and `label` `(window,)` bytes, where the records have them.
+            `length` `(window,)` int64, the outputs (see `SequenceAutoencoder.analyze`; the errors
+            of the baselines are as `feature_error`), and `key` and `label` `(window,)` bytes, where
+            the records have them.
 
         Raises:
             ValueError: if the records are damaged; names the file.
@@ -73,50 +67,33 @@ class Inference:
             for window in read_windows(source, record_format):
                 yield _in_order(self._run_window(window, record_format))
 
-    def batches(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
-        """Computes the outputs of a split, batch by batch, for what needs no order.
-
-        Yields:
-            What `windows` does, for a batch of one length, and `sequence` `(batch, timesteps,
-            features)` float32, raw units.
-
-        Raises:
-            ValueError: if the records are damaged; names the file.
-        """
-        source, record_format = dataset.split(split), dataset.record_format
-        with explained(source):
-            for window in read_windows(source, record_format):
-                for _, batch in self._run_batches(window, record_format):
-                    yield batch
-
     def _run_window(
         self, window: Mapping[str, np.ndarray], record_format: RecordFormat
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yields the rows of the window that each packed batch holds, and its outputs."""
-        if self.model.architecture.alignment != DYNAMIC_REPEAT:
-            for rows, batch in self._run_batches(window, record_format):
-                del batch["sequence"]
-                yield rows, batch
-            return
-        for rows in _cut_by_timesteps(window["length"]):
+        for rows in _cut_by_timesteps(window["length"], self._timesteps_of(window["length"])):
             batch = parse_packed(tf.gather(window["serialized"], rows), record_format)
             assert_not_empty(batch["length"])
-            computed = self._run_packed(batch.pop("values"), batch["length"])
+            computed = self._run(batch.pop("values"), batch["length"])
             yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
-    def _run_batches(
-        self, window: Mapping[str, np.ndarray], record_format: RecordFormat
-    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        """Yields the rows of the window that each batch of one length holds, and the batch."""
-        for rows in _group_by_length(window["length"]):
-            batch = parse_examples(tf.gather(window["serialized"], rows), record_format)
-            computed = self._run(batch["sequence"])
-            yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
+    def _timesteps_of(self, lengths: np.ndarray) -> np.ndarray:
+        """Bounds the timesteps that each sequence takes, padded ones among them."""
+        if not self.model.alignment.pads:
+            return lengths
+        return np.full_like(lengths, max(lengths.max(), self.model.longest or 0))
 
-    def _compute(self, sequence: tf.Tensor | PackedSequences) -> dict[str, tf.Tensor]:
+    def _compute(self, values: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        packed = PackedSequences(values, length)
         if self.outputs == EMBEDDING:
-            return {"embedding": self.model.embed(sequence)}
-        return self.model.analyze(sequence)
+            return {"embedding": self.model.embed(packed)}
+        computed = self.model.analyze(packed)
+        if self.outputs == WITH_BASELINES:
+            standardized, packing = self.model.standardize(values), Packing.of(length)
+            deviation = standardized - tf.gather(packing.mean(standardized), packing.row)
+            for name, error in zip(WITH_BASELINES[-2:], (standardized, deviation), strict=True):
+                computed[name] = packing.mean(tf.square(error))
+        return computed
 
 
 def write_parquet(
@@ -229,21 +206,17 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
         )
 
 
-def _cut_by_timesteps(lengths: np.ndarray) -> list[np.ndarray]:
-    """Lists the rows of each packed batch: by falling length, and of bounded size."""
+def _cut_by_timesteps(lengths: np.ndarray, timesteps: np.ndarray) -> list[np.ndarray]:
+    """Lists the rows of each packed batch: by falling length, and of bounded size.
+
+    Args:
+        lengths: of the sequences, `(window,)`.
+        timesteps: what each takes, `(window,)`.
+    """
     order = np.argsort(-lengths, kind="stable")
-    before = lengths[order].cumsum() - lengths[order]
+    before = timesteps[order].cumsum() - timesteps[order]
     cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
     return np.split(order, cuts)
-
-
-def _group_by_length(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the rows of each batch: of one length, and of bounded size."""
-    order = np.argsort(lengths, kind="stable")
-    for length, group in itertools.groupby(order.tolist(), key=lambda row: lengths[row]):
-        rows = np.array(list(group))
-        batches = math.ceil(len(rows) * int(length) / _MAX_BATCH_TIMESTEPS)
-        yield from np.array_split(rows, min(max(batches, 1), len(rows)))
 
 
 def _in_order(batches: Iterator) -> dict[str, np.ndarray]:

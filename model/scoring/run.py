@@ -150,12 +150,7 @@ class Run:
             KeyError: if there is no training split.
             ValueError: if an option does not fit the data.
         """
-        return self.options.plan(
-            dataset.split(TRAINING_SPLIT).lengths,
-            self.config.replicas,
-            self.config.batch_cost,
-            self.architecture.alignment,
-        )
+        return self.options.plan(dataset.split(TRAINING_SPLIT).lengths, self.config.replicas)
 
     def write_scores(
         self,

@@ -85,23 +85,18 @@ def check_same_number(strategy: tf.distribute.Strategy, number: int, name: str) 
         )
 
 
-def numbers_of_chief(strategy: tf.distribute.Strategy, numbers: list[float]) -> list[float]:
-    """Returns, on all machines, the numbers that the first one has."""
-    return [_gather(strategy, number, tf.float64)[0] for number in numbers]
-
-
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Waits until all machines have come here."""
     _gather(strategy, 0)
 
 
-def _gather(strategy: tf.distribute.Strategy, number: float, dtype: tf.DType = tf.int64) -> list:
+def _gather(strategy: tf.distribute.Strategy, number: int) -> list[int]:
     if cluster_size() == 1:
         return [number]
 
     @tf.function(autograph=False)
     def gather() -> tf.Tensor:
-        numbers = strategy.run(lambda: tf.constant([number], dtype))
+        numbers = strategy.run(lambda: tf.constant([number], tf.int64))
         return strategy.gather(numbers, axis=0)
 
     return gather().numpy().tolist()

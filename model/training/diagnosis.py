@@ -9,7 +9,6 @@ import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.training.step import losses_of
-from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -39,8 +38,7 @@ def explain_loss(
         epoch: number of the epoch, counted from 0.
         step: number of its step, counted from 0.
     """
-    read = equal_length_batches if plan.group_size is None else packed_steps
-    batches = read(
+    batches = packed_steps(
         dataset,
         dataclasses.replace(plan, replicas=1),
         split=split,
@@ -50,7 +48,7 @@ def explain_loss(
     )
     found: list[tuple[bytes, int]] = []
     for batch in _step(batches.as_numpy_iterator()):
-        losses = np.array(losses_of(model, batch, exact=plan.is_exact))
+        losses = np.array(losses_of(model, batch))
         rows = ~np.isfinite(losses) & (batch["weight"] > 0)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
@@ -65,5 +63,5 @@ def explain_loss(
 def _step(batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
     for batch in batches:
         yield batch
-        if np.all(batch["ends_step"]):
+        if batch["ends_step"]:
             return

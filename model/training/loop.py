@@ -25,7 +25,6 @@ from padless.model.training.step import StepSums, Trainer
 from padless.model.training.stopping import StopRequest, TrainingStopped, stop_requests
 from padless.model.training.timing import Times
 from padless.model.training.warm_up import describe_largest, is_out_of_memory, largest_batches
-from padless.pipeline.batching.batches import replica_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.order import StepOrder
@@ -182,13 +181,12 @@ class TrainingLoop:
         numbers = dataclasses.replace(self._dataset.record_format, key=None, label=None)
         dataset = dataclasses.replace(self._dataset, record_format=numbers)
         plan, shuffle = self._plans[split], self._shuffle if split == TRAINING_SPLIT else None
-        read = replica_batches if plan.group_size is None else packed_steps
 
         def deal(context: tf.distribute.InputContext) -> tf.data.Dataset:
             local = plan.replicas // context.num_input_pipelines
             first = context.input_pipeline_id * local
             pieces = range(first, first + local)
-            batches = read(
+            batches = packed_steps(
                 dataset,
                 plan,
                 split=split,

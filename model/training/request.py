@@ -6,19 +6,16 @@ import dataclasses
 import logging
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.training_options import TrainingOptions
-from padless.model.training.cluster import is_chief, numbers_of_chief
-from padless.model.training.measure_batch_time import measure_batch_cost
+from padless.model.training.cluster import is_chief
 from padless.model.training.optimizer import make_optimizer
 from padless.model.training.step import Trainer
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
-from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import ShowProgress
 
@@ -40,7 +37,7 @@ class TrainingRequest:
         if is_chief(self.strategy):
             _LOGGER.info(message)
 
-    def plan(self, cost: BatchCost) -> dict[str, BatchPlan]:
+    def plan(self) -> dict[str, BatchPlan]:
         """Plans the training split and, to validate after each epoch, the validation split."""
         plans = {}
         for name in (TRAINING_SPLIT, VALIDATION_SPLIT):
@@ -48,32 +45,13 @@ class TrainingRequest:
                 lengths = self.dataset.split(name).lengths
                 replicas = self.strategy.num_replicas_in_sync
                 try:
-                    plans[name] = self.options.plan(
-                        lengths, replicas, cost, self.architecture.alignment
-                    )
+                    plans[name] = self.options.plan(lengths, replicas)
                 except ValueError as error:
                     split = f"Split {name!r} of dataset {self.dataset.name!r}"
                     raise ValueError(f"{split}: {error}") from error
         return plans
 
-    def choose_cost(self, cost: BatchCost | None) -> BatchCost:
-        """Measures the cost of batches where it matters and is not given."""
-        if cost is not None or not self.options.max_padding:
-            return cost or DEFAULT_COST
-        lengths = np.repeat(*np.array([*self.dataset.split(TRAINING_SPLIT).lengths.items()]).T)
-        marks = np.percentile(lengths, [10, 50, 100], method="nearest").tolist()
-        measured = measure_batch_cost(
-            self.make_trainer(steps_per_epoch=1),
-            self.dataset.record_format.num_features,
-            tuple(marks),
-            self.options.budget,
-        )
-        # Machines that measured something else would plan something else.
-        cost = BatchCost(*numbers_of_chief(self.strategy, list(dataclasses.astuple(measured))))
-        self.log(f"measured here: {cost}")
-        return cost
-
-    def make_trainer(self, *, steps_per_epoch: int, exact: bool = True) -> Trainer:
+    def make_trainer(self, *, steps_per_epoch: int) -> Trainer:
         """Builds the model, always from the same seed, and its trainer.
 
         Raises:
@@ -96,5 +74,4 @@ class TrainingRequest:
             self.strategy,
             weighting=options.weighting,
             clip_norm=options.clip_norm,
-            exact=exact,
         )

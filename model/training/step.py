@@ -65,8 +65,6 @@ class Trainer:
         strategy: the strategy it was built under.
         weighting: `"sequence"`, each sequence weighs 1, or `"timestep"`, each weighs its length.
         clip_norm: most that the global norm of a step's gradient may be, or None.
-        exact: whether all sequences of a batch that is not packed have one length. Where they do
-            not, those that are shorter are taken as padded at the end.
 
     Raises:
         ValueError: if the weighting is unknown or `clip_norm` is not above 0.
@@ -79,7 +77,6 @@ class Trainer:
         *,
         weighting: str = "sequence",
         clip_norm: float | None = None,
-        exact: bool = True,
     ):
         if weighting not in WEIGHTINGS:
             raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
@@ -89,7 +86,6 @@ class Trainer:
         self.strategy = strategy
         self.weighting = weighting
         self.clip_norm = clip_norm
-        self.exact = exact
         self._stop = tf.Variable(0.0, trainable=False)
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)
@@ -140,9 +136,7 @@ class Trainer:
             with tf.control_dependencies(tf.nest.flatten(pieces)):
                 waited_seconds += tf.timestamp() - asked
             self.strategy.run(run_batch, args=(batch,))
-            # Once per batch where it is packed, or else once per row.
-            ends_step = tf.reshape(self._first_replica(batch["ends_step"]), [-1])[0]
-            return waited_seconds, ends_step
+            return waited_seconds, self._first_replica(batch["ends_step"])
 
         waited_seconds, _ = tf.while_loop(
             lambda _, ends_step: ~ends_step,
@@ -172,7 +166,7 @@ class Trainer:
         counted = batch["weight"]
         lengths = tf.cast(batch["length"], counted.dtype)
         weight = counted * lengths if self.weighting == "timestep" else counted
-        losses = losses_of(self.model, batch, exact=self.exact, training=training)
+        losses = losses_of(self.model, batch, training=training)
         error = tf.reduce_sum(weight * losses)
         counts = (tf.reduce_sum(value) for value in (weight, counted, counted * lengths))
         for total, value in zip(self._sums, (error, *counts), strict=True):
@@ -211,21 +205,17 @@ class Trainer:
 
 
 def losses_of(
-    model: keras.Model, batch: dict[str, tf.Tensor], *, exact: bool, training: bool = False
+    model: keras.Model, batch: dict[str, tf.Tensor], *, training: bool = False
 ) -> tf.Tensor:
     """Returns what training minimises of each sequence of a batch, `(rows,)` float32.
 
     Args:
         model: a `SequenceAutoencoder`, or a model with such `sequence_losses`.
-        batch: of `packed_steps` or `equal_length_batches`.
-        exact: whether all sequences of a batch that is not packed have one length.
+        batch: of `packed_steps`.
         training: whether to drop what is to be dropped in training.
     """
-    if "values" in batch:
-        packed = PackedSequences(batch["values"], batch["length"])
-        return model.sequence_losses(packed, training=training)
-    length = None if exact else batch["length"]
-    return model.sequence_losses(batch["sequence"], length, training=training)
+    packed = PackedSequences(batch["values"], batch["length"])
+    return model.sequence_losses(packed, training=training)
 
 
 def _sum_over_replicas(shape: Sequence[int]) -> tf.Variable:

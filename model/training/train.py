@@ -1,7 +1,7 @@
 """Training: from a dataset directory to a run directory.
 
 1. The dataset is opened; the run directory is made, or taken where a run is resumed, and locked.
-2. The batches of both splits are planned, where padding is allowed by what batches cost here.
+2. The steps of both splits are planned.
 3. The model is built under the strategy, standardized by the moments of the training split, and
    takes the state of the newest checkpoint, if there is one.
 4. `TrainingLoop` runs the epochs, known step by known step, and calls Keras' callbacks.
@@ -24,7 +24,7 @@ from etils import epath
 
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.reporting.summary import summarize
+from padless.model.reporting.summary import ErrorSums, Summary, summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.config import (
@@ -40,7 +40,7 @@ from padless.model.run_directory.metrics_files import MetricsFiles
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
 from padless.model.scoring.calibration import choose_split, save_calibration
-from padless.model.scoring.inference import Inference
+from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run
 from padless.model.training.cluster import (
     check_same_number,
@@ -58,7 +58,6 @@ from padless.model.training.tensorboard_log import TensorBoardLog
 from padless.model.training.training_report import TrainingReport
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
-from padless.pipeline.planning.batch_time import DEFAULT_COST, BatchCost
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
@@ -69,7 +68,6 @@ def train(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
-    cost: BatchCost | None = None,
     resume: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: ShowProgress = ignore_progress,
@@ -89,8 +87,6 @@ def train(
             opened run as well.
         architecture: what to build; the default one, or that of the run that is resumed, if None.
         options: how to train; the default, or those of the run that is resumed, if None.
-        cost: what batches cost, by which `max_padding` is used; measured here if None. A run that
-            is resumed keeps its own.
         resume: whether to resume the run, where it exists.
         callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
         progress: called after each step with how far the epoch is, and then with how far the fit of
@@ -117,7 +113,7 @@ def train(
     dataset.split(TRAINING_SPLIT)
     strategy = make_strategy(options.replicas)
     request = TrainingRequest(dataset, architecture, options, strategy, progress)
-    request.plan(DEFAULT_COST)  # an option that does not fit the data leaves nothing behind
+    plans = request.plan()  # an option that does not fit the data leaves nothing behind
     config = describe_run(
         directory,
         dataset,
@@ -131,21 +127,9 @@ def train(
     is_writer = is_chief(strategy)
     run = layout.make_run(run, resume=resume) if is_writer else pathlib.Path(run)
     with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
-        cost = _cost_of(run, started, cost) if started else request.choose_cost(cost)
-        plans = request.plan(cost)
         if is_writer:
-            write_config(run, config.with_plans(plans, cost))
+            write_config(run, config.with_plans(plans))
         return _train_and_report(request, plans, run, callbacks)
-
-
-def _cost_of(run: pathlib.Path, started: RunConfig, cost: BatchCost | None) -> BatchCost:
-    before = started.batch_cost
-    if cost is not None and cost != before:
-        raise ValueError(
-            f"{run}: `cost` must be that of the run that is resumed, {before.numbers}, "
-            f"got {cost.numbers}."
-        )
-    return before
 
 
 def _find_started(
@@ -172,7 +156,7 @@ def _train_and_report(
         request.log(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
     newest = f"the newest checkpoint of {run}, in steps"
     check_same_number(request.strategy, loop.total_steps, newest)
-    inference = Inference(loop.model)
+    inference, summary = Inference(loop.model, WITH_BASELINES), None
     if loop.is_over() and layout.is_finished(run):
         loop.state.use_best()
         epochs = loop.state.progress.epoch
@@ -181,16 +165,16 @@ def _train_and_report(
     else:
         _train_to_the_end(request, loop, run, callbacks)
         if is_chief(request.strategy):
-            _save(inference, request.dataset, run, request.progress)
+            summary = _save(inference, request, run)
         wait_for_all(request.strategy)
-    split = list(plans)[-1]
+    split = choose_split(request.dataset)
     return TrainingReport.of(
         loop.state.progress,
         monitor=loop.monitor,
         steps_per_epoch=loop.steps_per_epoch,
         times=loop.times,
-        calibration_split=choose_split(request.dataset),
-        summary=summarize(inference, request.dataset, split, request.options.weighting),
+        calibration_split=split,
+        summary=summary or summarize(inference, request.dataset, split, request.options.weighting),
     )
 
 
@@ -198,10 +182,7 @@ def _make_loop(
     request: TrainingRequest, plans: Mapping[str, BatchPlan], run: pathlib.Path
 ) -> TrainingLoop:
     """Builds the model and what trains it; all machines read checkpoints, one writes them."""
-    trainer = request.make_trainer(
-        steps_per_epoch=plans[TRAINING_SPLIT].steps_per_epoch,
-        exact=all(plan.is_exact for plan in plans.values()),
-    )
+    trainer = request.make_trainer(steps_per_epoch=plans[TRAINING_SPLIT].steps_per_epoch)
     return TrainingLoop(
         trainer,
         request.dataset,
@@ -234,19 +215,23 @@ def _train_to_the_end(
     loop.state.use_best()
 
 
-def _save(
-    inference: Inference, dataset: SequenceDataset, run: pathlib.Path, progress: ShowProgress
-) -> None:
-    """Fits the anomaly score, saves calibration and model; the latter marks the run finished."""
-    split = choose_split(dataset)
+def _save(inference: Inference, request: TrainingRequest, run: pathlib.Path) -> Summary:
+    """Fits the anomaly score, saves calibration and model; the latter marks the run finished.
+
+    Returns:
+        What the model has learned of the split to calibrate on, which is read once for both.
+    """
+    dataset, split = request.dataset, choose_split(request.dataset)
+    errors = ErrorSums(dataset, split, request.options.weighting)
     calibration = fit_anomaly_score(
         inference.model.anomaly_score,
-        _windows(inference, dataset, TRAINING_SPLIT, progress),
+        _windows(inference, dataset, TRAINING_SPLIT, request.progress),
         split,
-        _windows(inference, dataset, split, progress),
+        errors.watch(_windows(inference, dataset, split, request.progress)),
     )
     save_calibration(calibration, run)
     layout.save_model(inference.model, run)
+    return errors.summary(inference.model)
 
 
 def _windows(
@@ -271,9 +256,8 @@ def _introduce(
         where += f" on each of {machines} machines"
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     text = (
-        f"{plan.num_sequences:,} sequences in {plan.num_batches:,} {plan.kind}, "
-        f"{plan.padded_timesteps:,} padded timesteps, {plan.steps_per_epoch:,} steps per epoch; "
-        f"{weights:,} weights; replicas: {where}"
+        f"{plan.num_sequences:,} sequences of {len(plan.lengths):,} lengths in "
+        f"{plan.steps_per_epoch:,} packed steps per epoch; {weights:,} weights; replicas: {where}"
     )
     if VALIDATION_SPLIT not in plans:
         text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"

@@ -5,9 +5,7 @@ dataset:
 
 1. `_mark_steps`     each batch gets its step; the one that fills the budget ends it
 2. `_skip_steps`     where a run resumes in mid-epoch: leaves out its past steps, unparsed
-3. `_fill`           rows of weight 0 up to a multiple of the replicas
-4. `_cut`            for replicas: each batch as equal pieces in a row
-5. `_parse`          one call per batch, not per record: this is what makes the input cheap
+3. `_parse`          one call per batch, not per record: this is what makes the input cheap
 """
 
 from __future__ import annotations
@@ -19,12 +17,7 @@ from padless.pipeline.batching.grouping import Shuffle, grouped_batches
 from padless.pipeline.batching.marks import Place
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.dataset.records import (
-    RecordFormat,
-    parse_examples,
-    parse_lengths,
-    parse_padded_examples,
-)
+from padless.pipeline.dataset.records import RecordFormat, parse_examples, parse_lengths
 from padless.pipeline.planning.plan import BatchPlan
 
 # Name -> tensor.
@@ -42,7 +35,7 @@ def equal_length_batches(
 ) -> tf.data.Dataset:
     """Reads a split as batches of equal length, epoch after epoch.
 
-    In each epoch every sequence comes exactly once with weight 1. The order is fixed by the data,
+    In each epoch every sequence comes exactly once. The order is fixed by the data,
     `shuffle.seed` and the number of the epoch, whatever `tf.random.set_seed` was given; each epoch
     draws another order and other batch-mates.
 
@@ -58,9 +51,7 @@ def equal_length_batches(
         A dataset of dicts with
 
         - `sequence`: `(batch, timesteps, features)` float32, raw units;
-        - `length`: `(batch,)` int64, each equal to `timesteps`; where the plan merges lengths, at
-            most that, and `sequence` holds zeros from there on;
-        - `weight`: `(batch,)` float32, 1, or 0 for a row repeated to fill up to the replicas;
+        - `length`: `(batch,)` int64, each equal to `timesteps`;
         - `ends_step`: `(batch,)` bool, in each row whether the batch is the last one of its step;
         - `key` and `label`: `(batch,)` string, where the records have them.
 
@@ -76,61 +67,7 @@ def equal_length_batches(
         dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=first_step
     )
     count = None if first_step else plan.num_batches * len(epochs)
-    return _parse(_fill(batches, plan.replicas), dataset.record_format, plan, count)
-
-
-def replica_batches(
-    dataset: SequenceDataset,
-    plan: BatchPlan,
-    *,
-    split: str = "train",
-    shuffle: Shuffle | None = None,
-    epochs: range = range(1),
-    first_step: int = 0,
-    pieces: range | None = None,
-) -> tf.data.Dataset:
-    """Reads what `equal_length_batches` reads, each batch as `plan.replicas` equal pieces in a row.
-
-    This is what `Strategy.distribute_datasets_from_function` deals out to the replicas of a
-    machine: each gets the same shape, `(batch / replicas, timesteps, features)`.
-
-    Args:
-        dataset: an opened dataset.
-        plan: the plan of that split's lengths, with `replicas` as in the strategy.
-        split: name of the split.
-        shuffle: what draws the order, or None for the order of the records.
-        epochs: numbers of the epochs to read.
-        first_step: steps of the first of these epochs to leave out.
-        pieces: where several machines share a batch, the numbers of the pieces of this machine;
-            None for all.
-
-    Returns:
-        A dataset of dicts as those of `equal_length_batches`, with `batch / replicas` rows each.
-
-    Raises:
-        ValueError: as `equal_length_batches`.
-        tf.errors.OpError: as `equal_length_batches`.
-
-    Example:
-        Counts the sequences of each batch on all GPUs, filler rows left out::
-
-            strategy = tf.distribute.MirroredStrategy()
-            lengths = dataset.split("train").lengths
-            plan = plan_batches(lengths, replicas=strategy.num_replicas_in_sync)
-            batches = strategy.distribute_datasets_from_function(
-                lambda context: replica_batches(dataset, plan, shuffle=Shuffle(0))
-            )
-            for batch in batches:
-                counts = strategy.run(lambda piece: tf.reduce_sum(piece["weight"]), args=(batch,))
-                print(strategy.reduce("sum", counts, axis=None))
-    """
-    pieces = range(plan.replicas) if pieces is None else pieces
-    batches = _marked_batches(
-        dataset, plan, split=split, shuffle=shuffle, epochs=epochs, first_step=first_step
-    )
-    batches = _cut(_fill(batches, plan.replicas), plan.replicas, pieces)
-    count = None if first_step else plan.num_batches * len(epochs) * len(pieces)
-    return _parse(batches, dataset.record_format, plan, count)
+    return _parse(batches, dataset.record_format, count)
 
 
 def identified_batches(
@@ -197,7 +134,7 @@ def check_first_step(plan: BatchPlan, first_step: int) -> None:
 
 
 def _mark_steps(batches: tf.data.Dataset, plan: BatchPlan) -> tf.data.Dataset:
-    """Marks the batches with their step, and those that end it: with the budget full, or all.
+    """Marks the batches with their step, and those that end it.
 
     Args:
         batches: pairs as `grouped_batches` returns them.
@@ -226,59 +163,18 @@ def _skip_steps(batches: tf.data.Dataset, count: int) -> tf.data.Dataset:
     return batches.filter(lambda batch: batch["step"] >= count)
 
 
-def _fill(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
-    """Repeats rows with weight 0 up to a multiple of the replicas."""
-
-    def fill(batch: Batch) -> Batch:
-        serialized = batch["serialized"]
-        rows = tf.size(serialized)
-        index = tf.range(rows + -rows % replicas)
-        if replicas > 1:
-            serialized = tf.gather(serialized, index % rows)
-        weight = tf.cast(index < rows, tf.float32)
-        kept = {name: batch[name] for name in ("bucket", "ends_step")}
-        return kept | {"serialized": serialized, "weight": weight}
-
-    return batches.map(fill)
-
-
-def _cut(batches: tf.data.Dataset, replicas: int, pieces: range) -> tf.data.Dataset:
-    """Cuts each batch into equal pieces, one per replica, in a row, and takes some of them."""
-    taken = slice(pieces.start, pieces.stop)
-
-    def cut(batch: Batch) -> Batch:
-        return {
-            "serialized": tf.reshape(batch["serialized"], (replicas, -1))[taken],
-            "weight": tf.reshape(batch["weight"], (replicas, -1))[taken],
-            "bucket": tf.repeat(batch["bucket"], len(pieces)),
-            "ends_step": tf.repeat(batch["ends_step"], len(pieces)),
-        }
-
-    return batches.map(cut).unbatch()
-
-
 def _parse(
-    batches: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, count: int | None
+    batches: tf.data.Dataset, record_format: RecordFormat, count: int | None
 ) -> tf.data.Dataset:
     """Parses whole batches, and says how many there are: Keras' `fit` then knows as well.
 
     How many batches the steps left out had shows only when they are read: `count` is then None.
     """
-    shortest, longest = tf.constant(plan.bucket_shortest), tf.constant(plan.bucket_lengths)
 
     def parse(batch: Batch) -> Batch:
-        if plan.is_exact:
-            parsed = parse_examples(batch["serialized"], record_format)
-        else:
-            parsed = parse_padded_examples(
-                batch["serialized"],
-                record_format,
-                shortest=tf.gather(shortest, batch["bucket"]),
-                longest=tf.gather(longest, batch["bucket"]),
-            )
+        parsed = parse_examples(batch["serialized"], record_format)
         # One value per row, so that a strategy can cut all parts of a batch into pieces.
-        ends_step = tf.fill(tf.shape(batch["weight"]), batch["ends_step"])
-        return parsed | {"weight": batch["weight"], "ends_step": ends_step}
+        return parsed | {"ends_step": tf.fill(tf.shape(parsed["length"]), batch["ends_step"])}
 
     batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if count is not None:

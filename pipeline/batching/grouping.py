@@ -216,29 +216,28 @@ def _draw(elements: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.da
 def _assign_buckets(
     records: tf.data.Dataset, record_format: RecordFormat, plan: BatchPlan, split: str
 ) -> tf.data.Dataset:
-    """Pairs records with their bucket: the first of their span until that is full, then the next.
+    """Pairs records with their bucket: the first of their length until it is full, then the next.
 
     Elements are a thousand records each, `(records,)` twice.
 
     Counting here is what guarantees that an epoch is the plan: a record too many is an error at
-    once, a record too few at the end, which an empty chunk marks. Lengths are counted each on its
-    own, so that one too many does not hide one too few of a length it is merged with.
+    once, a record too few at the end, which an empty chunk marks.
     """
     first, planned = plan.length_tables()
     capacity = plan.bucket_batch_sizes * plan.bucket_num_batches
     longest = len(planned) - 1
 
     def assign(
-        seen: dict[str, tf.Tensor], serialized: tf.Tensor
-    ) -> tuple[dict[str, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        seen: tf.Tensor, serialized: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         lengths = parse_lengths(serialized, record_format)
         known = tf.clip_by_value(lengths, 0, longest)
         bucket = tf.gather(first, known)
-        rank = tf.gather(seen["bucket"], bucket) + _rank_among_equals(bucket)
-        seen = {"bucket": _count(seen["bucket"], bucket), "length": _count(seen["length"], known)}
-        counted = tf.gather(seen["length"], known) <= tf.gather(planned, known)
+        rank = tf.gather(seen, known) + _rank_among_equals(known)
+        seen = tf.tensor_scatter_nd_add(seen, known[:, None], tf.ones_like(known))
+        counted = rank < tf.gather(planned, known)
         at_end = tf.equal(tf.size(serialized), 0)
-        complete = tf.reduce_all(seen["length"] == planned)
+        complete = tf.reduce_all(seen == planned)
         checks = [
             tf.debugging.Assert(
                 tf.reduce_all(counted & (lengths == known)), [too_many_records(split)]
@@ -250,7 +249,7 @@ def _assign_buckets(
         return seen, (bucket, serialized)
 
     end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
-    none = {"bucket": tf.zeros_like(capacity), "length": tf.zeros_like(planned)}
+    none = tf.zeros_like(planned)
     return records.batch(_LENGTHS_PARSED_AT_ONCE).concatenate(end).scan(none, assign)
 
 
@@ -262,10 +261,6 @@ def _leave_out(chunks: tf.data.Dataset, held: np.ndarray) -> tf.data.Dataset:
         return tf.boolean_mask(bucket, wanted), tf.boolean_mask(serialized, wanted)
 
     return (chunks.map(leave_out) if held.any() else chunks).unbatch()
-
-
-def _count(seen: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-    return tf.tensor_scatter_nd_add(seen, values[:, None], tf.ones_like(values))
 
 
 def _rank_among_equals(values: tf.Tensor) -> tf.Tensor:

@@ -59,12 +59,8 @@ def work_of(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
 def _ends_step(before: tf.Tensor, after: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
     """Checks whether the work that remains falls to or below a multiple of the budget.
 
-    Or ends a step with every batch, where the plan does not accumulate them.
-
     Counting up would also show where the budget is full, but could end an epoch one step early:
     a last batch that reaches past the last multiple leaves no batch for the step after it.
     """
-    if not plan.accumulates:
-        return tf.ones_like(after, tf.bool)
     limit = plan.budget.limit
     return (before - 1) // limit > (after - 1) // limit

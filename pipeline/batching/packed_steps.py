@@ -45,8 +45,8 @@ def packed_steps(
     Args:
         dataset: an opened dataset.
         plan: the plan of that split's lengths, with a `group_size`. Each packed batch comes as
-            `plan.replicas` pieces in a row, of about the same lengths and timesteps, without filler
-            rows; of fewer rows than replicas some pieces are empty.
+            `plan.replicas` pieces in a row, of about the same lengths and timesteps; of fewer
+            rows than replicas some pieces are empty.
         split: name of the split.
         shuffle: what draws the order, or None for the order of the records.
         epochs: numbers of the epochs to read; `range(3, 10)` continues where `range(3)` ended.

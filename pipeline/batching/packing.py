@@ -72,6 +72,23 @@ class Packing(NamedTuple):
         """Position of each value in its row read from its end, `(timesteps of all rows,)`."""
         return tf.gather(self.start, tf.gather(self.length, self.row) - 1 - self.time) + self.row
 
+    def pad(self, values: tf.Tensor) -> tf.Tensor:
+        """Pads packed values `(timesteps of all rows, width)` to `(rows, longest, width)`.
+
+        What is after the end of a row is 0.
+        """
+        shape = tf.stack((self.num_rows, tf.size(self.live), values.shape[1]))
+        padded = tf.scatter_nd(self._places, values, shape)
+        return tf.ensure_shape(padded, (None, None, values.shape[1]))
+
+    def unpad(self, padded: tf.Tensor) -> tf.Tensor:
+        """Takes the values before the ends of `(rows, longest, width)`, packed."""
+        return tf.gather_nd(padded, self._places)
+
+    @property
+    def _places(self) -> tf.Tensor:
+        return tf.stack((self.row, self.time), axis=1)
+
     def mean(self, values: tf.Tensor) -> tf.Tensor:
         """Computes the mean of each row over its timesteps.
 

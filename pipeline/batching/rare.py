@@ -11,8 +11,7 @@ epoch and held:
 3. `draw_rare`      in each epoch, new batches of them in a new order
 4. `release`        puts these at drawn positions among the other batches
 
-Steps 3 and 4 draw uniformly: a held batch is equally likely at any position. What is held are
-buckets of the plan, which may each have several lengths.
+Steps 3 and 4 draw uniformly: a held batch is equally likely at any position.
 """
 
 from __future__ import annotations

@@ -151,47 +151,6 @@ def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[s
     return batch
 
 
-def parse_padded_examples(
-    serialized: tf.Tensor, record_format: RecordFormat, *, shortest: tf.Tensor, longest: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Parses a batch of serialized examples whose sequences have neighbouring lengths.
-
-    Each sequence is padded with zeros after its end. Only `length` distinguishes them from data: a
-    true zero is data.
-
-    Args:
-        serialized: string tensor `(batch,)`, not empty.
-        record_format: names of the features.
-        shortest: minimum length that the batch may hold, `()` int64.
-        longest: maximum length that the batch may hold, and so its timesteps whether it holds one
-            or not, `()` int64.
-
-    Returns:
-        What `parse_examples` returns, with `sequence` `(batch, longest, features)`.
-
-    Raises:
-        tf.errors.InvalidArgumentError: when run, if a length is not from `shortest` to `longest`,
-            or not the number of values divided by the number of features.
-    """
-    import tensorflow as tf
-
-    batch = _parse_features(serialized, record_format)
-    checks = [
-        tf.debugging.assert_equal(
-            batch["length"],
-            tf.clip_by_value(batch["length"], shortest, longest),
-            "Every sequence of a batch must have one of the lengths that its bucket merges.",
-        ),
-        _assert_counts(batch, record_format),
-    ]
-    num_features = record_format.num_features
-    with tf.control_dependencies(checks):
-        rows = batch["sequence"].to_tensor(shape=tf.stack([-1, longest * num_features]))
-        shape = tf.stack([tf.size(serialized), tf.cast(longest, tf.int32), num_features])
-        batch["sequence"] = tf.reshape(rows, shape)
-    return batch
-
-
 def parse_ragged_examples(
     serialized: tf.Tensor, record_format: RecordFormat
 ) -> dict[str, tf.Tensor]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from padless.pipeline.planning.make_plan import without_padding
+from padless.pipeline.planning.make_plan import plan_epoch
 from padless.pipeline.planning.padding import (
     expected_timesteps_padded_per_batch,
     timesteps_padded_to_longest,
 )
 from padless.pipeline.planning.plan import BatchPlan
-
-# On a CPU with 64 units an epoch took 0.4 of the time of one padded per batch where 1.9 times the
-# timesteps ran in a row (benchmarks/training_cost.py), and 2.3 of it where 32 times as many did.
-_MANY_IN_A_ROW = 8
 
 
 def describe_plan(plan: BatchPlan) -> str:
@@ -20,29 +16,21 @@ def describe_plan(plan: BatchPlan) -> str:
     rows = [
         ("sequences", plan.num_sequences, ""),
         ("lengths", len(plan.lengths), f"{min(plan.lengths)} to {max(plan.lengths)} timesteps"),
-        *_merged_rows(plan),
         _batch_row(plan, unit),
         ("  of them partial", plan.partial_batches, "below that limit"),
         ("steps per epoch", plan.steps_per_epoch, _step_note(plan, unit)),
-        ("padded timesteps", plan.padded_timesteps, _padding_note(plan)),
-        ("filler rows", plan.filler_rows, f"of weight 0, with replicas: {plan.replicas}"),
     ]
     lines = [f"{name:<18}{count:>12,}  {note}".rstrip() for name, count, note in rows]
     return "\n".join([*lines, "", *_compare_with_padding(plan)])
 
 
 def list_buckets(plan: BatchPlan) -> str:
-    """Lists the buckets of a plan, one line each; of a span, its shortest and longest length."""
-    columns = (
-        plan.bucket_shortest,
-        plan.bucket_lengths,
-        plan.bucket_batch_sizes,
-        plan.bucket_num_batches,
-    )
-    lines = [f"{'length':>15}  {'sequences per batch':>19}  {'batches':>8}"]
-    for shortest, longest, size, batches in zip(*(c.tolist() for c in columns), strict=True):
-        length = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
-        lines.append(f"{length:>15}  {size:>19,}  {batches:>8,}")
+    """Lists the buckets of a plan, one line each."""
+    name, plural = ("batch", "batches") if plan.group_size is None else ("group", "groups")
+    columns = (plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches)
+    lines = [f"{'length':>10}  {f'sequences per {name}':>19}  {plural:>8}"]
+    for length, size, batches in zip(*(c.tolist() for c in columns), strict=True):
+        lines.append(f"{length:>10,}  {size:>19,}  {batches:>8,}")
     return "\n".join(lines)
 
 
@@ -57,38 +45,22 @@ def _step_note(plan: BatchPlan, unit: str) -> str:
     if plan.group_size is not None:
         mean = plan.epoch_work / plan.steps_per_epoch
         return f"{mean:,.1f} {unit} of {plan.bands_per_step:,.1f} lengths on average"
-    if plan.accumulates:
-        return f"{plan.budget.limit:,} {unit} on average"
-    return f"one per batch, {plan.epoch_work / plan.num_batches:,.1f} {unit} on average"
-
-
-def _merged_rows(plan: BatchPlan) -> list[tuple[str, int, str]]:
-    if plan.is_exact:
-        return []
-    return [("  merged into", plan.num_spans, "spans of neighbours, each padded to its longest")]
-
-
-def _padding_note(plan: BatchPlan) -> str:
-    if not plan.max_padding:
-        return ""
-    return f"{100 * plan.padding:.3g} % of the sequences' own, at most {100 * plan.max_padding:g} %"
+    return f"{plan.budget.limit:,} {unit} on average"
 
 
 def count_timesteps(plan: BatchPlan) -> dict[str, tuple[float, float]]:
-    """Counts the timesteps of an epoch: those of the plan, and what padding would make of them.
+    """Counts the timesteps of an epoch: those of the plan, and what others would make of them.
 
     Returns:
         Timesteps computed, and timesteps in a row (the lengths of the batches added up), by the way
-        to form batches: `"plan"`; `"equal_lengths"`, if the plan pads; `"padded_per_batch"`, to the
-        longest of each batch of random sequences; and `"padded_to_longest"` of all.
+        to form batches: `"plan"`; `"equal_lengths"`, if the plan packs several; and, of random
+        sequences, `"padded_per_batch"`, to the longest of each, and `"padded_to_longest"` of all.
     """
     size = _mean_sequences(plan)
-    ways: dict[str, tuple[float, float]] = {
-        "plan": (plan.computed_timesteps, plan.timesteps_in_a_row)
-    }
-    if not plan.is_exact:
-        equal = without_padding(plan)
-        ways["equal_lengths"] = equal.computed_timesteps, equal.timesteps_in_a_row
+    ways: dict[str, tuple[float, float]] = {"plan": (plan.num_timesteps, plan.timesteps_in_a_row)}
+    if plan.group_size is not None:
+        equal = plan_epoch(plan.lengths, budget=plan.budget)
+        ways["equal_lengths"] = equal.num_timesteps, equal.timesteps_in_a_row
     per_batch = expected_timesteps_padded_per_batch(plan.lengths, size)
     ways["padded_per_batch"] = per_batch, per_batch / size
     batches = -(-plan.num_sequences // size)
@@ -101,16 +73,10 @@ def _mean_sequences(plan: BatchPlan) -> int:
     return min(size, plan.num_sequences)
 
 
-def _way(plan: BatchPlan) -> str:
-    if plan.group_size is not None:
-        return "packed steps"
-    return "equal lengths" if plan.is_exact else "merged lengths"
-
-
 def _compare_with_padding(plan: BatchPlan) -> list[str]:
     ways = count_timesteps(plan)
     names = {
-        "plan": f"{_way(plan)} (this plan)",
+        "plan": f"{'equal lengths' if plan.group_size is None else 'packed steps'} (this plan)",
         "equal_lengths": "equal lengths",
         "padded_per_batch": f"padded to the longest of {_mean_sequences(plan)}",
         "padded_to_longest": "padded to the longest of all",
@@ -123,10 +89,4 @@ def _compare_with_padding(plan: BatchPlan) -> list[str]:
     for way, (computed, in_a_row) in ways.items():
         ratio = f"x {computed / plan.num_timesteps:.2f}"
         lines.append(f"  {names[way]:<32}{computed:>16,.0f}{ratio:>8}{in_a_row:>12,.0f}")
-    if plan.timesteps_in_a_row > _MANY_IN_A_ROW * ways["padded_per_batch"][1]:
-        lines.append(
-            "note: most lengths are rare, so batches are small and many timesteps run in a "
-            "row: an epoch may take longer than a padded one would. `--group-size 8` packs many "
-            "lengths into each step, side by side and without padding."
-        )
     return lines

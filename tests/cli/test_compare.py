@@ -15,7 +15,7 @@ def test_compare_prints_a_table_and_draws(call, trained, tmp_path):
     ]  # fmt: skip
     announced = [line.split(":")[0] for line in printed.err.splitlines() if ": epoch 1/1: " in line]
     assert announced == ["dynamic_repeat", "padded"]
-    assert "equal-length batches take" in printed.out
+    assert "packed steps take" in printed.out
     assert lines[-1] == f"picture: {picture}"
     assert picture.stat().st_size > 10_000
     assert (runs / "padded" / "model.keras").exists()

@@ -30,32 +30,24 @@ def documented_parts(command, key):
 
 
 def test_json_of_plan(call, trained):
-    details = ("--buckets", "--frontier", "--order", 2)
+    details = ("--group-size", 2, "--buckets", "--order", 2)
     printed = call("plan", trained.data, "--batch-size", 8, *details, "--json")
     assert printed.code == 0
     found = json.loads(printed.out)
-    assert found.keys() == documented_keys("plan") | {"picture"}
-    plan = plan_batches(open_dataset(trained.data).split("train").lengths, batch_size=8)
+    assert found.keys() == documented_keys("plan")
+    lengths = open_dataset(trained.data).split("train").lengths
+    plan = plan_batches(lengths, batch_size=8, group_size=2)
     assert found["sequences"] == plan.num_sequences
-    assert found["predicted_seconds"] == plan.predicted_seconds
+    assert found["lengths_per_step"] == plan.bands_per_step > 1
     assert found["timesteps_per_epoch"]["plan"] == {
-        "computed": plan.computed_timesteps,
+        "computed": plan.num_timesteps,
         "in_a_row": plan.timesteps_in_a_row,
     }
     buckets = found["buckets"]
     assert buckets[0].keys() == documented_parts("plan", "buckets")
-    assert sum(b["sequences_per_batch"] * b["batches"] for b in buckets) == plan.num_sequences
+    assert sum(b["sequences_per_group"] * b["groups"] for b in buckets) == plan.num_sequences
     assert found["order"][0]["repeated_mates"] is None
     assert 0 <= found["order"][1]["repeated_mates"] <= 1
-
-
-def test_json_of_a_plan_of_packed_steps(call, trained):
-    printed = call("plan", trained.data, "--batch-size", 8, "--group-size", 2, "--json")
-    found = json.loads(printed.out)
-    assert (found["group_size"], found["filler_rows"], found["padded_timesteps"]) == (2, 0, 0)
-    lengths = open_dataset(trained.data).split("train").lengths
-    plan = plan_batches(lengths, batch_size=8, group_size=2)
-    assert found["bands_per_step"] == plan.bands_per_step > 1
 
 
 def test_json_of_verify(call, make_dataset):

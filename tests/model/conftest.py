@@ -17,7 +17,7 @@ from padless.model import (
 )
 from padless.model.run_directory.config import RunConfig, write_config
 from padless.model.run_directory.layout import make_run
-from padless.pipeline import Shuffle, packed_steps, plan_batches, replica_batches
+from padless.pipeline import Shuffle, packed_steps, plan_batches
 from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.framing import read_records
 
@@ -87,19 +87,14 @@ def make_trainer():
 
 @pytest.fixture(scope="session")
 def deal():
-    """Plans a dataset's batches and deals them to a trainer's replicas: (iterator, plan).
+    """Plans a dataset's packed steps and deals them to a trainer's replicas: (iterator, plan)."""
 
-    As packed steps, unless they are not to be `packed`, where there is a `group_size`.
-    """
-
-    def distribute(trainer, dataset, batch_size, epochs=1, *, packed=True, **options):
+    def distribute(trainer, dataset, batch_size, epochs=1, *, group_size=2, **options):
+        options |= {"batch_size": batch_size, "group_size": group_size}
         replicas = trainer.strategy.num_replicas_in_sync
-        lengths = dataset.split("train").lengths
-        plan = plan_batches(lengths, batch_size=batch_size, replicas=replicas, **options)
-        read = packed_steps if packed and plan.group_size else replica_batches
-        options = {"shuffle": Shuffle(4), "epochs": range(epochs)}
+        plan = plan_batches(dataset.split("train").lengths, replicas=replicas, **options)
         batches = trainer.strategy.distribute_datasets_from_function(
-            lambda context: read(dataset, plan, **options)
+            lambda context: packed_steps(dataset, plan, shuffle=Shuffle(4), epochs=range(epochs))
         )
         return iterate_untuned(batches), plan
 
@@ -137,7 +132,7 @@ def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
     def train_on(dataset, run=None, **options):
-        passed = ("callbacks", "cost", "progress", "resume")
+        passed = ("callbacks", "progress", "resume")
         passed = {name: options.pop(name) for name in passed if name in options}
         run = run or tmp_path_factory.mktemp("runs") / "run"
         options = {"epochs": 2, "batch_size": 8} | options

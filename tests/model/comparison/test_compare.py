@@ -19,7 +19,7 @@ from padless.model import (
 )
 from padless.model.comparison.compared_run import ComparedRun
 from padless.model.comparison.label_accuracy import label_accuracy
-from padless.pipeline import BatchCost, open_dataset
+from padless.pipeline import open_dataset
 
 FIRST = ComparedRun(
     alignment="dynamic_repeat",
@@ -47,21 +47,21 @@ def test_conclusion_says_time_padding_and_losses():
         other("padded", loss=0.4),
     )
     assert Comparison("digits", "test", 3, runs).conclusion() == (
-        "On digits equal-length batches take 0.50 of the time of the fastest other answer "
-        "(cropped_output), as padding to the longest computes 2.30 times the timesteps; their loss "
+        "On digits packed steps take 0.50 of the time of the fastest other answer "
+        "(cropped_output), as padding computes up to 2.30 times the timesteps; their loss "
         "of 0.5000 is matched by cropped_output (0.5050) and propagated_mask (0.4950), missed by "
         "masked_repeat (0.6000), beaten by padded (0.4000)."
     )
 
 
-def test_conclusion_where_equal_lengths_are_slower():
+def test_conclusion_where_packed_steps_are_slower():
     runs = (FIRST, other("padded", seconds_per_epoch=0.8))
     assert (
         Comparison("vowels", "test", 3, runs)
         .conclusion()
         .startswith(
-            "On vowels equal-length batches take 1.25 times as long as the fastest other answer "
-            "(padded), although padding to the longest computes 2.30 times the timesteps; "
+            "On vowels packed steps take 1.25 times as long as the fastest other answer "
+            "(padded), although padding computes up to 2.30 times the timesteps; "
         )
     )
 
@@ -71,16 +71,6 @@ def test_conclusion_on_equal_lengths_and_on_one_answer():
     assert "all sequences have one length" in Comparison("ecg", "test", 3, equal).conclusion()
     alone = Comparison("ecg", "test", 3, (other("padded"),)).conclusion()
     assert alone == "On ecg nothing was compared with 'dynamic_repeat'."
-
-
-def test_conclusion_where_the_first_pads_too():
-    first = dataclasses.replace(FIRST, computed_timesteps=110)
-    padded = Comparison("vowels", "test", 3, (first, other("padded"))).conclusion()
-    assert padded.startswith(
-        "On vowels batches that compute 1.10 times the timesteps of the sequences take 0.25 of the "
-    )
-    alike = Comparison("vowels", "test", 3, (first, other("padded", computed_timesteps=110)))
-    assert "one length" not in alike.conclusion()
 
 
 def test_table_shows_accuracy_where_there_are_labels():
@@ -124,7 +114,6 @@ def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, 
         folder,
         architecture=small,
         options=options,
-        cost=BatchCost(1, 2, 3),
         alignments=("dynamic_repeat", "padded"),
         runs=tmp_path / "runs",
         progress=shown.append,
@@ -143,8 +132,6 @@ def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, 
         assert run.peak_bytes > 100 * 2**20
         assert run.seconds_per_epoch > 0
         assert json.loads(kept.with_suffix(".json").read_text())["alignment"] == run.alignment
-        cost = {"per_batch": 1, "per_timestep_in_a_row": 2, "per_computed_timestep": 3}
-        assert json.loads((kept / "config.json").read_text())["batch_cost"] == cost
         assert any(line.startswith(f"{run.alignment}: epoch 2/2: ") for line in caplog.messages)
         works = {progress.work for progress in shown if progress.work.startswith(run.alignment)}
         assert {f"{run.alignment}, epoch {i}/2" for i in (1, 2)} < works
@@ -169,7 +156,7 @@ def test_compare_names_the_run_that_failed(labelled, small, tmp_path, capfd):
     [
         ({"alignments": ["mask"]}, {}, "`alignment` must be one of"),
         ({"split": "later"}, {}, "later"),
-        ({}, {"max_padding": 0.1}, "`max_padding` must be 0 with the alignment 'masked_repeat'"),
+        ({}, {"group_size": 65}, "`group_size` must be at most 64"),
         ({}, {"batch_timesteps": 5}, "`batch_timesteps` must be at least the length"),
     ],
 )

@@ -236,29 +236,25 @@ def train_aligned(validated_dataset, small, tmp_path_factory):
 
 
 @pytest.mark.parametrize("alignment", [name for name in ALIGNMENTS if name != "dynamic_repeat"])
-def test_train_pads_mixed_batches_to_the_longest(train_aligned, alignment):
+def test_train_pads_the_sequences_of_a_step(train_aligned, alignment):
     run, report = train_aligned(alignment)
     assert report.steps == 3 * 4
-    counted = report_run(run)
-    assert counted.plan.kind == "batches of mixed lengths"
-    assert (counted.epoch.batches, counted.epoch.padded_timesteps) == (4, 25 * 7 - 120)
-    assert counted.epoch.seen_once == 25
-    assert counted.history["loss"][-1] < counted.history["loss"][0]
+    epoch, (exact, _) = report_run(run).epoch, train_aligned("dynamic_repeat")
+    equal = report_run(exact).epoch
+    assert (epoch.batches, epoch.timesteps) == (equal.batches, equal.timesteps) == (4, 120)
+    assert equal.padded_timesteps == 0
+    to_the_longest = 25 * 7 - 120
+    assert 0 < epoch.padded_timesteps <= to_the_longest
+    assert alignment != "padded" or epoch.padded_timesteps == to_the_longest
+    assert epoch.seen_once == 25
+    history = report_run(run).history
+    assert history["loss"][-1] < history["loss"][0]
 
 
-def test_train_is_the_same_run_for_options_3_and_4(train_aligned):
-    losses = [train_aligned(name)[1].best for name in ("cropped_output", "propagated_mask")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-
-
-def test_train_rejects_max_padding_with_mixed_batches(train_aligned):
-    with pytest.raises(ValueError, match="`max_padding` must be 0 with the alignment 'padded'"):
-        train_aligned("padded", max_padding=0.1)
-
-
-def test_train_rejects_groups_with_mixed_batches(train_aligned):
-    with pytest.raises(ValueError, match=r"`group_size` must not be given with .* 'padded'.*got 8"):
-        train_aligned("padded", group_size=8)
+def test_train_is_the_same_run_for_options_1_3_and_4(train_aligned):
+    first, *others = (train_aligned(name)[1].best for name in EQUAL)
+    for losses in others:
+        assert losses == pytest.approx(first, rel=1e-4)
 
 
 def test_architecture_rejects_an_unknown_alignment():

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from padless.model import SequenceAutoencoder
-from padless.pipeline import equal_length_batches, plan_batches
+from padless.pipeline import PackedSequences, equal_length_batches, packed_steps, plan_batches
 
 LENGTHS = [3, 4, 4, 6, 7] * 5
+both_layouts = pytest.mark.parametrize("packed", [False, True], ids=["equal lengths", "packed"])
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +18,13 @@ def dataset(make_dataset):
 
 @pytest.fixture(scope="module")
 def batches_of(dataset):
-    """Reads the data as batches of at most so many sequences; the plan's options may follow."""
+    """Reads the data as batches of at most so many sequences of a length, or packed ones."""
 
-    def read(batch_size=8, epochs=1, **options):
-        plan = plan_batches(dataset.split("train").lengths, batch_size=batch_size, **options)
-        return equal_length_batches(dataset, plan, epochs=range(epochs))
+    def read(batch_size=8, epochs=1, *, packed=False):
+        lengths = dataset.split("train").lengths
+        plan = plan_batches(lengths, batch_size=batch_size, group_size=2 if packed else None)
+        read = packed_steps if packed else equal_length_batches
+        return read(dataset, plan, epochs=range(epochs))
 
     return read
 
@@ -33,10 +36,13 @@ def model(make_model, dataset):
 
 
 def rows_of(batches):
-    """Yields each sequence that counts, alone: `(timesteps, features)`."""
-    for batch in batches.as_numpy_iterator():
-        rows = zip(batch["sequence"], batch["length"], batch["weight"], strict=True)
-        yield from (sequence[:length] for sequence, length, weight in rows if weight > 0)
+    """Yields each sequence alone: `(timesteps, features)`."""
+    for batch in batches:
+        if "values" in batch:
+            ragged = PackedSequences(batch["values"], batch["length"]).to_ragged()
+            yield from (row.numpy() for row in ragged)
+        else:
+            yield from batch["sequence"].numpy()
 
 
 def mean_loss(model, batches):
@@ -48,18 +54,18 @@ def test_losses_are_those_of_keras(model):
     assert model.losses == []
 
 
-@pytest.mark.parametrize("options", [{}, {"replicas": 2}, {"max_padding": 0.5}])
-def test_evaluate_is_the_mean_over_the_sequences(model, batches_of, options):
-    batches = batches_of(**options)
+@both_layouts
+def test_evaluate_is_the_mean_over_the_sequences(model, batches_of, packed):
+    batches = batches_of(packed=packed)
     model.compile()
     assert model.evaluate(batches, verbose=0) == pytest.approx(mean_loss(model, batches), rel=1e-5)
 
 
 def test_fit_takes_the_steps_of_the_trainer(model, make_trainer, dataset, batches_of, weights_of):
-    batches = batches_of(max_padding=0.5, accumulate=False)
+    batches = batches_of(packed=True)
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     fitted = model.fit(batches, verbose=0, shuffle=False)
-    trainer = make_trainer(dataset, optimizer=keras.optimizers.SGD(0.1), exact=False)
+    trainer = make_trainer(dataset, optimizer=keras.optimizers.SGD(0.1))
     iterator = iter(batches)
     steps = [trainer.train_step(iterator) for _ in batches]
     np.testing.assert_allclose(weights_of(model), weights_of(trainer.model), rtol=1e-5, atol=1e-6)
@@ -85,19 +91,12 @@ def test_fit_trains_with_the_optimizer_that_the_user_names(model, batches_of):
     assert after < 0.95 * before
 
 
-def test_a_loss_of_the_user_compares_raw_units_at_valid_timesteps(model, batches_of):
-    batches = batches_of(max_padding=0.5)
+def test_a_loss_of_the_user_compares_raw_units(model, batches_of):
+    batches = batches_of(packed=True)
     model.compile(optimizer="adam", loss="mse", weighted_metrics=["mae"])
     got = model.evaluate(batches, verbose=0, return_dict=True)
-    # Keras weighs each batch by its rows, and so a timestep by one over those of its batch.
-    differences, timesteps = [], []
-    for batch in batches.as_numpy_iterator():
-        longest = batch["sequence"].shape[1]
-        for row, length in zip(batch["sequence"], batch["length"], strict=True):
-            absolute = np.abs(row[:length] - model(row[None, :length])[0])
-            differences.append(absolute.mean(axis=-1).sum() / longest)
-            timesteps.append(length / longest)
-    assert got["mae"] == pytest.approx(sum(differences) / sum(timesteps), rel=1e-5)
+    differences = [np.abs(row - model(row[None])[0]) for row in rows_of(batches)]
+    assert got["mae"] == pytest.approx(np.concatenate(differences).mean(), rel=1e-5)
     before = model.get_weights()
     fitted = model.fit(batches, verbose=0, shuffle=False)
     assert np.isfinite(fitted.history["loss"]).all()
@@ -143,8 +142,10 @@ def test_predict_reconstructs_each_batch(model, batches_of):
 
 
 def test_a_call_takes_a_batch(model, batches_of):
-    for batch in batches_of(max_padding=0.5):
-        expected = model(batch["sequence"], batch["length"])
+    for batch in batches_of():
+        np.testing.assert_array_equal(model(batch), model(batch["sequence"]))
+    for batch in batches_of(packed=True):
+        expected = model(PackedSequences(batch["values"], batch["length"]))
         np.testing.assert_array_equal(model(batch), expected)
 
 

@@ -134,10 +134,13 @@ def test_dropout_acts_on_packed_rows_in_training_alone(make_model, both_layouts)
 
 
 @pytest.mark.parametrize("alignment", ["masked_repeat", "cropped_output", "propagated_mask"])
-def test_alignments_that_pad_reject_packed_rows(make_model, both_layouts, alignment):
-    packed, _ = both_layouts
-    with pytest.raises(ValueError, match=f"alignment 'dynamic_repeat', got '{alignment}'"):
-        make_model(alignment=alignment).embed(packed)
+def test_alignments_that_pad_take_packed_rows_as_padded_ones(make_model, both_layouts, alignment):
+    packed, padded = both_layouts
+    model = make_model(mean=MEAN, variance=VARIANCE, alignment=alignment)
+    assert_close(model.sequence_losses(packed), model.sequence_losses(padded, LENGTHS))
+    rows, expected = model(packed), model(padded, LENGTHS)
+    packing = Packing.of(packed.length)
+    assert_close(rows, packing.unpad(expected))
 
 
 def test_packed_rows_come_without_another_length(make_model, both_layouts):

@@ -131,7 +131,8 @@ def test_mixed_precision_is_exported(make, precision, tmp_path):
 
 @all_precisions
 def test_inference_gives_float32(make, precision):
-    results = Inference(make(precision))._run(draw())
+    sequence = draw()[0]
+    results = Inference(make(precision))._run(sequence, [len(sequence)])
     assert {value.dtype for value in results.values()} == {tf.float32}
 
 

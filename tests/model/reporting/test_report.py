@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from padless.model.reporting.length_bias import measure_length_bias, read_scores
+from padless.model.reporting.length_bias import measure_length_bias
 from padless.model.reporting.picture import draw_report
 from padless.model.reporting.report import _pick_examples, count_epoch, report_run
 from padless.model.scoring.calibration import Calibration
-from padless.model.scoring.inference import Inference
+from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.pipeline import Shuffle, plan_batches
 
 
@@ -26,7 +26,6 @@ def test_report_shows_progress_of_each_pass_over_the_data(finished, report):
     assert {work: (last.done, last.total) for work, last in works.items()} == {
         f"{work} of {split}": (counts[split], counts[split])
         for work, split in [
-            ("scores", "validation"),
             ("epoch", "train"),
             ("errors", "train"),
             ("errors", "validation"),
@@ -39,20 +38,21 @@ def test_report_shows_progress_of_each_pass_over_the_data(finished, report):
 def test_report_shows_each_example_once(make_model, make_dataset, count):
     dataset = make_dataset([5] * count)
     model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
-    inference = Inference(model)
-    scored = read_scores(inference, dataset, "train")
+    inference = Inference(model, WITH_BASELINES)
+    (scored,) = inference.windows(dataset, "train")
     keys = [example.key for example in _pick_examples(inference, dataset, "train", scored)]
     assert len(keys) == len(set(keys)) == min(count, 3)
 
 
-def test_count_epoch_counts_what_comes(make_dataset):
+def test_count_epoch_counts_what_comes(make_dataset, make_model):
     lengths = [3] * 5 + [7] * 2 + [9]
     dataset = make_dataset(lengths)
-    plan = plan_batches(dataset.split("train").lengths, batch_size=2, replicas=2)
-    count = count_epoch(dataset, plan, Shuffle(0))
+    lengths_of = dataset.split("train").lengths
+    plan = plan_batches(lengths_of, batch_size=2, group_size=2, replicas=2)
+    count = count_epoch(dataset, plan, make_model(), Shuffle(0))
     assert count.timesteps == sum(lengths)
     assert count.padded_timesteps == 0
-    assert count.batches == plan.num_batches == 5
+    assert count.batches == plan.steps_per_epoch == 4
     assert count.seen_once == len(lengths)
 
 

@@ -14,6 +14,7 @@ from padless.model.reporting.summary import (
     divide_lengths,
     summarize,
 )
+from padless.model.scoring.inference import WITH_BASELINES
 
 
 def fits(dataset):
@@ -75,7 +76,7 @@ def test_summarize_gives_the_loss_of_the_run(finished, validated_dataset):
 def test_summarize_takes_a_model_that_runs(make_model, skewed):
     model = make_model(3, **fits(skewed))
     expected = summarize(model, skewed, "train")
-    assert summarize(Inference(model), skewed, "train") == expected
+    assert summarize(Inference(model, WITH_BASELINES), skewed, "train") == expected
 
 
 def test_summarize_a_constant_feature_is_finite(make_model, make_dataset):

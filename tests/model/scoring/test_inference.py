@@ -120,7 +120,7 @@ def test_inference_needs_one_trace_for_all_lengths(model, dataset):
     everything = Inference(model)
     for split in LENGTHS:
         assert sum(len(w["key"]) for w in everything.windows(dataset, split)) == len(LENGTHS[split])
-    assert everything._run_packed.experimental_get_tracing_count() == 1
+    assert everything._run.experimental_get_tracing_count() == 1
 
 
 def test_write_parquet_has_the_columns_documented(table):

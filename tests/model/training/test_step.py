@@ -1,4 +1,4 @@
-"""One objective: however the work is cut and dealt out, the weights come out the same."""
+"""One objective: whatever a step is cut into or dealt out to, the weights come out the same."""
 
 import functools
 import itertools
@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 
 from padless.model import Trainer, mirrored_strategy
-from padless.pipeline import Shuffle, equal_length_batches, plan_batches
+from padless.pipeline import Shuffle, equal_length_batches, packed_steps, plan_batches
 
-# Fewer sequences than replicas of some lengths, and numbers that no number of replicas divides.
+# Some lengths have fewer sequences than a group, and the last step fewer than there are replicas.
 LENGTHS = [3] * 1 + [4] * 2 + [5] * 3 + [7] * 5 + [8] * 2 + [9] * 3
-BATCH_SIZE = 6
+BATCH_SIZE, GROUP_SIZE = 6, 2
 STEPS = 3
 
 
@@ -26,7 +26,8 @@ def dataset(make_dataset):
 @pytest.fixture(scope="module")
 def steps(dataset):
     """The sequences of each step of an epoch, one list per step, in the order of `deal`."""
-    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
+    lengths = dataset.split("train").lengths
+    plan = plan_batches(lengths, batch_size=BATCH_SIZE, group_size=GROUP_SIZE)
     steps, step = [], []
     for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(4)).as_numpy_iterator():
         step.extend(batch["sequence"])
@@ -40,14 +41,15 @@ def steps(dataset):
 
 @pytest.fixture(scope="module")
 def train_on(make_trainer, deal, dataset):
-    """Trains two epochs on a number of replicas, once: (trainer, losses of the steps)."""
+    """Trains two epochs, once: (trainer, sums of the steps)."""
 
     @functools.cache
-    def run(replicas, optimizer, accumulate=True, **options):
+    def run(replicas=1, optimizer="adam", packed_timesteps=None, **options):
         trainer = make_trainer(dataset, replicas, optimizer, **options)
-        batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2, accumulate=accumulate)
-        sums = [trainer.train_step(batches) for _ in range(2 * plan.steps_per_epoch)]
-        return trainer, [float(step.loss) for step in sums]
+        options = {"group_size": GROUP_SIZE, "packed_timesteps": packed_timesteps}
+        batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2, **options)
+        steps = [trainer.train_step(batches) for _ in range(2 * plan.steps_per_epoch)]
+        return trainer, [[float(value) for value in step[:4]] for step in steps]
 
     return run
 
@@ -60,44 +62,62 @@ def mean_error(model, sequences, weighting):
     return np.average([error.mean() for error in errors], weights=weights)
 
 
-def assert_same_training(train_on, weights_of, replicas, **options):
-    """Trains on 1 replica and on others, and compares losses and weights, those of each replica."""
-    trainer, expected_losses = train_on(1, **options)
-    expected = weights_of(trainer.model)
-    for count in replicas:
-        trainer, losses = train_on(count, **options)
-        np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
+@pytest.fixture(scope="module")
+def assert_same_training(train_on, weights_of):
+    """Compares the steps and the weights, those of each replica, with one packed batch a step."""
+
+    def compare(replicas=1, packed_timesteps=None, **options):
+        trainer, expected = train_on(**options)
+        other, steps = train_on(replicas, packed_timesteps=packed_timesteps, **options)
+        np.testing.assert_allclose(steps, expected, rtol=1e-5)
+        weights = weights_of(trainer.model)
         np.testing.assert_allclose(
-            weights_of(trainer.model), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
+            weights_of(other.model), weights, rtol=1e-5, atol=1e-5 * np.abs(weights).max()
         )
         # What each replica holds, not the first one alone.
-        for variable in trainer.model.trainable_variables:
-            own = trainer.strategy.experimental_local_results(variable.value)
-            assert len(own) == count
+        for variable in other.model.trainable_variables:
+            own = other.strategy.experimental_local_results(variable.value)
+            assert len(own) == replicas
             assert all((value.numpy() == own[0].numpy()).all() for value in own)
 
+    return compare
 
-PLAIN = {"optimizer": "sgd", "weighting": "sequence", "clip_norm": None}
 
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        PLAIN,
-        {"optimizer": "adam", "weighting": "timestep", "clip_norm": 0.01, "accumulate": False},
-    ],
-    ids=["sequence", "timestep-clipped-small steps"],
+TIMESTEPS_CLIPPED = {"weighting": "timestep", "clip_norm": 0.01}
+both_objectives = pytest.mark.parametrize(
+    "options", [{}, TIMESTEPS_CLIPPED], ids=["sequence", "timestep-clipped"]
 )
-def test_any_number_of_replicas_trains_the_same_weights(train_on, weights_of, options):
-    assert_same_training(train_on, weights_of, (2, 3, 4), **options)
+
+
+@both_objectives
+def test_a_step_cut_into_several_packed_batches_is_the_same_step(assert_same_training, options):
+    # As many timesteps as the largest group has, so that most are packed batches of their own.
+    assert_same_training(packed_timesteps=18, **options)
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_any_number_of_replicas_trains_the_same_weights(assert_same_training, replicas):
+    assert_same_training(replicas)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
-@pytest.mark.parametrize("accumulate", [True, False], ids=["accumulated", "small steps"])
-def test_1_to_8_replicas_train_the_same_weights(train_on, weights_of, weighting, accumulate):
-    options = {"optimizer": "adam", "weighting": weighting, "accumulate": accumulate}
-    assert_same_training(train_on, weights_of, range(2, 9), **options)
+@both_objectives
+@pytest.mark.parametrize("replicas", [2, 4, 5, 6, 7, 8])
+def test_2_to_8_replicas_train_the_same_weights(assert_same_training, replicas, options):
+    assert_same_training(replicas, **options)
+
+
+def test_a_replica_without_rows_adds_nothing(make_trainer, deal, make_dataset):
+    dataset = make_dataset([4, 6])
+    losses = []
+    for replicas in (1, 3):
+        trainer = make_trainer(dataset, replicas, clip_norm=1.0)
+        batches, _ = deal(trainer, dataset, batch_size=2, group_size=1)
+        sums = trainer.train_step(batches)
+        assert [float(sums.weight), float(sums.timesteps)] == [2.0, 10.0]
+        assert np.isfinite(float(sums.gradient_norm))
+        losses.append(float(sums.loss))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])
@@ -117,7 +137,7 @@ def test_the_loss_of_a_step_is_the_weighted_mean_over_its_sequences(
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])
-def test_an_accumulated_step_is_one_step_on_the_padded_batch(
+def test_a_step_is_one_step_on_the_padded_batch(
     make_trainer, deal, weights_of, dataset, steps, weighting
 ):
     trainer = make_trainer(dataset, weighting=weighting)
@@ -169,7 +189,7 @@ def test_clip_norm_bounds_the_update(make_trainer, deal, weights_of, dataset, cl
 
 
 def test_a_gradient_below_clip_norm_is_left_as_it_is(train_on, weights_of):
-    (unclipped, _), (clipped, _) = train_on(1, **PLAIN), train_on(1, **PLAIN | {"clip_norm": 1e3})
+    (unclipped, _), (clipped, _) = train_on(), train_on(clip_norm=1e3)
     np.testing.assert_allclose(
         weights_of(clipped.model), weights_of(unclipped.model), rtol=1e-6, atol=1e-7
     )
@@ -178,7 +198,7 @@ def test_a_gradient_below_clip_norm_is_left_as_it_is(train_on, weights_of):
 def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
     train_on, make_trainer, deal, weights_of, dataset, steps
 ):
-    expected, losses = train_on(2, "adam")
+    expected, trained = train_on(2)
     trainer = make_trainer(dataset, replicas=2, optimizer="adam")
     batches, plan = deal(trainer, dataset, BATCH_SIZE, epochs=2)
     evaluated, _ = deal(trainer, dataset, BATCH_SIZE, epochs=2)
@@ -189,7 +209,9 @@ def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
             expected_loss = mean_error(trainer.model, sequences, "sequence")
             assert loss == pytest.approx(expected_loss, rel=1e-5)
         np.testing.assert_array_equal(weights_of(trainer.model), before)
-        assert float(trainer.train_step(batches).loss) == pytest.approx(losses[step], rel=1e-6)
+        error, weight = trained[step][:2]
+        loss = float(trainer.train_step(batches).loss)
+        assert loss == pytest.approx(error / weight, rel=1e-6)
     np.testing.assert_array_equal(weights_of(trainer.model), weights_of(expected.model))
 
 
@@ -249,8 +271,9 @@ def test_dropout_is_for_training_alone(make_trainer, deal, dataset):
 
 def test_a_step_measures_how_long_it_waited_for_its_batches(make_trainer, dataset):
     trainer = make_trainer(dataset)
-    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE)
-    slow = equal_length_batches(dataset, plan).map(
+    lengths = dataset.split("train").lengths
+    plan = plan_batches(lengths, batch_size=BATCH_SIZE, group_size=GROUP_SIZE)
+    slow = packed_steps(dataset, plan).map(
         tf.autograph.experimental.do_not_convert(_sleep_with_batch)
     )
     waited = float(trainer.train_step(iter(slow)).waited_seconds)
@@ -263,8 +286,8 @@ def _sleep_with_batch(batch):
         return ends_step
 
     slept = tf.numpy_function(sleep, [batch["ends_step"]], tf.bool)
-    slept.set_shape((None,))
-    return {name: batch[name] for name in ("sequence", "length", "weight")} | {"ends_step": slept}
+    slept.set_shape(())
+    return {name: batch[name] for name in ("values", "length", "weight")} | {"ends_step": slept}
 
 
 @pytest.mark.parametrize(

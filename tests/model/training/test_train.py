@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import logging
 import re
 import shutil
 import subprocess
@@ -15,10 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.model import TrainingOptions, load_model, open_run, train
+from padless.model import TrainingOptions, load_model, train
 from padless.model.run_directory import layout
-from padless.pipeline import BatchCost, Shuffle, equal_length_batches, open_dataset
-from padless.pipeline.planning.batch_time import DEFAULT_COST
+from padless.pipeline import Shuffle, equal_length_batches, open_dataset
 from padless.pipeline.written_whole import unfinished
 
 ORDER = (
@@ -103,13 +101,11 @@ def test_train_logs_every_epoch_and_every_step(finished):
 def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
     dataset = make_dataset([3, 5, 8, 13] * 12)
     run, _ = train_small(dataset, batch_size=4, epochs=2)
-    options = {
-        "plan": TrainingOptions(batch_size=4).plan(dataset.split("train").lengths, 1, DEFAULT_COST)
-    }
+    plan = TrainingOptions(batch_size=4).plan(dataset.split("train").lengths, 1)
     for epoch, row in enumerate(read_csv(run / "history.csv")):
         means, step = [], []
         batches = equal_length_batches(
-            dataset, shuffle=Shuffle(0), epochs=range(epoch, epoch + 1), **options
+            dataset, plan, shuffle=Shuffle(0), epochs=range(epoch, epoch + 1)
         )
         for batch in batches.as_numpy_iterator():
             step.extend(batch["length"])
@@ -121,37 +117,29 @@ def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
         assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
 
 
-@pytest.mark.parametrize(
-    "options", [{"accumulate": False}, {"max_padding": 0.5}, {"group_size": 2}]
-)
+@pytest.mark.parametrize("options", [{"group_size": 2}, {"batch_timesteps": 40}])
 def test_train_on_other_plans_ends_as_its_resumed_run(
     train_small, make_dataset, weights_of, options
 ):
     dataset = make_dataset({"train": [3, 4, 5, 9] * 6 + [7], "validation": [3, 4]})
-    cost = BatchCost(1.0, 0.0, 0.0)
-    whole, report = train_small(dataset, epochs=2, cost=cost, **options)
+    options = {"batch_size": None if "batch_timesteps" in options else 8} | options
+    whole, report = train_small(dataset, epochs=2, **options)
     config = json.loads((whole / "config.json").read_text())
-    plan = TrainingOptions(batch_size=8, **options).plan(dataset.split("train").lengths, 1, cost)
+    plan = TrainingOptions(**options).plan(dataset.split("train").lengths, 1)
     assert config["steps_per_epoch"]["train"] == plan.steps_per_epoch
     assert report.steps == 2 * plan.steps_per_epoch
-    run, _ = train_small(dataset, epochs=1, cost=cost, **options)
+    run, _ = train_small(dataset, epochs=1, **options)
     run, _ = train_small(dataset, epochs=2, run=run, resume=True, **options)
     expected = weights_of(load_model(whole))
     np.testing.assert_array_equal(weights_of(load_model(run)), expected)
-    with pytest.raises(
-        ValueError, match=r"`cost` must be that of the run that is resumed, [^ ]+, got [^ ]+\.$"
-    ):
-        train_small(dataset, run=run, resume=True, epochs=2, cost=BatchCost(1, 1, 1), **options)
 
 
-def test_train_measures_what_batches_cost_where_it_may_pad(train_small, make_dataset, caplog):
-    dataset = make_dataset([3, 4, 5, 9] * 6)
-    with caplog.at_level(logging.INFO, "padless"):
-        run, _ = train_small(dataset, epochs=1, max_padding=0.2)
-    (line,) = (line for line in caplog.messages if line.startswith("measured here: "))
-    cost = open_run(run).config.batch_cost
-    assert line == f"measured here: {cost}"
-    assert cost != DEFAULT_COST
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, 8), ({"batch_size": 3}, 3), ({"batch_timesteps": 20}, 6), ({"group_size": 1}, 1)],
+)
+def test_group_size_is_8_or_what_the_budget_allows(options, expected):
+    assert TrainingOptions(**options).plan({3: 90, 9: 2}, 1).group_size == expected
 
 
 def test_train_lowers_the_loss(finished):
@@ -323,9 +311,7 @@ def test_train_stops_when_the_validation_loss_is_not_finite(train_small, make_da
         train_small(dataset, learning_rate=1e30, clip_norm=None, epochs=1)
 
 
-@pytest.mark.parametrize(
-    ("split", "group_size"), [("train", None), ("validation", None), ("train", 2)]
-)
+@pytest.mark.parametrize(("split", "group_size"), [("train", 4), ("validation", 2), ("train", 2)])
 def test_a_loss_that_is_not_finite_names_step_length_and_keys(
     train_small, make_dataset, tmp_path, split, group_size
 ):
@@ -370,8 +356,6 @@ def test_train_reads_a_dataset_that_was_moved(repeated):
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"patience": 0}, "`patience` must be at least 1, got 0"),
         ({"group_size": 0}, "`group_size` must be at least 1, got 0"),
-        ({"group_size": 2, "max_padding": 0.1}, "`group_size` needs .* got True and 0.1"),
-        ({"group_size": 2, "accumulate": False}, "`group_size` needs .* got False and 0.0"),
         ({"seed": -1}, r"`seed` must be at least 0 and below 2\*\*32, got -1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0 and finite, got 0.0"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be above 0 and finite, got nan"),

@@ -16,7 +16,6 @@ from padless.pipeline import (
     open_dataset,
     open_records,
     plan_batches,
-    replica_batches,
 )
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import _group
@@ -36,19 +35,13 @@ def stored_in(dataset):
 
 
 def keys_seen(batches):
-    return [
-        key
-        for batch in batches.as_numpy_iterator()
-        for key, weight in zip(batch["key"].tolist(), batch["weight"], strict=True)
-        if weight
-    ]
+    return [key for batch in batches.as_numpy_iterator() for key in batch["key"].tolist()]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=80),
     batch_size=st.integers(1, 20),
-    replicas=st.integers(1, 4),
     num_shards=st.integers(1, 3),
     shuffle=st.none()
     | st.builds(
@@ -59,113 +52,21 @@ def keys_seen(batches):
     ),
 )
 def test_batches_hold_every_key_once_and_no_padding(
-    make_dataset, lengths, batch_size, replicas, num_shards, shuffle
+    make_dataset, lengths, batch_size, num_shards, shuffle
 ):
     dataset = make_dataset(lengths, num_shards=num_shards)
-    plan = plan_of(dataset, batch_size=batch_size, replicas=replicas)
+    plan = plan_of(dataset, batch_size=batch_size)
     batches = list(equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator())
     seen = collections.Counter()
     for batch in batches:
         rows, timesteps, _ = batch["sequence"].shape
-        assert rows % replicas == 0
         assert (batch["length"] == timesteps).all()
-        assert set(batch["weight"].tolist()) <= {0.0, 1.0}
         assert batch["ends_step"].tolist() == [batch["ends_step"][0]] * rows
-        seen.update(key for key, w in zip(batch["key"].tolist(), batch["weight"], strict=True) if w)
+        seen.update(batch["key"].tolist())
     assert seen == {f"train/{i}".encode(): 1 for i in range(len(lengths))}
     assert len(batches) == plan.num_batches
     assert sum(batch["ends_step"][0] for batch in batches) == plan.steps_per_epoch
     assert batches[-1]["ends_step"].all()
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=80),
-    budget=st.sampled_from([{"batch_size": 5}, {"batch_size": 40}, {"batch_timesteps": 60}]),
-    replicas=st.integers(1, 4),
-    max_padding=st.sampled_from([0.05, 0.3, 5.0]),
-    shuffle=st.none() | st.builds(Shuffle, st.integers(0, 9), record_buffer=st.integers(1, 99)),
-)
-def test_merged_batches_hold_every_sequence_once_with_zeros_behind_it(
-    make_dataset, lengths, budget, replicas, max_padding, shuffle
-):
-    dataset = make_dataset(lengths, num_shards=2)
-    stored = stored_in(dataset)
-    plan = plan_of(dataset, **budget, replicas=replicas, max_padding=max_padding)
-    batches = list(equal_length_batches(dataset, plan, shuffle=shuffle).as_numpy_iterator())
-    seen, padded = collections.Counter(), 0
-    for batch in batches:
-        assert batch["sequence"].shape[1] in plan.bucket_lengths
-        assert len(batch["sequence"]) % replicas == 0
-        for row, length, key, weight in zip(
-            *(batch[name] for name in ("sequence", "length", "key", "weight")), strict=True
-        ):
-            np.testing.assert_array_equal(row[:length], stored[key])
-            assert not row[length:].any()
-            seen[key] += int(weight)
-            padded += int(weight) * (len(row) - length)
-    assert seen == dict.fromkeys(stored, 1)
-    assert padded == plan.padded_timesteps
-    assert len(batches) == plan.num_batches
-    assert sum(batch["ends_step"][0] for batch in batches) == plan.steps_per_epoch
-    assert batches[-1]["ends_step"].all()
-
-
-def test_merged_batches_have_the_shapes_of_the_plan_in_any_order(make_dataset):
-    dataset = make_dataset([3, 4, 4, 5, 9, 9, 10] * 5)
-    plan = plan_of(dataset, batch_size=16, max_padding=0.2)
-    assert not plan.is_exact
-    planned = [
-        (size, length)
-        for length, size, batches in zip(
-            plan.bucket_lengths, plan.bucket_batch_sizes, plan.bucket_num_batches, strict=True
-        )
-        for _ in range(batches)
-    ]
-    for seed in range(3):
-        batches = equal_length_batches(dataset, plan, shuffle=Shuffle(seed)).as_numpy_iterator()
-        assert sorted(batch["sequence"].shape[:2] for batch in batches) == sorted(planned)
-
-
-def test_merged_batches_cut_for_replicas_are_the_batches(make_dataset):
-    dataset = make_dataset([3, 4, 4, 5, 9, 9, 10] * 3)
-    plan = plan_of(dataset, batch_size=16, max_padding=0.2, replicas=2)
-    options = {"plan": plan, "shuffle": Shuffle(3)}
-    whole = list(equal_length_batches(dataset, **options).as_numpy_iterator())
-    pieces = list(replica_batches(dataset, **options).as_numpy_iterator())
-    for batch, first, second in zip(whole, pieces[::2], pieces[1::2], strict=True):
-        for name in ("sequence", "key", "weight", "length"):
-            own = np.concatenate([first[name], second[name]])
-            np.testing.assert_array_equal(own, batch[name])
-
-
-def test_merged_batches_reject_a_length_in_place_of_its_neighbour(make_dataset):
-    dataset, other = make_dataset([3, 3, 4, 4]), make_dataset([3, 4, 4, 4])
-    plan = plan_of(dataset, max_padding=0.5)
-    assert plan.num_spans == 1
-    (file,), (swapped,) = dataset.split("train").files, other.split("train").files
-    file.write_bytes(swapped.read_bytes())
-    with (
-        pytest.raises(ValueError, match="not counted often enough"),
-        explained(dataset.split("train")),
-    ):
-        list(equal_length_batches(dataset, plan))
-
-
-@settings(max_examples=10, deadline=None)
-@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=40), replicas=st.integers(1, 4))
-def test_replica_batches_are_the_batches_cut_in_equal_pieces(make_dataset, lengths, replicas):
-    dataset = make_dataset(lengths)
-    plan = plan_of(dataset, batch_size=8, replicas=replicas)
-    options = {"plan": plan, "shuffle": Shuffle(3)}
-    whole = list(equal_length_batches(dataset, **options).as_numpy_iterator())
-    pieces = list(replica_batches(dataset, **options).as_numpy_iterator())
-    assert len(pieces) == len(whole) * replicas
-    for i, batch in enumerate(whole):
-        own = pieces[i * replicas : (i + 1) * replicas]
-        for name in ("sequence", "key", "weight", "length"):
-            np.testing.assert_array_equal(np.concatenate([p[name] for p in own]), batch[name])
-        assert {*np.concatenate([p["ends_step"] for p in own])} == {batch["ends_step"][0]}
 
 
 def test_batches_give_the_values_of_their_keys(make_dataset):
@@ -219,10 +120,8 @@ def test_batches_of_no_epoch_are_none(make_dataset):
 
 def test_batches_say_how_many_they_are(make_dataset):
     dataset = make_dataset([2, 3, 3, 5] * 6)
-    plan = plan_of(dataset, batch_size=4, replicas=3)
-    options = {"plan": plan, "epochs": range(2)}
-    assert len(equal_length_batches(dataset, **options)) == 2 * plan.num_batches
-    assert len(replica_batches(dataset, **options)) == 2 * plan.num_batches * 3
+    plan = plan_of(dataset, batch_size=4)
+    assert len(equal_length_batches(dataset, plan, epochs=range(2))) == 2 * plan.num_batches
 
 
 def test_batches_draw_new_mates_each_epoch(make_dataset):
@@ -373,7 +272,7 @@ def steps_of(batches):
     """Groups the keys by step."""
     steps = [[]]
     for batch in batches.as_numpy_iterator():
-        steps[-1].append((batch["key"].tolist(), batch["weight"].tolist()))
+        steps[-1].append(batch["key"].tolist())
         if batch["ends_step"][0]:
             steps.append([])
     assert steps.pop() == []
@@ -412,25 +311,3 @@ def test_reading_rejects_a_step_that_no_epoch_has(make_dataset, first_step):
     plan = plan_of(dataset, batch_size=4)
     with pytest.raises(ValueError, match=f"`first_step` must be from 0 to 1, got {first_step}"):
         equal_length_batches(dataset, plan, first_step=first_step)
-
-
-def test_machines_take_the_pieces_that_are_theirs(make_dataset):
-    dataset = make_dataset([3] * 5 + [4] * 7)
-    options = {"plan": plan_of(dataset, batch_size=8, replicas=4), "shuffle": Shuffle(3)}
-    everything = list(replica_batches(dataset, **options).as_numpy_iterator())
-    for first in (0, 2):
-        own = replica_batches(dataset, pieces=range(first, first + 2), **options)
-        expected = [piece for i, piece in enumerate(everything) if first <= i % 4 < first + 2]
-        assert len(expected) == own.cardinality()
-        for received, piece in zip(own.as_numpy_iterator(), expected, strict=True):
-            np.testing.assert_array_equal(received["sequence"], piece["sequence"])
-            np.testing.assert_array_equal(received["weight"], piece["weight"])
-
-
-def test_without_accumulation_every_batch_ends_its_step(make_dataset):
-    dataset = make_dataset([3] * 9 + [4] * 7 + [5] * 2 + [8])
-    options = {"plan": plan_of(dataset, batch_size=4, accumulate=False), "shuffle": Shuffle(5)}
-    steps = steps_of(equal_length_batches(dataset, epochs=range(2), **options))
-    assert [len(step) for step in steps] == [1] * 2 * options["plan"].num_batches
-    rest = equal_length_batches(dataset, epochs=range(2), first_step=3, **options)
-    assert steps_of(rest) == steps[3:]

@@ -166,10 +166,10 @@ def test_order_drifts_where_no_rare_length_is_held(many_rare):
 
 def test_measure_order_is_that_of_the_batches(make_dataset):
     dataset = make_dataset([2, 3, 3, 5, 8, 8, 8, 1] * 30)
-    plan = plan_batches(dataset.split("train").lengths, batch_size=12, replicas=5)
+    plan = plan_batches(dataset.split("train").lengths, batch_size=12)
     sums, means = np.zeros(2), []
     for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(4)).as_numpy_iterator():
-        sums += [batch["weight"] @ batch["length"], batch["weight"].sum()]
+        sums += [batch["length"].sum(), len(batch["length"])]
         if batch["ends_step"][0]:
             means.append(sums[0] / sums[1])
             sums[:] = 0

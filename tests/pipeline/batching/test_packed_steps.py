@@ -365,15 +365,6 @@ def test_a_budget_of_timesteps_fills_the_steps(dataset):
     assert max(timesteps) < 500 + 4 * max(lengths)
 
 
-def test_without_accumulation_every_group_is_a_step(make_dataset):
-    dataset = make_dataset([3] * 9 + [4] * 7 + [8])
-    plan = plan_of(dataset, accumulate=False)
-    for shuffle in (None, Shuffle(0)):
-        steps = steps_of(packed_steps(dataset, plan, shuffle=shuffle))
-        assert [len(set(batch["length"])) for step in steps for batch in step] == [1] * 6
-        assert len(steps) == plan.num_batches
-
-
 def test_steps_of_no_epoch_are_none(make_dataset):
     dataset = make_dataset([3])
     for shuffle in (None, Shuffle(0)):

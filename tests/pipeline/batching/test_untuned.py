@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.data.ops import multi_device_iterator_ops
 
-from padless.pipeline import equal_length_batches, plan_batches, replica_batches
+from padless.pipeline import equal_length_batches, packed_steps, plan_batches
 from padless.pipeline.batching.batches import identified_batches
 from padless.pipeline.batching.untuned import iterate_untuned
 
 
-@pytest.mark.parametrize("read", [equal_length_batches, replica_batches, identified_batches])
+@pytest.mark.parametrize("read", [equal_length_batches, packed_steps, identified_batches])
 def test_batches_are_not_tuned(make_dataset, read):
     dataset = make_dataset([3, 3, 4])
-    batches = read(dataset, plan_batches(dataset.split("train").lengths))
+    batches = read(dataset, plan_batches(dataset.split("train").lengths, group_size=2))
     assert batches.options().autotune.enabled is False
     # Nor what is made of them, also where they follow batches of another hand.
     mapped = batches.take(1).concatenate(batches).map(lambda batch: batch["length"])

@@ -123,42 +123,6 @@ def test_parse_examples_rejects_a_length_that_is_not_the_values():
         records.parse_examples(framed(3, 3), records.RecordFormat(3))
 
 
-def parse_padded(serialized, shortest, longest, num_features=2):
-    return records.parse_padded_examples(
-        serialized,
-        records.RecordFormat(num_features),
-        shortest=tf.constant(shortest, tf.int64),
-        longest=tf.constant(longest, tf.int64),
-    )
-
-
-def test_parse_padded_examples_puts_zeros_behind_the_end():
-    batch = parse_padded(framed(3, 1, 2), 1, 4)
-    assert batch["length"].numpy().tolist() == [3, 1, 2]
-    assert batch["sequence"].shape == (3, 4, 2)
-    for i, length in enumerate((3, 1, 2)):
-        np.testing.assert_array_equal(batch["sequence"][i, :length], np.full((length, 2), i))
-        np.testing.assert_array_equal(batch["sequence"][i, length:], np.zeros((4 - length, 2)))
-
-
-def test_parse_padded_examples_of_one_length_pads_nothing():
-    exact = records.parse_examples(framed(3, 3), records.RecordFormat(2))
-    padded = parse_padded(framed(3, 3), 3, 3)
-    for name, values in exact.items():
-        np.testing.assert_array_equal(values, padded[name])
-
-
-@pytest.mark.parametrize(("shortest", "longest"), [(3, 4), (1, 3), (3, 3)])
-def test_parse_padded_examples_rejects_a_length_of_another_bucket(shortest, longest):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="one of the lengths that its bucket"):
-        parse_padded(framed(3, 4, 2), shortest, longest)
-
-
-def test_parse_padded_examples_rejects_a_length_that_is_not_the_values():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="`length` times 3 values"):
-        parse_padded(framed(3, 2), 2, 3, num_features=3)
-
-
 def test_parse_lengths_reads_lengths_alone():
     lengths = records.parse_lengths(framed(3, 1, 7), records.RecordFormat(2))
     assert lengths.numpy().tolist() == [3, 1, 7]

@@ -65,7 +65,6 @@ def test_bands_of_a_plan_are_those_of_drawn_steps():
     [
         ({5: 64, 9: 64}, {"batch_size": 64}, 1),
         ({5: 3, 9: 2}, {"batch_size": 64}, 2),
-        ({5: 3, 9: 2}, {"batch_size": 64, "accumulate": False}, 1),
         ({5: 64, 9: 64}, {"batch_size": 64, "group_size": 32}, 2 * (1 - 1 / 6)),
         ({5: 64}, {"batch_size": 64, "group_size": 1}, 1),
     ],
