@@ -1,88 +1,62 @@
-"""Measures an epoch of training: padless against the padded and masked model that it replaces.
+"""Measures an epoch of training beside PyTorch and Keras: equal lengths, packed and padded.
 
-    python benchmarks/training_cost.py [--sequences 3000] [--units 64] [--epochs 3]
+    python benchmarks/training_cost.py DATASET... [--repeats 5] [--ways padless torch_packed ...]
+        [--json FILE] [--picture FILE]
 
-All ways train an autoencoder of the same sizes on the same sequences, 64 per batch, on the CPU:
+All ways train an autoencoder of the same form on the training split of a dataset directory: a
+bidirectional LSTM pooled as last and mean (in Keras as mean), an embedding of 32, an LSTM that
+starts from it and reads it at each timestep, a linear layer; 64 units, about 64 sequences per step,
+Adam, the gradient clipped. The ways of PyTorch need `pip install -r benchmarks/requirements.txt`.
 
-- padded: Keras' `fit` on batches padded to the longest sequence, `Masking`, `RepeatVector`, and
-  sample weights that leave the padded timesteps out of the loss;
-- batch-padded: the same `fit`, each batch padded to its own longest sequence;
-- padless, with 1 and with 2 replicas: the trainer of padless.
+- padless: the trainer of padless, packed steps;
+- torch_equal: PyTorch, batches of one length made by hand, whose gradients add up to steps;
+- torch_packed: PyTorch, random batches as `PackedSequence`;
+- torch_padded: PyTorch, random batches padded to their longest, which the backward direction reads;
+- keras_padded: Keras' `fit` on random batches padded to their longest, masked;
+- keras_longest: the same, all padded to the longest of all.
 
-The ways alternate, epoch by epoch, in one process. The table shows the median of the epochs after
-the first, in which each way is traced.
+Each way has a process of its own, which keeps its data in memory and waits while the others train.
+They take turns, epoch by epoch; a first epoch, which traces and warms up, is not counted. The table
+shows medians, and the range of the ratio to padless in the same turn.
 """
 
 import argparse
+import json
+import multiprocessing
 import os
-import tempfile
+import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import numpy as np
-import tensorflow as tf
-from generated import PLAIN, write_dataset
-
-from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
-from padless.model.training.replicas import mirrored_strategy
-from padless.pipeline import Shuffle, equal_length_batches, plan_batches, replica_batches
-
-BATCH_SIZE = 64
-LATENT_SIZE = 32
+UNITS, LATENT_SIZE, BATCH_SIZE = 64, 32, 64
 
 
-def padded_way(sequences, units, to_longest):
-    """Makes a function that trains one epoch with Keras' `fit` on padded batches."""
-    longest = max(map(len, sequences)) if to_longest else None
-    num_features = sequences[0].shape[1]
-    inputs = keras.Input((longest, num_features))
-    normalized = keras.layers.Rescaling(20.0**-0.5)(inputs)
-    masked = keras.layers.Masking()(normalized)
-    latent = keras.layers.Dense(LATENT_SIZE)(keras.layers.LSTM(units)(masked))
-    repeated = (
-        keras.layers.RepeatVector(longest)(latent)
-        if to_longest
-        else DynamicRepeat()(latent, like=normalized)
-    )
-    decoded = keras.layers.LSTM(units, return_sequences=True)(repeated)
-    model = keras.Model(inputs, keras.layers.Dense(num_features)(decoded))
-    model.compile("adam", "mse", jit_compile=False)
+def padless(directory):
+    """Makes a function that trains an epoch with the trainer of padless."""
+    import dataclasses
 
-    def read():
-        for i in np.random.default_rng(0).permutation(len(sequences)):
-            yield sequences[i], sequences[i], np.ones(len(sequences[i]), np.float32)
+    import keras
 
-    signature = (
-        tf.TensorSpec((None, num_features)),
-        tf.TensorSpec((None, num_features)),
-        tf.TensorSpec((None,)),
-    )
-    shapes = ((longest, num_features), (longest, num_features), (longest,))
-    batches = (
-        tf.data.Dataset.from_generator(read, output_signature=signature)
-        .cache()
-        .padded_batch(BATCH_SIZE, shapes)
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    computed = sum(sequence.shape[0] * sequence.shape[1] for sequence, _, _ in batches)
-    return lambda: model.fit(batches, shuffle=False, verbose=0), int(computed)
+    from padless.model import Architecture, SequenceAutoencoder, Trainer
+    from padless.model.training.replicas import mirrored_strategy
+    from padless.pipeline import Shuffle, open_dataset, packed_steps, plan_batches
+    from padless.pipeline.batching.untuned import iterate_untuned
 
-
-def padless_way(dataset, units, replicas, epochs):
-    """Makes a function that trains one epoch with the trainer of padless."""
-    strategy = mirrored_strategy(replicas)
-    architecture = Architecture(latent_size=LATENT_SIZE, units=units, **PLAIN)
+    dataset = open_dataset(directory)
+    numbers = dataclasses.replace(dataset.record_format, key=None, label=None)
+    dataset = dataclasses.replace(dataset, record_format=numbers)
+    strategy = mirrored_strategy(1)
     with strategy.scope():
-        model = SequenceAutoencoder.for_moments(dataset.moments, architecture)
+        model = SequenceAutoencoder.for_moments(
+            dataset.moments, Architecture(units=UNITS, latent_size=LATENT_SIZE)
+        )
         model.compile(optimizer=keras.optimizers.Adam())
-    trainer = Trainer(model, strategy)
-    lengths = dataset.split("train").lengths
-    plan = plan_batches(lengths, batch_size=BATCH_SIZE, replicas=replicas)
-    batches = iter(
+    trainer = Trainer(model, strategy, clip_norm=1.0)
+    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE, group_size=8)
+    batches = iterate_untuned(
         strategy.distribute_datasets_from_function(
-            lambda context: replica_batches(dataset, plan, shuffle=Shuffle(0), epochs=range(epochs))
+            lambda context: packed_steps(dataset, plan, shuffle=Shuffle(0), epochs=range(10**4))
         )
     )
 
@@ -91,46 +65,304 @@ def padless_way(dataset, units, replicas, epochs):
             sums = trainer.train_step(batches)
         return float(sums.loss)
 
-    return train_epoch, plan.computed_timesteps
+    return train_epoch
 
 
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def read_sequences(directory):
+    """Reads the training split, standardized, as a list of arrays `(timesteps, features)`."""
+    import numpy as np
+
+    from padless.pipeline import equal_length_batches, open_dataset, plan_batches
+
+    dataset = open_dataset(directory)
+    batches = equal_length_batches(dataset, plan_batches(dataset.split("train").lengths))
+    scale = np.sqrt(dataset.moments.variance)
+    return [
+        ((sequence - dataset.moments.mean) / np.where(scale > 0, scale, 1)).astype(np.float32)
+        for batch in batches.as_numpy_iterator()
+        for sequence in batch["sequence"]
+    ]
+
+
+def torch_model(num_features):
+    """Builds the autoencoder in PyTorch: a module, and a function that pools outputs by length."""
+    import torch
+
+    class Autoencoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = torch.nn.LSTM(num_features, UNITS, batch_first=True, bidirectional=True)
+            self.latent = torch.nn.Linear(4 * UNITS, LATENT_SIZE)
+            self.state = torch.nn.Linear(LATENT_SIZE, 2 * UNITS)
+            self.decoder = torch.nn.LSTM(LATENT_SIZE, UNITS, batch_first=True)
+            self.head = torch.nn.Linear(UNITS, num_features)
+
+        def embed(self, last, mean):
+            latent = self.latent(torch.cat((last[0], last[1], mean), -1))
+            hidden, cell = torch.tanh(self.state(latent)).chunk(2, -1)
+            return latent, (hidden[None].contiguous(), cell[None].contiguous())
+
+    return Autoencoder()
+
+
+def torch_trainer(model):
+    """Makes a function that takes a step with the gradients that were added up."""
+    import torch
+
+    optimizer = torch.optim.Adam(model.parameters(), eps=1e-7)
+
+    def step(count):
+        for parameter in model.parameters():
+            parameter.grad /= count
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def torch_equal(directory):
+    """Makes a function that trains an epoch on batches of one length."""
+    import collections
+
+    import numpy as np
+    import torch
+
+    by_length = collections.defaultdict(list)
+    for sequence in read_sequences(directory):
+        by_length[len(sequence)].append(sequence)
+    blocks = {length: torch.tensor(np.stack(rows)) for length, rows in by_length.items()}
+    model = torch_model(sequence.shape[1])
+    step, rng = torch_trainer(model), np.random.default_rng(0)
+
+    def train_epoch():
+        groups = []
+        for block in blocks.values():
+            order = torch.from_numpy(rng.permutation(len(block)))
+            groups += [block[part] for part in order.tensor_split(-(-len(block) // BATCH_SIZE))]
+        count = 0
+        for i, number in enumerate(rng.permutation(len(groups))):
+            batch = groups[number]
+            outputs, (last, _) = model.encoder(batch)
+            latent, state = model.embed(last, outputs.mean(1))
+            repeated = latent[:, None].expand(-1, batch.shape[1], -1)
+            given = model.head(model.decoder(repeated, state)[0])
+            (given - batch).square().mean((1, 2)).sum().backward()
+            count += len(batch)
+            if count >= BATCH_SIZE or i == len(groups) - 1:
+                step(count)
+                count = 0
+
+    return train_epoch
+
+
+def torch_random(directory, train_batch):
+    """Makes a function that trains an epoch on random batches."""
+    import numpy as np
+    import torch
+
+    sequences = [torch.tensor(sequence) for sequence in read_sequences(directory)]
+    model = torch_model(sequences[0].shape[1])
+    step, rng = torch_trainer(model), np.random.default_rng(0)
+
+    def train_epoch():
+        order = rng.permutation(len(sequences))
+        for start in range(0, len(order), BATCH_SIZE):
+            batch = [sequences[i] for i in order[start : start + BATCH_SIZE]]
+            batch.sort(key=len, reverse=True)
+            train_batch(
+                model, batch, torch.tensor([len(sequence) for sequence in batch])
+            ).backward()
+            step(len(batch))
+
+    return train_epoch
+
+
+def torch_packed(directory):
+    """Makes a function that trains an epoch on random batches as `PackedSequence`."""
+    import torch
+    from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
+
+    def train_batch(model, batch, length):
+        packed = pack_sequence(batch)
+        outputs, (last, _) = model.encoder(packed)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True)
+        latent, state = model.embed(last, padded.sum(1) / length[:, None])
+        repeated = pack_sequence([latent[i].expand(n, -1) for i, n in enumerate(length.tolist())])
+        decoded, _ = model.decoder(repeated, state)
+        errors = (model.head(decoded.data) - packed.data).square().mean(-1)
+        rows = torch.cat([torch.arange(n) for n in packed.batch_sizes.tolist()])
+        return (errors / length[rows]).sum()
+
+    return torch_random(directory, train_batch)
+
+
+def torch_padded(directory):
+    """Makes a function that trains an epoch on random batches, padded to their longest."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    def train_batch(model, batch, length):
+        padded = pad_sequence(batch, batch_first=True)
+        valid = torch.arange(padded.shape[1]) < length[:, None]
+        outputs, (last, _) = model.encoder(padded)
+        mean = (outputs * valid[:, :, None]).sum(1) / length[:, None]
+        latent, state = model.embed(last, mean)
+        repeated = latent[:, None].expand(-1, padded.shape[1], -1)
+        given = model.head(model.decoder(repeated, state)[0])
+        errors = (given - padded).square().mean(-1) * valid
+        return (errors.sum(1) / length).sum()
+
+    return torch_random(directory, train_batch)
+
+
+def keras_padded(directory, to_longest=False):
+    """Makes a function that trains an epoch with `fit` on padded and masked batches."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from padless.model import DynamicRepeat
+
+    sequences = read_sequences(directory)
+    longest, num_features = max(map(len, sequences)), sequences[0].shape[1]
+    inputs = keras.Input((longest if to_longest else None, num_features))
+    masked = keras.layers.Masking()(inputs)
+    recurrent = keras.layers.LSTM(UNITS, return_sequences=True)
+    outputs = keras.layers.Bidirectional(recurrent)(masked)
+    pooled = keras.layers.GlobalAveragePooling1D()(outputs)
+    latent = keras.layers.Dense(LATENT_SIZE)(pooled)
+    states = [keras.layers.Dense(UNITS, activation="tanh")(latent) for _ in range(2)]
+    repeated = DynamicRepeat()(latent, like=inputs)
+    decoded = keras.layers.LSTM(UNITS, return_sequences=True)(repeated, initial_state=states)
+    model = keras.Model(inputs, keras.layers.Dense(num_features)(decoded))
+    model.compile(keras.optimizers.Adam(clipnorm=1.0), "mse", jit_compile=False)
+    ragged = tf.RaggedTensor.from_row_lengths(
+        np.concatenate(sequences), [len(sequence) for sequence in sequences]
+    )
+
+    def pad(batch):
+        values = batch.to_tensor(shape=(None, longest if to_longest else None, num_features))
+        length = batch.row_lengths()
+        valid = tf.sequence_mask(length, tf.shape(values)[1], tf.float32)
+        return values, values, valid / tf.cast(length, tf.float32)[:, None]
+
+    batches = (
+        tf.data.Dataset.from_tensor_slices(ragged)
+        .shuffle(len(sequences))
+        .ragged_batch(BATCH_SIZE)
+        .map(pad, num_parallel_calls=2)
+        .prefetch(2)
+    )
+    return lambda: model.fit(batches, shuffle=False, verbose=0)
+
+
+def keras_longest(directory):
+    """Makes a function that trains an epoch with `fit`, all padded to the longest of all."""
+    return keras_padded(directory, to_longest=True)
+
+
+WAYS = {
+    way.__name__: way
+    for way in (padless, torch_equal, torch_packed, torch_padded, keras_padded, keras_longest)
+}
+
+
+def serve(name, directory, connection):
+    """Runs in a process of its own: trains an epoch whenever it is asked to."""
+    train_epoch = WAYS[name](directory)
+    while connection.recv():
+        wall, cpu = time.perf_counter(), time.process_time()
+        train_epoch()
+        connection.send((time.perf_counter() - wall, time.process_time() - cpu))
+
+
+def measure(directory, names, repeats):
+    """Trains in turns: {way: [(seconds, CPU seconds), ...]}."""
+    context, processes, pipes = multiprocessing.get_context("spawn"), [], {}
+    for name in names:
+        pipes[name], other = context.Pipe()
+        processes.append(context.Process(target=serve, args=(name, directory, other), daemon=True))
+        processes[-1].start()
+        other.close()
+    measured = {name: [] for name in names}
+    for repeat in range(repeats + 1):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            seconds = pipe.recv()
+            if repeat:
+                measured[name].append(seconds)
+    for process, pipe in zip(processes, pipes.values(), strict=True):
+        pipe.send(False)
+        process.join()
+    return measured
+
+
+def ratios(measured, name):
+    """Returns the time of a way over that of padless, turn by turn."""
+    pairs = zip(measured[name], measured["padless"], strict=True)
+    return [wall / own for (wall, _), (own, _) in pairs]
+
+
+def rows_of(directory, measured):
+    for name, seconds in measured.items():
+        wall, cpu = (statistics.median(column) for column in zip(*seconds, strict=True))
+        relative = ratios(measured, name)
+        yield {
+            "set": os.path.basename(os.path.normpath(directory)),
+            "way": name,
+            "seconds": round(wall, 3),
+            "cpu_seconds": round(cpu, 3),
+            "against_padless": round(statistics.median(relative), 2),
+            "from": round(min(relative), 2),
+            "to": round(max(relative), 2),
+        }
+
+
+def draw(rows, path):
+    """Draws a bar per set and way: how many times as long as padless it takes."""
+    from padless.pipeline.figures import new_figure, save_figure
+
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    figure = new_figure(figsize=(11, 3.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
+        shown = [row for row in rows if row["set"] == name][::-1]
+        values = [row["against_padless"] for row in shown]
+        spread = [
+            [row["against_padless"] - row["from"] for row in shown],
+            [row["to"] - row["against_padless"] for row in shown],
+        ]
+        colors = ["C0" if row["way"] == "padless" else "C7" for row in shown]
+        axes.barh([row["way"] for row in shown], values, xerr=spread, color=colors)
+        axes.axvline(1, color="C0", linewidth=1, linestyle=":")
+        axes.set_title(name)
+        axes.set_xlabel("time of an epoch, padless = 1")
+    save_figure(figure, path)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sequences", type=int, default=3000)
-    parser.add_argument("--features", type=int, default=12)
-    parser.add_argument("--units", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("datasets", nargs="+", metavar="DATASET")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--json")
+    parser.add_argument("--picture")
     args = parser.parse_args()
-    two_replicas = mirrored_strategy(2)  # before the first operation: it makes the logical devices
-    del two_replicas
-    with tempfile.TemporaryDirectory() as directory:
-        dataset = write_dataset(directory, args.sequences, args.features)
-        plan = plan_batches(dataset.split("train").lengths, batch_size=1)
-        one_by_one = equal_length_batches(dataset, plan).as_numpy_iterator()
-        sequences = [batch["sequence"][0] for batch in one_by_one]
-        ways = {
-            "padded": padded_way(sequences, args.units, to_longest=True),
-            "batch-padded": padded_way(sequences, args.units, to_longest=False),
-            "padless, 1 replica": padless_way(dataset, args.units, 1, args.epochs + 1),
-            "padless, 2 replicas": padless_way(dataset, args.units, 2, args.epochs + 1),
-        }
-        runs = [
-            [seconds(train_epoch) for train_epoch, _ in ways.values()]
-            for _ in range(args.epochs + 1)
-        ]
-    medians = np.median(runs[1:], axis=0)
-    valid = sum(map(len, sequences))
-    print(f"{args.sequences} sequences, {valid:,} timesteps, {args.units} units")
-    print(f"{'way':<20}{'timesteps computed':>20}{'seconds per epoch':>19}{'against padded':>16}")
-    for (name, (_, computed)), median in zip(ways.items(), medians, strict=True):
-        ratio = median / medians[0]
-        print(f"{name:<20}{computed:>20,}{median:>19.2f}{ratio:>16.2f}")
+    names = ["padless", *(name for name in args.ways if name != "padless")]
+    print("| set | way | seconds | CPU seconds | against padless |")
+    print("|---|---|---|---|---|", flush=True)
+    rows = []
+    for directory in args.datasets:
+        for row in rows_of(directory, measure(directory, names, args.repeats)):
+            relative = "{against_padless:.2f} ({from:.2f} to {to:.2f})".format(**row)
+            cells = (row["set"], row["way"], f"{row['seconds']:.2f}", f"{row['cpu_seconds']:.2f}")
+            print(f"| {' | '.join(cells)} | {relative} |", flush=True)
+            rows.append(row)
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=1)
+    if args.picture:
+        draw(rows, args.picture)
 
 
 if __name__ == "__main__":
