@@ -69,18 +69,25 @@ def padless(directory):
 
 
 def read_sequences(directory):
-    """Reads the training split, standardized, as a list of arrays `(timesteps, features)`."""
+    """Reads the training split, standardized, as a list of arrays `(timesteps, features)`.
+
+    Without TensorFlow, as PyTorch does not run beside it in one process.
+    """
     import numpy as np
 
-    from padless.pipeline import equal_length_batches, open_dataset, plan_batches
+    from padless.pipeline import open_dataset
+    from padless.pipeline.dataset.framing import read_records
+    from padless.pipeline.dataset.records import decode_example
 
     dataset = open_dataset(directory)
-    batches = equal_length_batches(dataset, plan_batches(dataset.split("train").lengths))
     scale = np.sqrt(dataset.moments.variance)
     return [
-        ((sequence - dataset.moments.mean) / np.where(scale > 0, scale, 1)).astype(np.float32)
-        for batch in batches.as_numpy_iterator()
-        for sequence in batch["sequence"]
+        (
+            (decode_example(record)["sequence"].reshape(-1, len(scale)) - dataset.moments.mean)
+            / np.where(scale > 0, scale, 1)
+        ).astype(np.float32)
+        for file in dataset.split("train").files
+        for record in read_records(file)
     ]
 
 
