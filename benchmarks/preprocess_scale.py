@@ -3,7 +3,7 @@
     python benchmarks/preprocess_scale.py [--sequences 100000,1000000] [--features 12] [--folder F]
 
 Parquet files with lognormal lengths, median 40, are generated. `padless preprocess` makes a dataset
-of them with its default options, and one epoch of its training batches is read, shuffled as in
+of them with its default options, and one epoch of its packed steps is read, shuffled as in
 training. Memory is the peak of all processes of a step together.
 """
 
@@ -18,11 +18,11 @@ from raw_parquet import write_parquet
 
 EPOCH = """
 import sys
-from padless.pipeline import Shuffle, equal_length_batches, open_dataset, plan_batches
+from padless.pipeline import Shuffle, open_dataset, packed_steps, plan_batches
 dataset = open_dataset(sys.argv[1])
-plan = plan_batches(dataset.split("train").lengths, batch_size=64)
+plan = plan_batches(dataset.split("train").lengths, batch_size=64, group_size=8)
 count = 0
-for batch in equal_length_batches(dataset, plan, shuffle=Shuffle(seed=0)):
+for batch in packed_steps(dataset, plan, shuffle=Shuffle(seed=0)):
     count += len(batch["length"])
 assert count == dataset.split("train").num_sequences, count
 print(count)

@@ -343,7 +343,7 @@ def draw(rows, path):
         axes.barh([row["way"] for row in shown], values, xerr=spread, color=colors)
         axes.axvline(1, color="C0", linewidth=1, linestyle=":")
         axes.set_title(name)
-        axes.set_xlabel("time of an epoch, padless = 1")
+    figure.supxlabel("time of an epoch, padless = 1", fontsize="medium")
     save_figure(figure, path)
 
 
