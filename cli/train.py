@@ -59,6 +59,8 @@ def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
     """Adds what the autoencoder is built of, as a group, and returns it."""
     group = parser.add_argument_group("model")
     _add(group, "--latent-size", "values in an embedding", type=int)
+    patch = "timesteps that a recurrent layer reads at once"
+    _add(group, "--patch-length", patch, type=int)
     _add(group, "--units", "units of each recurrent layer", type=int)
     _add(group, "--layers", "recurrent layers in the encoder, and in the decoder", type=int)
     _add(group, "--cell", "kind of recurrent layer", choices=CELLS)

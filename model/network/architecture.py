@@ -23,6 +23,8 @@ class Architecture:
 
     Attributes:
         latent_size: values in an embedding.
+        patch_length: timesteps that a recurrent layer reads and gives at once, see
+            `padless.model.network.patches`. A patch takes the time of a timestep.
         units: size of the state of each recurrent layer, in encoder and decoder.
         layers: recurrent layers in the encoder, and as many in the decoder.
         cell: `"lstm"` or `"gru"`.
@@ -43,6 +45,7 @@ class Architecture:
     """
 
     latent_size: int = 32
+    patch_length: int = 1
     units: int = 64
     layers: int = 1
     cell: str = "lstm"
@@ -54,7 +57,7 @@ class Architecture:
     alignment: str = DYNAMIC_REPEAT
 
     def __post_init__(self) -> None:
-        for name in ("latent_size", "units", "layers"):
+        for name in ("latent_size", "patch_length", "units", "layers"):
             if (value := getattr(self, name)) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
         choices = {"cell": CELLS, "pooling": POOLINGS, "alignment": ALIGNMENTS}

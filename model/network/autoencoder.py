@@ -14,6 +14,7 @@ from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
 from padless.model.network.keras_steps import ReconstructionModel, sequences_of
 from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
+from padless.model.network.patches import Patches
 from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
 from padless.pipeline.batching.packing import PackedSequences, Packing
 from padless.pipeline.dataset.moments import Moments
@@ -97,7 +98,8 @@ class SequenceAutoencoder(ReconstructionModel):
         self.encoder = _encoder(architecture, self.dtype_policy)
         self.latent = keras.layers.Dense(architecture.latent_size, name="latent", **whole)
         self.repeat = DynamicRepeat(name="repeat", **whole)
-        self.decoder = _decoder(architecture, num_features, self.dtype_policy)
+        patch_width = architecture.patch_length * num_features
+        self.decoder = _decoder(architecture, patch_width, self.dtype_policy)
         self.initial_state = [
             keras.layers.Dense(
                 _STATES[architecture.cell] * layer.units,
@@ -111,7 +113,7 @@ class SequenceAutoencoder(ReconstructionModel):
         # An LSTM as last layer could only give values between -1 and 1: the head is linear.
         self.head = None
         if architecture.linear_head:
-            self.head = keras.layers.Dense(num_features, name="head", **whole)
+            self.head = keras.layers.Dense(patch_width, name="head", **whole)
         self.anomaly_score = AnomalyScore(name="anomaly_score", **whole)
         self.build((None, None, num_features))
 
@@ -150,7 +152,8 @@ class SequenceAutoencoder(ReconstructionModel):
         """Creates the weights, for any batch size and any number of timesteps."""
         shape = (None, None, self.num_features)
         self.standardize.build(shape)
-        width = _build_stack(self.encoder, self.num_features)
+        patch_width = self.architecture.patch_length * self.num_features
+        width = _build_stack(self.encoder, patch_width)
         self.latent.build((None, width))
         latent_shape = (None, self.architecture.latent_size)
         self.repeat.build(latent_shape, shape)
@@ -182,7 +185,8 @@ class SequenceAutoencoder(ReconstructionModel):
         """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
         sequence, length = self._values_and_ends(sequence, length)
         standardized, known = self._prepare(sequence, length)
-        return self._encode(standardized, known, training)
+        patches = Patches.of(standardized, known, self.architecture.patch_length)
+        return self._encode(patches.cut(standardized), patches.length, training)
 
     def analyze(
         self,
@@ -294,8 +298,10 @@ class SequenceAutoencoder(ReconstructionModel):
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns embedding, standardized target and standardized reconstruction."""
         target, known = self._prepare(sequence, length)
-        embedding = self._encode(target, known, training)
-        decoded = self.repeat(embedding, like=known if isinstance(known, Packing) else target)
+        patches = Patches.of(target, known, self.architecture.patch_length)
+        inputs, known = patches.cut(target), patches.length
+        embedding = self._encode(inputs, known, training)
+        decoded = self.repeat(embedding, like=known if isinstance(known, Packing) else inputs)
         states: list[list[tf.Tensor] | None] = [None] * len(self.decoder)
         if self.initial_state:
             states = [self._split(layer(embedding)) for layer in self.initial_state]
@@ -303,7 +309,7 @@ class SequenceAutoencoder(ReconstructionModel):
             # It reads from the start alone: what follows an end changes nothing before it.
             decoded = layer(decoded, length=known, initial_state=state, training=training)
         given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
-        return embedding, target, given
+        return embedding, target, patches.join(given)
 
     def _losses_of(
         self,
@@ -394,13 +400,11 @@ def _encoder(architecture: Architecture, dtype: keras.DTypePolicy) -> list[Recur
     ]
 
 
-def _decoder(
-    architecture: Architecture, num_features: int, dtype: keras.DTypePolicy
-) -> list[Recurrent]:
-    """Makes layers that all return sequences; without a head the last gives the features itself."""
+def _decoder(architecture: Architecture, width: int, dtype: keras.DTypePolicy) -> list[Recurrent]:
+    """Makes layers that all return sequences; without a head the last gives the patch itself."""
     units = [architecture.units] * architecture.layers
     if not architecture.linear_head:
-        units[-1] = num_features
+        units[-1] = width
     return [
         Recurrent(
             architecture.cell,

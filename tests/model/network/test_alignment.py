@@ -33,6 +33,7 @@ KINDS = [
         ("gru", 1, True, False),
     )
 ]
+KINDS.append(pytest.param({"patch_length": 3}, id="patches"))
 all_kinds = pytest.mark.parametrize("kind", KINDS)
 
 

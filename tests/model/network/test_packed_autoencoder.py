@@ -21,6 +21,8 @@ OTHERS = [
     pytest.param({"initial_state": False}, id="no initial state"),
     pytest.param({"linear_head": False}, id="no head"),
     pytest.param({"units": 65}, id="65 units"),
+    pytest.param({"patch_length": 3}, id="patches"),
+    pytest.param({"patch_length": 2, "linear_head": False}, id="patches without a head"),
 ]
 MEAN, VARIANCE = [100.0, -3.0], [25.0, 0.01]
 
