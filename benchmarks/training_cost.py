@@ -139,7 +139,7 @@ def torch_equal(directory):
     for sequence in read_sequences(directory):
         by_length[len(sequence)].append(sequence)
     blocks = {length: torch.tensor(np.stack(rows)) for length, rows in by_length.items()}
-    model = torch_model(sequence.shape[1])
+    model = torch_model(next(iter(blocks.values())).shape[2])
     step, rng = torch_trainer(model), np.random.default_rng(0)
 
     def train_epoch():

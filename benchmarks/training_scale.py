@@ -5,8 +5,9 @@
 
 Each run is a process of its own, which trains one epoch on random sequences of about 24 timesteps
 with as many distinct lengths as asked for: where there are more than 40, the others are a long tail
-of up to that many timesteps. The seconds are those of the epoch; the memory is the peak of the
-process, TensorFlow itself among it. A last run has a sequence of 100,000 timesteps.
+of up to about that many timesteps. The seconds are those of the loop, its start among them; memory
+is the peak of the process, TensorFlow itself among it. In a last run one sequence has 100,000
+timesteps.
 """
 
 import argparse

@@ -43,7 +43,7 @@ class ShowVersion(argparse.Action):
 
 
 def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool = False) -> None:
-    """Adds how large a step is, in one of two units, and how many sequences share a length."""
+    """Adds how large a step is, in one of two units, and how many of one length it takes."""
     budget = group.add_mutually_exclusive_group()
     shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
     sequences = "mean number of sequences per step"
@@ -54,7 +54,7 @@ def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool
     groups = (
         "maximum sequences of one length that come into a step together: with fewer, a step has "
         "more lengths, learns more and takes longer "
-        f"(default: {DEFAULT_GROUP_SIZE}, or as many as a step holds)"
+        f"(default: {DEFAULT_GROUP_SIZE}, or --batch-size if that is less)"
     )
     add_option(group, "--group-size", groups, **shared)
 

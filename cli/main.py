@@ -22,7 +22,7 @@ from padless.cli.parser import Parser, describe_examples, name_options
 COMMANDS = {
     "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
     "verify": "read every byte of a dataset directory and compare it with its metadata",
-    "plan": "show the equal-length batches and steps of an epoch, and what padding would cost",
+    "plan": "show the packed steps of an epoch, and what padding would cost",
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
     "score": "write embedding, anomaly score, p-value and errors into a Parquet file",

@@ -30,8 +30,6 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     batches = parser.add_argument_group("steps")
     add_option(batches, "--split", "split to plan", default="train", metavar="NAME")
-    replicas = "replicas that share each step"
-    add_option(batches, "--replicas", replicas, type=int, default=1, metavar="N")
     add_budget_arguments(batches)
     shown = parser.add_argument_group("what is shown")
     shown.add_argument(
@@ -50,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
 
     training = _check_options(args)
     dataset = open_dataset(args.dataset)
-    plan = training.plan(dataset.split(args.split).lengths, args.replicas)
+    plan = training.plan(dataset.split(args.split).lengths, replicas=1)
     if args.json:
         orders = [] if args.order is None else list(_measure_order(dataset, plan, args))
         print_json(_as_dict(dataset, plan, args) | _list_details(plan, orders, args))
@@ -111,7 +109,6 @@ def _as_dict(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Namespace
     return {
         "dataset": dataset.name,
         "split": args.split,
-        "replicas": plan.replicas,
         "batch_size": plan.budget.batch_size,
         "batch_timesteps": plan.budget.batch_timesteps,
         "group_size": plan.group_size,
@@ -157,7 +154,7 @@ def _check_options(args: argparse.Namespace) -> TrainingOptions:
             batch_timesteps=args.batch_timesteps,
             group_size=args.group_size,
         )
-        for name, least in {"replicas": 1, "order": 1, "seed": 0}.items():
+        for name, least in {"order": 1, "seed": 0}.items():
             if (value := getattr(args, name)) is not None and value < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {value}.")
     return training

@@ -130,8 +130,9 @@ def compare_alignments(
     aligned = [dataclasses.replace(architecture, alignment=name) for name in alignments]
     dataset = open_dataset(directory)
     split = split or _held_out(dataset)
-    for lengths in (dataset.split(TRAINING_SPLIT).lengths, dataset.split(split).lengths):
-        options.plan(lengths, options.replicas or 1)
+    dataset.split(split)
+    for name in {TRAINING_SPLIT, VALIDATION_SPLIT} & set(dataset.splits):
+        options.plan(dataset.split(name).lengths, options.replicas or 1)
     spec = {
         "directory": str(directory),
         "options": dataclasses.asdict(options),

@@ -28,8 +28,8 @@ class SequenceAutoencoder(ReconstructionModel):
     """Reconstructs sequences of any length from one vector each.
 
     It takes and gives raw units: standardization by the training set's moments is a layer of the
-    model. All sequences of a batch have one length, or `length` says how long each really is; the
-    result for a sequence and its gradient are the same either way.
+    model. A batch is packed, or rectangular: then all its sequences have one length, or `length`
+    says how long each is. The result for a sequence and its gradient are the same each way.
 
     Its anomaly score is fitted when training ends, see `padless.model.scoring.anomaly_fit`.
 
@@ -245,16 +245,15 @@ class SequenceAutoencoder(ReconstructionModel):
             reconstruction = Packing.of(given.length).unpad(reconstruction)
         return losses, reconstruction
 
-    def count_padded(self, length: np.ndarray) -> int:
-        """Counts the timesteps that the alignment pads packed sequences of these lengths by.
+    def padded_length(self, length: np.ndarray) -> int:
+        """Returns what the alignment, if it pads, pads packed sequences of these lengths to.
 
         Args:
             length: timesteps of each sequence, `(rows,)`.
         """
-        if not self.alignment.pads:
-            return 0
-        is_to_longest = self.alignment.counts_padding and self.longest is not None
-        return int(((self.longest if is_to_longest else length.max()) - length).sum())
+        if self.alignment.counts_padding and self.longest is not None:
+            return self.longest
+        return int(length.max())
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build this model again."""

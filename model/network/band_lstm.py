@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -29,6 +29,7 @@ def run_bands(
     weights: Sequence[tf.Tensor],
     *,
     slices: int = 1,
+    own_gradient: bool = False,
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs an LSTM band by band: the rows of each have all its timesteps, as in a dense batch.
@@ -39,6 +40,8 @@ def run_bands(
         state: hidden and cell state that the rows begin with, `(rows, units)` float32 each.
         weights: what `FusedLSTM.block_weights` returns.
         slices: number of parts of each band that run side by side.
+        own_gradient: whether to take the gradient that is written here. TensorFlow's is the same,
+            to rounding, and takes longer; but a SavedModel can hold it, and it keeps less.
         with_states: whether to return the cell states as well.
 
     Returns:
@@ -48,15 +51,15 @@ def run_bands(
     units = state[0].shape[1]
     values, hidden, cell = (make_even(part, -1) for part in (values, *state))
 
-    @tf.custom_gradient
     def run(
         values: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tf.Tensor, Callable]:
         loop = _Loop(values, bands, (kernel, bias), slices, with_states)
-        outputs, kept = loop.run(_State(hidden, cell))
-        return outputs, lambda gradient: loop.run_back(gradient, kept)
+        outputs, *kept = loop.run(_State(hidden, cell), keep=own_gradient)
+        return outputs, lambda gradient: loop.run_back(gradient, *kept)
 
-    outputs = run(values, hidden, cell, *weights)
+    inputs = (values, hidden, cell, *weights)
+    outputs = tf.custom_gradient(run)(*inputs) if own_gradient else run(*inputs)[0]
     if units == hidden.shape[1]:
         return outputs
     return tf.concat([part[:, :units] for part in tf.split(outputs, 1 + with_states, -1)], -1)
@@ -99,27 +102,29 @@ class _Loop:
         self.units = weights[1].shape[0] // 4
         self.width = self.units * (2 if with_states else 1)
 
-    def run(self, state: _State) -> tuple[tf.Tensor, _Kept]:
+    def run(self, state: _State, *, keep: bool) -> tuple[tf.Tensor, Any]:
         """Returns the outputs, `(timesteps of all rows, width)`, and what the way back needs."""
 
-        def step(band: tf.Tensor, state: _State, outputs: tf.TensorArray, kept: _Kept) -> tuple:
+        def step(band: tf.Tensor, state: _State, outputs: tf.TensorArray, kept: Any) -> tuple:
             before = _State(*(part[: self.bands.rows[band]] for part in state))
             slices = self._run_band(band, before)
+            counts = [count for _, count in self._slices(band)]
             hidden, cell = (
-                tf.concat([part[_RETURNED.index(name)] for part in slices], 1)
-                for name in ("h", "cs")
+                tf.concat([part[i][:, :n] for part, n in zip(slices, counts, strict=True)], 1)
+                for i in (_RETURNED.index("h"), _RETURNED.index("cs"))
             )
             written = tf.concat((hidden, cell), -1) if self.with_states else hidden
             outputs = outputs.write(band, tf.reshape(written, (-1, self.width)))
-            kept = tf.nest.map_structure(
-                lambda array, value: array.write(band, value), kept, _Kept(before, slices)
-            )
+            if keep:
+                kept = tf.nest.map_structure(
+                    lambda array, value: array.write(band, value), kept, _Kept(before, slices)
+                )
             return band + 1, _State(hidden[-1], cell[-1]), outputs, kept
 
-        kept = _Kept(
-            _State(self._array(), self._array()),
-            tuple(tuple(self._array() for _ in _RETURNED) for _ in range(self.slices)),
-        )
+        kept: Any = ()
+        if keep:
+            by_slice = (tuple(self._array() for _ in _RETURNED) for _ in range(self.slices))
+            kept = _Kept(_State(self._array(), self._array()), tuple(by_slice))
         *_, outputs, kept = tf.while_loop(
             lambda band, *_: band < self.count,
             step,
@@ -132,7 +137,7 @@ class _Loop:
             ),
             parallel_iterations=1,
         )
-        return tf.ensure_shape(outputs.concat(), (None, self.width)), kept
+        return joined(outputs, self.width, self.count), kept
 
     def run_back(self, gradient: tf.Tensor, kept: _Kept) -> list[tf.Tensor]:
         """Returns the gradients of the values, both states and both weights.
@@ -171,13 +176,13 @@ class _Loop:
             ),
             parallel_iterations=1,
         )
-        of_values = tf.ensure_shape(of_values.concat(), self.values.shape)
+        of_values = joined(of_values, self.values.shape[1], self.count)
         return [of_values, *state, *of_weights]
 
     def _run_band(self, band: tf.Tensor, before: _State) -> tuple[tuple[tf.Tensor, ...], ...]:
         by_time = self._block(self.values, band)
         by_slice = []
-        for rows in self._slices(band):
+        for rows, _ in self._slices(band):
             result = tf.raw_ops.BlockLSTM(
                 x=by_time[:, rows],
                 h_prev=before.hidden[rows],
@@ -196,7 +201,7 @@ class _Loop:
         by_time = self._block(self.values, band)
         before = [self._rows_by_units(part) for part in kept.before]
         by_slice = []
-        for rows, returned in zip(self._slices(band), kept.slices, strict=True):
+        for (rows, count), returned in zip(self._slices(band), kept.slices, strict=True):
             result = tf.raw_ops.BlockLSTMGrad(
                 x=by_time[:, rows],
                 h_prev=before[0][rows],
@@ -206,12 +211,11 @@ class _Loop:
                 **dict(zip(_RETURNED, returned, strict=True)),
                 **block_inputs(by_time, *self.weights),
             )
-            # Without rows the operation returns memory that nobody has written.
             of_weights = (
-                tf.where(rows.stop > rows.start, part, tf.zeros(()))
-                for part in (result.w_grad, result.b_grad)
+                tf.where(count > 0, part, tf.zeros(())) for part in (result.w_grad, result.b_grad)
             )
-            by_slice.append((result.x_grad, result.h_prev_grad, result.cs_prev_grad, *of_weights))
+            of_states = (part[:count] for part in (result.h_prev_grad, result.cs_prev_grad))
+            by_slice.append((result.x_grad[:, :count], *of_states, *of_weights))
         return by_slice
 
     def _gradient_of_outputs(self, band: tf.Tensor, gradient: tf.Tensor, after: _State) -> _State:
@@ -241,11 +245,19 @@ class _Loop:
         of_band = values[self.ends[band] - rows * timesteps : self.ends[band]]
         return tf.reshape(of_band, (timesteps, rows, values.shape[1]))
 
-    def _slices(self, band: tf.Tensor) -> list[slice]:
-        """Returns the rows of each slice of a band."""
+    def _slices(self, band: tf.Tensor) -> list[tuple[slice, tf.Tensor]]:
+        """Returns the rows of each slice of a band, and how many of them are its own.
+
+        A slice that would be empty runs a row of another and has none: without rows, the gradient
+        of `BlockLSTM` is memory that nobody has written.
+        """
         rows = self.bands.rows[band]
         edges = [rows * number // self.slices for number in range(self.slices + 1)]
-        return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+        slices = []
+        for start, stop in itertools.pairwise(edges):
+            first = tf.minimum(start, rows - 1)
+            slices.append((slice(first, tf.maximum(stop, first + 1)), stop - start))
+        return slices
 
     def _rows_by_units(self, state: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(state, self._state_shape.hidden)
@@ -264,3 +276,10 @@ class _Loop:
             element_shape=_UNKNOWN if width is None else (None, width),
             clear_after_read=False,
         )
+
+
+def joined(array: tf.TensorArray, width: int, count: tf.Tensor) -> tf.Tensor:
+    """Joins the elements of an array, `(values, width)` each; outside a graph there may be none."""
+    if tf.executing_eagerly() and not count:
+        return tf.zeros((0, width), array.dtype)
+    return tf.ensure_shape(array.concat(), (None, width))

@@ -36,7 +36,10 @@ class ReconstructionModel(keras.Model, abc.ABC):
 
     @abc.abstractmethod
     def reconstruct(
-        self, sequence: tf.Tensor, length: tf.Tensor | None = None, training: bool = False
+        self,
+        sequence: tf.Tensor | PackedSequences,
+        length: tf.Tensor | None = None,
+        training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of each sequence `(batch,)`, and what the model returns for them."""
 
@@ -124,7 +127,8 @@ def _compared(inputs: Any, target: Any, weight: Any) -> tuple[Any, Any]:
     weight = own_weight if weight is None else weight
     if "values" in inputs:
         row = Packing.of(inputs["length"]).row
-        return inputs["values"], None if weight is None else tf.gather(weight, row)
+        target = inputs["values"] if target is None else target
+        return target, None if weight is None else tf.gather(weight, row)
     target = inputs["sequence"] if target is None else target
     if "length" not in inputs:
         return target, weight

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from padless.model.network.band_lstm import run_bands
+from padless.model.network.band_lstm import joined, run_bands
 from padless.model.network.fused_lstm import FusedLSTM
 from padless.pipeline.batching.packing import Bands, Packing
 
@@ -24,6 +24,7 @@ def run_packed(
     training: bool = False,
     *,
     slices: int = 1,
+    own_gradient: bool = False,
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs a layer with one direction over packed sequences.
@@ -39,6 +40,7 @@ def run_packed(
         initial_state: what the states begin with, `(rows, units)` each; zeros if None.
         training: whether to drop what the cell is to drop.
         slices: number of parts of each band that run side by side.
+        own_gradient: whether bands take the gradient of `run_bands`, the fastest one.
         with_states: whether to return all states, side by side; the first is the output. They are
             those of the row at its last timestep, and not defined before.
 
@@ -55,6 +57,7 @@ def run_packed(
             states,
             layer.block_weights(),
             slices=slices,
+            own_gradient=own_gradient,
             with_states=with_states,
         )
         return tf.cast(outputs, layer.compute_dtype)
@@ -95,7 +98,7 @@ def run_timesteps(
         shape_invariants=(tf.TensorShape([]), shapes, tf.TensorShape(None)),
         parallel_iterations=1,
     )
-    return tf.ensure_shape(outputs.concat(), (None, width))
+    return joined(outputs, width, count)
 
 
 def run_in_buffer(

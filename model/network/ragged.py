@@ -215,7 +215,14 @@ class RaggedRecurrent(keras.layers.Layer):
             values = tf.gather(values, packing.mirrored)
         if training and self.layer.dropout:
             values *= tf.gather(self._draw_kept(values, packing, order), packing.row)
-        results = run_packed(self.layer, values, packing, states, with_states=self.return_state)
+        results = run_packed(
+            self.layer,
+            values,
+            packing,
+            states,
+            own_gradient=training,
+            with_states=self.return_state,
+        )
         results = tf.cast(results, self.compute_dtype)
         ends = tf.gather(results, packing.last)
         num_states = len(self.state_size) if self.return_state else 1

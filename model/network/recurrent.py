@@ -126,11 +126,11 @@ class Recurrent(keras.layers.Layer):
     ) -> tf.Tensor:
         """Runs each direction from one end of each sequence to the other."""
         sequences = self.dropout(sequences, training=training)
-        outputs = self._run(self.forward_layer, sequences, length, initial_state)
+        outputs = self._run(self.forward_layer, sequences, length, initial_state, training)
         if not self.bidirectional:
             return outputs
         turned = _turn(sequences, length)
-        backward = self._run(self.backward_layer, turned, length, initial_state)
+        backward = self._run(self.backward_layer, turned, length, initial_state, training)
         if self.return_sequences:
             backward = _turn(backward, length)
         return tf.concat((outputs, backward), axis=-1)
@@ -165,9 +165,10 @@ class Recurrent(keras.layers.Layer):
         sequences: tf.Tensor,
         length: Array | Packing | None,
         initial_state: Sequence[tf.Tensor] | None,
+        training: bool,
     ) -> tf.Tensor:
         if isinstance(length, Packing):
-            return self._run_packed(layer, sequences, length, initial_state)
+            return self._run_packed(layer, sequences, length, initial_state, training)
         is_masked = self.masked and length is not None
         mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
@@ -185,11 +186,14 @@ class Recurrent(keras.layers.Layer):
         values: tf.Tensor,
         packing: Packing,
         initial_state: Sequence[tf.Tensor] | None,
+        training: bool,
     ) -> tf.Tensor:
         if self.masked:
             raise ValueError("Packed sequences have no padding that `masked` could mask.")
         slices = 1 if self.bidirectional else SLICES
-        outputs = run_packed(layer, values, packing, initial_state, slices=slices)
+        outputs = run_packed(
+            layer, values, packing, initial_state, slices=slices, own_gradient=training
+        )
         if self.return_sequences:
             return outputs
         return self._pool(tf.gather(outputs, packing.last), outputs, packing)

@@ -153,12 +153,14 @@ def report_run(
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
-    scored = {
-        name: _read_split(
-            inference, errors[name], with_keys=name == example_split, progress=progress
-        )
-        for name in dataset.splits
-    }[example_split]
+    for name in dataset.splits:
+        windows = _read_split(inference, errors[name], progress)
+        if name == example_split:
+            names = ("key", "length", "score", "error")
+            kept = [[window[name] for name in names] for window in windows]
+            scored = dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
+        else:
+            collections.deque(windows, maxlen=0)
     return RunReport(
         run=str(run.directory),
         dataset=dataset,
@@ -174,16 +176,13 @@ def report_run(
 
 
 def _read_split(
-    inference: Inference, errors: ErrorSums, *, with_keys: bool, progress: ShowProgress
-) -> dict[str, np.ndarray]:
-    """Reads a split once: adds up its errors, and returns its lengths, scores, errors and keys."""
-    dataset, split = errors.dataset, errors.split
-    start = Progress(f"errors of {split}", 0, dataset.split(split).num_sequences, "sequences")
-    windows = errors.watch(inference.windows(dataset, split))
-    windows = counted(windows, progress, start, size=lambda window: len(window["length"]))
-    names = ("length", "score", "error", *(["key"] if with_keys else []))
-    kept = [[window[name] for name in names] for window in windows]
-    return dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
+    inference: Inference, errors: ErrorSums, progress: ShowProgress
+) -> Iterator[Mapping[str, np.ndarray]]:
+    """Yields the windows of a split, whose errors are added up meanwhile."""
+    total = errors.dataset.split(errors.split).num_sequences
+    start = Progress(f"errors of {errors.split}", 0, total, "sequences")
+    windows = errors.watch(inference.windows(errors.dataset, errors.split))
+    return counted(windows, progress, start, size=lambda window: len(window["length"]))
 
 
 def count_epoch(
@@ -206,9 +205,10 @@ def count_epoch(
         )
         for batch in batches_read:
             keys.update(batch["key"].tolist())
-            own = int(batch["length"].sum())
-            timesteps += own
-            padded += len(batch["values"]) - own + model.count_padded(batch["length"])
+            length = batch["length"]
+            timesteps += len(batch["values"])
+            if model.alignment.pads:
+                padded += int((model.padded_length(length) - length).sum())
             batches += 1
     return EpochCount(
         timesteps=timesteps,

@@ -13,7 +13,7 @@ import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.training_options import WEIGHTINGS
-from padless.model.scoring.inference import WITH_BASELINES, Inference
+from padless.model.scoring.inference import BASELINES, WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
@@ -234,7 +234,7 @@ class ErrorSums:
         starts = [shortest for shortest, _ in self.ranges]
         place = np.searchsorted(starts, length, side="right") - 1
         weight = length if self.weighting == "timestep" else np.ones_like(length)
-        names = ("feature_error", "feature_mean_error", "own_mean_error")
+        names = ("feature_error", *BASELINES)
         errors = np.stack([window[name] for name in names], axis=1).astype(np.float64)
         np.add.at(self.counts, place, 1)
         np.add.at(self.weights, place, weight)

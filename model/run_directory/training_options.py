@@ -36,7 +36,7 @@ class TrainingOptions:
             given.
         batch_timesteps: mean number of timesteps per step, instead.
         group_size: maximum number of sequences of one length that come into a step together, so
-            that it has many lengths; 8, or as many as the budget allows, if None.
+            that it has many lengths; 8, or `batch_size` if that is less, if None.
         replicas: GPUs or logical CPU devices; all GPUs, or 1 without GPUs, if None.
         learning_rate: of Adam; the highest that the schedule reaches.
         schedule: `"constant"`, `"cosine"` (falls to 0 along half a cosine over all epochs) or
@@ -91,11 +91,8 @@ class TrainingOptions:
         return Budget.of(self.batch_size, self.batch_timesteps)
 
     def plan(self, lengths: Mapping[int, int], replicas: int) -> BatchPlan:
-        """Plans the packed steps of a split.
-
-        Takes and raises what `plan_batches` does.
-        """
+        """Plans the packed steps of a split; raises what `plan_batches` does."""
         group_size = self.group_size
-        if group_size is None and lengths:
-            group_size = max(1, min(DEFAULT_GROUP_SIZE, self.budget.max_sequences(min(lengths))))
+        if group_size is None:
+            group_size = min(DEFAULT_GROUP_SIZE, self.budget.batch_size or DEFAULT_GROUP_SIZE)
         return plan_epoch(lengths, budget=self.budget, replicas=replicas, group_size=group_size)

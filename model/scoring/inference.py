@@ -28,7 +28,8 @@ from padless.pipeline.written_whole import written_whole
 
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "feature_error")
-WITH_BASELINES = (*EVERYTHING, "feature_mean_error", "own_mean_error")
+BASELINES = ("feature_mean_error", "own_mean_error")
+WITH_BASELINES = EVERYTHING + BASELINES
 _WINDOW = 4096
 _MAX_BATCH_TIMESTEPS = 65_536
 
@@ -71,17 +72,27 @@ class Inference:
         self, window: Mapping[str, np.ndarray], record_format: RecordFormat
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yields the rows of the window that each packed batch holds, and its outputs."""
-        for rows in _cut_by_timesteps(window["length"], self._timesteps_of(window["length"])):
+        for rows in self._cut(window["length"]):
             batch = parse_packed(tf.gather(window["serialized"], rows), record_format)
             assert_not_empty(batch["length"])
             computed = self._run(batch.pop("values"), batch["length"])
             yield rows, {name: values.numpy() for name, values in {**batch, **computed}.items()}
 
-    def _timesteps_of(self, lengths: np.ndarray) -> np.ndarray:
-        """Bounds the timesteps that each sequence takes, padded ones among them."""
-        if not self.model.alignment.pads:
-            return lengths
-        return np.full_like(lengths, max(lengths.max(), self.model.longest or 0))
+    def _cut(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields the rows of each packed batch: by falling length, and of bounded size.
+
+        Where the model pads, and on a GPU, whose operation works on a rectangle, that is counted.
+        """
+        order = np.argsort(-lengths, kind="stable")
+        if not self.model.alignment.pads and not tf.config.get_visible_devices("GPU"):
+            before = lengths[order].cumsum() - lengths[order]
+            cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
+            yield from np.split(order, cuts)
+            return
+        while len(order):
+            rows = max(1, _MAX_BATCH_TIMESTEPS // self.model.padded_length(lengths[order]))
+            yield order[:rows]
+            order = order[rows:]
 
     def _compute(self, values: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         packed = PackedSequences(values, length)
@@ -91,7 +102,7 @@ class Inference:
         if self.outputs == WITH_BASELINES:
             standardized, packing = self.model.standardize(values), Packing.of(length)
             deviation = standardized - tf.gather(packing.mean(standardized), packing.row)
-            for name, error in zip(WITH_BASELINES[-2:], (standardized, deviation), strict=True):
+            for name, error in zip(BASELINES, (standardized, deviation), strict=True):
                 computed[name] = packing.mean(tf.square(error))
         return computed
 
@@ -204,19 +215,6 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
             f"{split.files[0].parent}: split {split.name!r} must hold the {split.num_sequences} "
             f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
         )
-
-
-def _cut_by_timesteps(lengths: np.ndarray, timesteps: np.ndarray) -> list[np.ndarray]:
-    """Lists the rows of each packed batch: by falling length, and of bounded size.
-
-    Args:
-        lengths: of the sequences, `(window,)`.
-        timesteps: what each takes, `(window,)`.
-    """
-    order = np.argsort(-lengths, kind="stable")
-    before = timesteps[order].cumsum() - timesteps[order]
-    cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
-    return np.split(order, cuts)
 
 
 def _in_order(batches: Iterator) -> dict[str, np.ndarray]:

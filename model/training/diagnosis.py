@@ -49,7 +49,7 @@ def explain_loss(
     found: list[tuple[bytes, int]] = []
     for batch in _step(batches.as_numpy_iterator()):
         losses = np.array(losses_of(model, batch))
-        rows = ~np.isfinite(losses) & (batch["weight"] > 0)
+        rows = ~np.isfinite(losses)
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
         return "the loss of each of its sequences is finite, but not their gradient"

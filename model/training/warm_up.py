@@ -1,4 +1,4 @@
-"""Batches without weight: what they take in memory and time is real, and they change no weights."""
+"""The packed batches that take most memory, run first and without weight: they change nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from padless.pipeline.planning.plan import BatchPlan
 
 
 def largest_batches(plan: BatchPlan, num_features: int, pieces: range) -> tf.data.Dataset:
-    """Makes a step of the packed batch that takes most memory, of zeros and without weight.
+    """Makes a step of the packed batches that take most memory, of zeros and without weight.
 
     Args:
         plan: the plan.
@@ -21,19 +21,25 @@ def largest_batches(plan: BatchPlan, num_features: int, pieces: range) -> tf.dat
     Returns:
         A dataset of dicts as `packed_steps` gives them for this plan, without keys and labels.
     """
-    lengths = tf.constant(largest_packed(plan))
+    batches = [largest_packed(plan), widest_packed(plan)]
 
-    def make(length: tf.Tensor) -> dict[str, tf.Tensor]:
+    def make(length: tf.Tensor, ends_step: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = tf.stack((tf.reduce_sum(length), num_features))
         return {
             "length": length,
             "values": tf.ensure_shape(tf.zeros(shape), (None, num_features)),
             "weight": tf.zeros_like(length, tf.float32),
-            "ends_step": tf.constant(True),
+            "ends_step": ends_step,
         }
 
-    dealt = [deal_rows(lengths, plan.replicas, piece) for piece in pieces]
-    return untuned(tf.data.Dataset.from_tensor_slices(tf.ragged.stack(dealt)).map(make))
+    dealt = [
+        deal_rows(tf.constant(lengths), plan.replicas, piece)
+        for lengths in batches
+        for piece in pieces
+    ]
+    ends_step = np.repeat([False, True], len(pieces))
+    columns = (tf.ragged.stack(dealt), ends_step)
+    return untuned(tf.data.Dataset.from_tensor_slices(columns).map(make))
 
 
 def describe_largest(plan: BatchPlan) -> str:
@@ -62,6 +68,20 @@ def largest_packed(plan: BatchPlan) -> np.ndarray:
     rest = most_timesteps - int(rows[:whole].sum())
     has_more = rest > 0 and whole < len(rows)
     return np.append(rows[:whole], rest) if has_more else rows[:whole]
+
+
+def widest_packed(plan: BatchPlan) -> np.ndarray:
+    """Lists lengths of a packed batch that takes as much as any where it is padded, falling.
+
+    The longest sequence and as many of the shortest as go with it: on a GPU, and with an alignment
+    that pads, a batch takes its rows times its longest.
+    """
+    longest, shortest = max(plan.lengths), min(plan.lengths)
+    group_work = int((plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths)).max())
+    work = plan.budget.limit + group_work - 1
+    first, others = plan.budget.work(np.array([longest, shortest])).tolist()
+    most = min((work - first) // others, (plan.packed_timesteps - longest) // shortest)
+    return np.array([longest] + [shortest] * max(0, min(most, plan.num_sequences - 1)))
 
 
 def is_out_of_memory(error: tf.errors.OpError) -> bool:

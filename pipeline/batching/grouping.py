@@ -77,9 +77,6 @@ def grouped_batches(
 ) -> tf.data.Dataset:
     """Groups the records of a split into the batches of a plan, in an order that is fixed.
 
-    One dataset spans the epochs, as to take down an iterator under a strategy and make the next
-    one takes longer than an epoch of a small dataset.
-
     Args:
         dataset: an opened dataset.
         plan: the plan of that split's lengths.

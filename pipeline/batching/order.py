@@ -279,7 +279,8 @@ def measure_order(
     """Reads the batches of whole epochs and yields how mixed the order of each was.
 
     The batches are those that `equal_length_batches` reads for the same arguments, read but not
-    parsed. From the second epoch on, batch-mates are compared with those of the epoch before.
+    parsed; of a split that is not held whole, `packed_steps` draws others in the same way. From the
+    second epoch on, batch-mates are compared with those of the epoch before.
 
     Args:
         dataset: an opened dataset.

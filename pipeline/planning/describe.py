@@ -53,8 +53,9 @@ def count_timesteps(plan: BatchPlan) -> dict[str, tuple[float, float]]:
 
     Returns:
         Timesteps computed, and timesteps in a row (the lengths of the batches added up), by the way
-        to form batches: `"plan"`; `"equal_lengths"`, if the plan packs several; and, of random
-        sequences, `"padded_per_batch"`, to the longest of each, and `"padded_to_longest"` of all.
+        to form batches: `"plan"`; `"equal_lengths"`, if the plan has groups; and for batches of
+        random sequences `"padded_per_batch"`, each to its own longest, and `"padded_to_longest"`,
+        to that of the epoch.
     """
     size = _mean_sequences(plan)
     ways: dict[str, tuple[float, float]] = {"plan": (plan.num_timesteps, plan.timesteps_in_a_row)}

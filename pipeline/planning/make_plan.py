@@ -36,8 +36,8 @@ def plan_batches(
 
     Raises:
         ValueError: if there is no sequence, an argument is below 1, both budgets are given,
-            `batch_timesteps` is less than the longest sequence, `group_size` is more than a step
-            holds, or `packed_timesteps` is given without it.
+            `batch_timesteps` is less than the longest sequence, `group_size` is more than
+            `batch_size`, or `packed_timesteps` is given without it.
 
     Example:
         >>> plan = plan_batches({7: 65, 9: 2}, batch_size=64)
@@ -67,7 +67,7 @@ def plan_epoch(
     """Plans an epoch as `plan_batches` does, from a budget that is made already."""
     lengths = {length: count for length, count in sorted(lengths.items()) if count}
     _check(lengths, budget, replicas=replicas)
-    _check_groups(group_size, packed_timesteps, budget=budget, shortest=min(lengths))
+    _check_groups(group_size, packed_timesteps, budget)
     packed_timesteps = packed_timesteps or DEFAULT_PACKED_TIMESTEPS
     limits = batch_limits(list(lengths), budget, group_size, packed_timesteps)
     buckets = [
@@ -100,9 +100,7 @@ def _check(lengths: Mapping[int, int], budget: Budget, *, replicas: int) -> None
         )
 
 
-def _check_groups(
-    group_size: int | None, packed_timesteps: int | None, *, budget: Budget, shortest: int
-) -> None:
+def _check_groups(group_size: int | None, packed_timesteps: int | None, budget: Budget) -> None:
     for name, value in {"group_size": group_size, "packed_timesteps": packed_timesteps}.items():
         if value is not None and value < 1:
             raise ValueError(f"`{name}` must be at least 1, got {value}.")
@@ -112,10 +110,9 @@ def _check_groups(
                 "`packed_timesteps` needs a `group_size`: only packed steps are cut by it, "
                 f"got {packed_timesteps} alone."
             )
-    elif group_size > (most := budget.max_sequences(shortest)):
+    elif budget.batch_size is not None and group_size > budget.batch_size:
         raise ValueError(
-            f"`group_size` must be at most {most}, the sequences of the shortest length that the "
-            f"budget of a step allows, got {group_size}."
+            f"`group_size` must be at most `batch_size`, {budget.batch_size}, got {group_size}."
         )
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from padless.model import SequenceAutoencoder
 from padless.pipeline import PackedSequences, equal_length_batches, packed_steps, plan_batches
@@ -182,3 +183,13 @@ def test_summary_shows_every_layer(model, capsys):
     for layer in model.layers:
         assert layer.name in printed
     assert f"Total params: {model.count_params():,}" in printed
+
+
+def test_a_target_of_the_user_is_what_packed_rows_are_compared_with(model, batches_of):
+    (batch,) = batches_of(packed=True).take(1)
+    model.compile(loss="mse")
+    for target in (0.0, 100.0):
+        targets = tf.fill(batch["values"].shape, target)
+        pairs = tf.data.Dataset.from_tensors((batch, targets))
+        expected = np.square(model(batch) - target).mean()
+        assert model.evaluate(pairs, verbose=0) == pytest.approx(expected, rel=1e-5)

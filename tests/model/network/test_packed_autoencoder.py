@@ -41,7 +41,7 @@ def both_layouts():
 def losses_and_gradients(model, sequence, length=None):
     weights = tf.constant([1.0, 0.5, 2.0, 1.0, 3.0])
     with tf.GradientTape() as tape:
-        losses = model.sequence_losses(sequence, length)
+        losses = model.sequence_losses(sequence, length, training=True)
         total = tf.reduce_sum(weights * losses)
     gradients = tape.gradient(total, [v.value for v in model.trainable_variables])
     return losses, np.concatenate([np.ravel(g).astype(np.float64) for g in gradients])
@@ -149,3 +149,19 @@ def test_packed_rows_come_without_another_length(make_model, both_layouts):
     packed, _ = both_layouts
     with pytest.raises(ValueError, match="have their own length"):
         make_model().analyze(packed, LENGTHS)
+
+
+def test_a_saved_model_of_your_own_may_take_packed_rows(make_model, both_layouts, tmp_path):
+    model, (packed, _) = make_model(mean=MEAN, variance=VARIANCE), both_layouts
+    signature = [tf.TensorSpec((None, 2)), tf.TensorSpec((None,), tf.int64)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def analyze(values, length):
+        return model.analyze(PackedSequences(values, length))
+
+    module = tf.Module()
+    module.model, module.analyze = model, analyze
+    tf.saved_model.save(module, str(tmp_path / "saved"))
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    for name, expected in model.analyze(packed).items():
+        assert_close(loaded.analyze(packed.values, packed.length)[name], expected)

@@ -43,7 +43,7 @@ def run_both(layer, lengths=LENGTHS, **options):
         sequences = tf.constant(sequences)
         with tf.GradientTape() as tape:
             tape.watch(sequences)
-            outputs = layer(sequences, length=length, **options)
+            outputs = layer(sequences, length=length, training=True, **options)
             if layer.return_sequences and length is not packing:
                 outputs = tf.gather_nd(outputs, index)
             scale = 1 + tf.range(tf.size(outputs), dtype=tf.float32) / 50
@@ -135,16 +135,19 @@ def test_slices_of_bands_change_nothing_but_rounding(units):
     padded, packing, index = draw()
     values, states = tf.gather_nd(padded, index), [tf.ones((len(LENGTHS), units))] * 2
 
-    def run(slices):
+    def run(slices, own=True):
         inputs = [values, *states, *(variable.value for variable in layer.trainable_variables)]
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            outputs = run_packed(layer, values, packing, states, slices=slices, with_states=True)
+            outputs = run_packed(
+                layer, values, packing, states, slices=slices, own_gradient=own, with_states=True
+            )
             loss = tf.reduce_sum(outputs * tf.sin(tf.range(2.0 * units)))
         return [outputs, *tape.gradient(loss, inputs)]
 
-    expected = run(1)
-    for slices in (2, 3, 8):
+    expected = run(1, own=False)  # the gradient of TensorFlow
+    assert_all_close(run(8, own=False), expected)
+    for slices in (1, 2, 3, 8):
         received = run(slices)
         assert_all_close(received, expected)
         for once, again in zip(received, run(slices), strict=True):

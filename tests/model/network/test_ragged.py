@@ -135,9 +135,10 @@ def test_outputs_keep_the_row_splits_of_the_input():
 @CELLS
 def test_a_batch_without_rows_gives_no_output(cell, training):
     layer, _ = make_pair(cell, return_sequences=True, return_state=True, dropout=0.5)
-    outputs, *states = tf.function(layer)(draw_rows([]), training=training)
-    assert outputs.values.shape == (0, 4)
-    assert {tuple(state.shape) for state in states} == {(0, 4)}
+    for run in (layer, tf.function(layer)):
+        outputs, *states = run(draw_rows([]), training=training)
+        assert outputs.values.shape == (0, 4)
+        assert {tuple(state.shape) for state in states} == {(0, 4)}
 
 
 @pytest.mark.parametrize("options", [{"use_bias": False}, {"activation": "relu"}, {"units": 65}])
@@ -289,7 +290,7 @@ def test_a_model_of_packed_sequences_is_fitted_with_an_output_per_timestep(tmp_p
 def on_gpu(monkeypatch):
     """Runs packed sequences as on a machine with a GPU, with the kernel of the CPU."""
 
-    def run(layer, values, packing, initial_state, *, with_states):
+    def run(layer, values, packing, initial_state, *, with_states, own_gradient):
         size, states = len(tf.nest.flatten(layer.cell.state_size)), initial_state
         states = states or [tf.zeros((packing.num_rows, layer.units))] * size
         return run_in_buffer(layer, values, packing, states, False, with_states=with_states)

@@ -136,9 +136,9 @@ def test_train_on_other_plans_ends_as_its_resumed_run(
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, 8), ({"batch_size": 3}, 3), ({"batch_timesteps": 20}, 6), ({"group_size": 1}, 1)],
+    [({}, 8), ({"batch_size": 3}, 3), ({"batch_timesteps": 20}, 8), ({"group_size": 1}, 1)],
 )
-def test_group_size_is_8_or_what_the_budget_allows(options, expected):
+def test_group_size_is_8_or_the_batch_size(options, expected):
     assert TrainingOptions(**options).plan({3: 90, 9: 2}, 1).group_size == expected
 
 

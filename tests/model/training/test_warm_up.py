@@ -9,6 +9,7 @@ from padless.model.training.warm_up import (
     is_out_of_memory,
     largest_batches,
     largest_packed,
+    widest_packed,
 )
 from padless.pipeline import packed_steps, plan_batches
 
@@ -41,6 +42,26 @@ def test_no_packed_batch_is_larger_than_the_largest(make_dataset):
         assert max(sums) <= largest_packed(plan).sum()
 
 
+@pytest.mark.parametrize(
+    ("lengths", "options", "expected"),
+    [
+        ({4: 1}, {"batch_size": 8, "group_size": 4}, [4]),
+        ({10: 64, 30: 3}, {"batch_size": 8, "group_size": 4}, [30] + [10] * 10),
+        ({10: 64, 30: 3}, {"batch_timesteps": 70, "group_size": 2}, [30] + [10] * 9),
+        (
+            {10: 64, 30: 3},
+            {"batch_size": 8, "group_size": 2, "packed_timesteps": 75},
+            [30] + [10] * 4,
+        ),
+        ({99: 2}, {"batch_size": 8, "group_size": 2, "packed_timesteps": 75}, [99]),
+    ],
+)
+def test_widest_packed_batch_has_the_longest_sequence_and_many_short_ones(
+    lengths, options, expected
+):
+    assert widest_packed(plan_batches(lengths, **options)).tolist() == expected
+
+
 @pytest.mark.parametrize("pieces", [range(3), range(1, 3)])
 def test_largest_packed_batch_is_as_read_ones_but_without_weight(make_dataset, pieces):
     dataset = make_dataset([3] * 9 + [8] * 2)
@@ -53,13 +74,15 @@ def test_largest_packed_batch_is_as_read_ones_but_without_weight(make_dataset, p
     assert largest_batches(alone, 2, range(1)).element_spec == batches.element_spec
     assert batches.element_spec == {name: real[name] for name in batches.element_spec}
     dealt = list(batches.as_numpy_iterator())
-    lengths = [[8], [8, 3], [3, 3]]
-    assert [batch["length"].tolist() for batch in dealt] == [lengths[piece] for piece in pieces]
+    largest, widest = [[8], [8, 3], [3, 3]], [[8, 3], [3, 3], [3]]
+    lengths = [batches[piece] for batches in (largest, widest) for piece in pieces]
+    assert [batch["length"].tolist() for batch in dealt] == lengths
     for batch in dealt:
         assert batch["values"].shape == (batch["length"].sum(), 2)
         assert not batch["values"].any()
         assert not batch["weight"].any()
-        assert batch["ends_step"]
+    ends = [bool(batch["ends_step"]) for batch in dealt]
+    assert ends == [False] * len(pieces) + [True] * len(pieces)
 
 
 def test_a_step_without_weight_changes_nothing(make_trainer, weights_of, make_dataset):
