@@ -74,7 +74,7 @@ def test_largest_packed_batch_is_as_read_ones_but_without_weight(make_dataset, p
     assert largest_batches(alone, 2, range(1)).element_spec == batches.element_spec
     assert batches.element_spec == {name: real[name] for name in batches.element_spec}
     dealt = list(batches.as_numpy_iterator())
-    largest, widest = [[8], [8, 3], [3, 3]], [[8, 3], [3, 3], [3]]
+    largest, widest = [[8], [8, 3], [3, 3]], [[8], [3, 3], [3, 3]]
     lengths = [batches[piece] for batches in (largest, widest) for piece in pieces]
     assert [batch["length"].tolist() for batch in dealt] == lengths
     for batch in dealt:
