@@ -11,7 +11,7 @@ say() { printf '\n$ %s\n' "$*"; "$@"; }
 
 say padless preprocess "$here/train.csv" --output "$out/vowels" \
     --label-column speaker --splits train=0.8,validation=0.2
-say padless plan "$out/vowels" --batch-size 16 --replicas 2
+say padless plan "$out/vowels" --batch-size 16
 say padless train "$out/vowels" --run "$out/run" --replicas 2 \
     --epochs 40 --batch-size 16
 say padless embed "$out/run" "$out/vowels" --output "$out/embeddings.parquet"
