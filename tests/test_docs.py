@@ -24,6 +24,7 @@ PAGES = sorted(
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
     if not path.is_symlink()
 )
+DEMO = "examples/japanese_vowels/demo.sh"
 FOLDERS = "beam_jobs|benchmarks|cli|docs|examples|model|pipeline|tests"
 
 
@@ -110,7 +111,7 @@ def test_paths_exist(page):
     assert [path for path in sorted(find_paths(read(page))) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, DEMO])
 def test_options_of_commands_exist(page):
     unknown = [
         (command, option)
