@@ -15,16 +15,14 @@ start nor tracing is. The table shows medians. PyTorch needs
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import tempfile
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from training_cost import LATENT_SIZE, UNITS, torch_model
+from peers import LATENT_SIZE, UNITS, keras_tensors, take_turns, torch_model
 
 BATCH_SIZE = 256
 
@@ -37,6 +35,12 @@ def make_sequences(count, num_features):
         rng.normal(size=(length, num_features)).cumsum(axis=0).astype(np.float32)
         for length in lengths.tolist()
     ]
+
+
+def check_count(count, done):
+    """Checks that all sequences came back."""
+    if done != count:
+        raise SystemExit(f"{count} sequences must come back, got {done}.")
 
 
 def padless(count, num_features):
@@ -53,7 +57,8 @@ def padless(count, num_features):
     ways = {"embed": Inference(model, EMBEDDING), "score": Inference(model, EVERYTHING)}
 
     def run(work, folder=folder):
-        return sum(len(window["embedding"]) for window in ways[work].windows(dataset, "train"))
+        windows = ways[work].windows(dataset, "train")
+        check_count(count, sum(len(window["embedding"]) for window in windows))
 
     return run
 
@@ -85,10 +90,11 @@ def torch_packed(count, num_features):
 
     def run(work):
         with torch.no_grad():
-            return sum(
+            done = sum(
                 run_batch(work, sequences[start : start + BATCH_SIZE])
                 for start in range(0, len(sequences), BATCH_SIZE)
             )
+        check_count(count, done)
 
     return run
 
@@ -98,17 +104,9 @@ def keras_predict(count, num_features):
     import keras
     import tensorflow as tf
 
-    from padless.model import DynamicRepeat
-
     sequences = make_sequences(count, num_features)
-    inputs = keras.Input((None, num_features))
-    recurrent = keras.layers.LSTM(UNITS, return_sequences=True)
-    outputs = keras.layers.Bidirectional(recurrent)(keras.layers.Masking()(inputs))
-    latent = keras.layers.Dense(LATENT_SIZE)(keras.layers.GlobalAveragePooling1D()(outputs))
-    states = [keras.layers.Dense(UNITS, activation="tanh")(latent) for _ in range(2)]
-    decoder = keras.layers.LSTM(UNITS, return_sequences=True)
-    decoded = decoder(DynamicRepeat()(latent, like=inputs), initial_state=states)
-    squares = keras.ops.square(keras.layers.Dense(num_features)(decoded) - inputs)
+    inputs, latent, output = keras_tensors(num_features)
+    squares = keras.ops.square(output - inputs)
     valid = keras.ops.cast(keras.ops.any(inputs != 0, axis=-1, keepdims=True), "float32")
     error = keras.ops.sum(squares * valid, axis=1) / keras.ops.sum(valid, axis=1)
     models = {
@@ -127,22 +125,12 @@ def keras_predict(count, num_features):
 
     def run(work):
         told = models[work].predict(batches, verbose=0)
-        return len(told if work == "embed" else told[0])
+        check_count(count, len(told if work == "embed" else told[0]))
 
     return run
 
 
 WAYS = {way.__name__: way for way in (padless, torch_packed, keras_predict)}
-
-
-def serve(name, count, num_features, connection):
-    """Runs in a process of its own: embeds or scores whenever it is asked to."""
-    run = WAYS[name](count, num_features)
-    while work := connection.recv():
-        start = time.perf_counter()
-        if run(work) != count:
-            raise SystemExit(f"{name}: {count} sequences must come back.")
-        connection.send(time.perf_counter() - start)
 
 
 def main():
@@ -152,30 +140,17 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     args = parser.parse_args()
-    context, pipes = multiprocessing.get_context("spawn"), {}
-    for name in ["padless", *(name for name in args.ways if name != "padless")]:
-        pipes[name], other = context.Pipe()
-        served = (name, args.sequences, args.features, other)
-        context.Process(target=serve, args=served, daemon=True).start()
-        other.close()
-    works = ("embed", "score")
-    seconds = {(work, name): [] for work in works for name in pipes}
-    for repeat in range(args.repeats + 1):
-        for (work, name), taken in seconds.items():
-            pipes[name].send(work)
-            took = pipes[name].recv()
-            if repeat:
-                taken.append(took)
-    for pipe in pipes.values():
-        pipe.send(None)
+    names = ["padless", *(name for name in args.ways if name != "padless")]
+    ways, data = {name: WAYS[name] for name in names}, (args.sequences, args.features)
+    measured = take_turns(ways, data, [("embed",), ("score",)], args.repeats)
+    seconds = {key: [wall for wall, _ in taken] for key, taken in measured.items()}
     print("| work | way | sequences per second | against padless |")
     print("|---|---|---|---|")
-    for (work, name), taken in seconds.items():
-        own = seconds[work, "padless"]
+    for (call, name), taken in seconds.items():
+        own = seconds[call, "padless"]
         ratio = statistics.median(a / b for a, b in zip(own, taken, strict=True))
-        print(
-            f"| {work} | {name} | {args.sequences / statistics.median(taken):,.0f} | {ratio:.2f} |"
-        )
+        speed = args.sequences / statistics.median(taken)
+        print(f"| {call[0]} | {name} | {speed:,.0f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

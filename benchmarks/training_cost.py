@@ -22,14 +22,14 @@ shows medians, and the range of the ratio to padless in the same turn.
 
 import argparse
 import json
-import multiprocessing
 import os
 import statistics
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-UNITS, LATENT_SIZE, BATCH_SIZE = 64, 32, 64
+from peers import LATENT_SIZE, UNITS, keras_tensors, take_turns, torch_model
+
+BATCH_SIZE = 64
 
 
 def padless(directory):
@@ -89,27 +89,6 @@ def read_sequences(directory):
         for file in dataset.split("train").files
         for record in read_records(file)
     ]
-
-
-def torch_model(num_features):
-    """Builds the autoencoder in PyTorch: a module, and a function that pools outputs by length."""
-    import torch
-
-    class Autoencoder(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.encoder = torch.nn.LSTM(num_features, UNITS, batch_first=True, bidirectional=True)
-            self.latent = torch.nn.Linear(4 * UNITS, LATENT_SIZE)
-            self.state = torch.nn.Linear(LATENT_SIZE, 2 * UNITS)
-            self.decoder = torch.nn.LSTM(LATENT_SIZE, UNITS, batch_first=True)
-            self.head = torch.nn.Linear(UNITS, num_features)
-
-        def embed(self, last, mean):
-            latent = self.latent(torch.cat((last[0], last[1], mean), -1))
-            hidden, cell = torch.tanh(self.state(latent)).chunk(2, -1)
-            return latent, (hidden[None].contiguous(), cell[None].contiguous())
-
-    return Autoencoder()
 
 
 def torch_trainer(model):
@@ -229,20 +208,10 @@ def keras_padded(directory, to_longest=False):
     import numpy as np
     import tensorflow as tf
 
-    from padless.model import DynamicRepeat
-
     sequences = read_sequences(directory)
     longest, num_features = max(map(len, sequences)), sequences[0].shape[1]
-    inputs = keras.Input((longest if to_longest else None, num_features))
-    masked = keras.layers.Masking()(inputs)
-    recurrent = keras.layers.LSTM(UNITS, return_sequences=True)
-    outputs = keras.layers.Bidirectional(recurrent)(masked)
-    pooled = keras.layers.GlobalAveragePooling1D()(outputs)
-    latent = keras.layers.Dense(LATENT_SIZE)(pooled)
-    states = [keras.layers.Dense(UNITS, activation="tanh")(latent) for _ in range(2)]
-    repeated = DynamicRepeat()(latent, like=inputs)
-    decoded = keras.layers.LSTM(UNITS, return_sequences=True)(repeated, initial_state=states)
-    model = keras.Model(inputs, keras.layers.Dense(num_features)(decoded))
+    inputs, _, output = keras_tensors(num_features, longest if to_longest else None)
+    model = keras.Model(inputs, output)
     model.compile(keras.optimizers.Adam(clipnorm=1.0), "mse", jit_compile=False)
     ragged = tf.RaggedTensor.from_row_lengths(
         np.concatenate(sequences), [len(sequence) for sequence in sequences]
@@ -275,34 +244,10 @@ WAYS = {
 }
 
 
-def serve(name, directory, connection):
-    """Runs in a process of its own: trains an epoch whenever it is asked to."""
-    train_epoch = WAYS[name](directory)
-    while connection.recv():
-        wall, cpu = time.perf_counter(), time.process_time()
-        train_epoch()
-        connection.send((time.perf_counter() - wall, time.process_time() - cpu))
-
-
 def measure(directory, names, repeats):
     """Trains in turns: {way: [(seconds, CPU seconds), ...]}."""
-    context, processes, pipes = multiprocessing.get_context("spawn"), [], {}
-    for name in names:
-        pipes[name], other = context.Pipe()
-        processes.append(context.Process(target=serve, args=(name, directory, other), daemon=True))
-        processes[-1].start()
-        other.close()
-    measured = {name: [] for name in names}
-    for repeat in range(repeats + 1):
-        for name, pipe in pipes.items():
-            pipe.send(True)
-            seconds = pipe.recv()
-            if repeat:
-                measured[name].append(seconds)
-    for process, pipe in zip(processes, pipes.values(), strict=True):
-        pipe.send(False)
-        process.join()
-    return measured
+    measured = take_turns({name: WAYS[name] for name in names}, (directory,), [()], repeats)
+    return {name: taken for (_, name), taken in measured.items()}
 
 
 def ratios(measured, name):

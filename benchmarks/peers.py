@@ -1,0 +1,86 @@
+"""The form of the autoencoder in PyTorch and in Keras, and processes that take turns.
+
+`training_cost.py` and `scoring_cost.py` measure padless beside these.
+"""
+
+import multiprocessing
+import time
+
+UNITS, LATENT_SIZE = 64, 32
+
+
+def torch_model(num_features):
+    """Builds the autoencoder in PyTorch, as layers and an embedding from what they pool."""
+    import torch
+
+    class Autoencoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = torch.nn.LSTM(num_features, UNITS, batch_first=True, bidirectional=True)
+            self.latent = torch.nn.Linear(4 * UNITS, LATENT_SIZE)
+            self.state = torch.nn.Linear(LATENT_SIZE, 2 * UNITS)
+            self.decoder = torch.nn.LSTM(LATENT_SIZE, UNITS, batch_first=True)
+            self.head = torch.nn.Linear(UNITS, num_features)
+
+        def embed(self, last, mean):
+            latent = self.latent(torch.cat((last[0], last[1], mean), -1))
+            hidden, cell = torch.tanh(self.state(latent)).chunk(2, -1)
+            return latent, (hidden[None].contiguous(), cell[None].contiguous())
+
+    return Autoencoder()
+
+
+def keras_tensors(num_features, timesteps=None):
+    """Builds the autoencoder in Keras, masked and pooled as mean: (inputs, latent, output)."""
+    import keras
+
+    from padless.model import DynamicRepeat
+
+    inputs = keras.Input((timesteps, num_features))
+    recurrent = keras.layers.LSTM(UNITS, return_sequences=True)
+    outputs = keras.layers.Bidirectional(recurrent)(keras.layers.Masking()(inputs))
+    latent = keras.layers.Dense(LATENT_SIZE)(keras.layers.GlobalAveragePooling1D()(outputs))
+    states = [keras.layers.Dense(UNITS, activation="tanh")(latent) for _ in range(2)]
+    decoder = keras.layers.LSTM(UNITS, return_sequences=True)
+    decoded = decoder(DynamicRepeat()(latent, like=inputs), initial_state=states)
+    return inputs, latent, keras.layers.Dense(num_features)(decoded)
+
+
+def take_turns(ways, arguments, calls, repeats):
+    """Lets each way do each call in a process of its own, one after another.
+
+    Args:
+        ways: name -> function of a module that takes `arguments` and makes the function to time.
+        arguments: of each way.
+        calls: arguments of that function, a tuple for each call.
+        repeats: number of turns; one before them, which starts and traces, is not counted.
+
+    Returns:
+        A dict of (arguments of the call, name) -> list of (seconds, CPU seconds).
+    """
+    context, processes, pipes = multiprocessing.get_context("spawn"), [], {}
+    for name, way in ways.items():
+        pipes[name], other = context.Pipe()
+        served = (way, arguments, other)
+        processes.append(context.Process(target=_serve, args=served, daemon=True))
+        processes[-1].start()
+        other.close()
+    measured = {(call, name): [] for call in calls for name in ways}
+    for repeat in range(repeats + 1):
+        for (call, name), taken in measured.items():
+            pipes[name].send(call)
+            seconds = pipes[name].recv()
+            if repeat:
+                taken.append(seconds)
+    for process, pipe in zip(processes, pipes.values(), strict=True):
+        pipe.send(None)
+        process.join()
+    return measured
+
+
+def _serve(way, arguments, connection):
+    run = way(*arguments)
+    while (call := connection.recv()) is not None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        run(*call)
+        connection.send((time.perf_counter() - wall, time.process_time() - cpu))
