@@ -174,7 +174,9 @@ class SequenceAutoencoder(ReconstructionModel):
         """Reconstructs `sequence`."""
         if isinstance(sequence, Mapping):
             sequence, length = sequences_of(sequence)
-        return self.reconstruct(sequence, length, training)[1]
+        values, length = self._values_and_ends(sequence, length)
+        _, _, reconstruction = self._forward(values, length, training)
+        return self._in_raw_units(reconstruction, sequence, length)
 
     def embed(
         self,
@@ -236,14 +238,10 @@ class SequenceAutoencoder(ReconstructionModel):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `sequence_losses` does, and what a call does, of one pass."""
-        given = sequence
-        sequence, length = self._values_and_ends(sequence, length)
-        _, target, reconstruction = self._forward(sequence, length, training)
-        losses = self._losses_of(target, reconstruction, sequence, length)
-        reconstruction = self._in_raw_units(reconstruction, sequence, length)
-        if isinstance(given, PackedSequences) and not isinstance(length, Packing):
-            reconstruction = Packing.of(given.length).unpad(reconstruction)
-        return losses, reconstruction
+        values, length = self._values_and_ends(sequence, length)
+        _, target, reconstruction = self._forward(values, length, training)
+        losses = self._losses_of(target, reconstruction, values, length)
+        return losses, self._in_raw_units(reconstruction, sequence, length)
 
     def padded_length(self, length: np.ndarray) -> int:
         """Returns what the alignment, if it pads, pads packed sequences of these lengths to.
@@ -328,12 +326,16 @@ class SequenceAutoencoder(ReconstructionModel):
         return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
 
     def _in_raw_units(
-        self, reconstruction: tf.Tensor, sequence: Array, length: Array | Packing | None
+        self,
+        reconstruction: tf.Tensor,
+        sequence: Array | PackedSequences,
+        length: Array | Packing | None,
     ) -> tf.Tensor:
-        if isinstance(length, Packing):
-            return self.standardize.invert(reconstruction)
-        reconstruction = reconstruction[:, : tf.shape(sequence)[1]]
-        return blank(self.standardize.invert(reconstruction), length)
+        """Returns the reconstruction as the sequences were given, packed or not."""
+        raw = self.standardize.invert(reconstruction)
+        if not isinstance(sequence, PackedSequences):
+            return blank(raw[:, : tf.shape(sequence)[1]], length)
+        return raw if isinstance(length, Packing) else Packing.of(sequence.length).unpad(raw)
 
     def _encode(
         self, standardized: tf.Tensor, length: tf.Tensor | Packing | None, training: bool

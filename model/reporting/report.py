@@ -154,7 +154,7 @@ def report_run(
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
     for name in dataset.splits:
-        windows = _read_split(inference, errors[name], progress)
+        windows = errors[name].read(inference, progress)
         if name == example_split:
             names = ("key", "length", "score", "error")
             kept = [[window[name] for name in names] for window in windows]
@@ -173,16 +173,6 @@ def report_run(
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
     )
-
-
-def _read_split(
-    inference: Inference, errors: ErrorSums, progress: ShowProgress
-) -> Iterator[Mapping[str, np.ndarray]]:
-    """Yields the windows of a split, whose errors are added up meanwhile."""
-    total = errors.dataset.split(errors.split).num_sequences
-    start = Progress(f"errors of {errors.split}", 0, total, "sequences")
-    windows = errors.watch(inference.windows(errors.dataset, errors.split))
-    return counted(windows, progress, start, size=lambda window: len(window["length"]))
 
 
 def count_epoch(

@@ -6,6 +6,7 @@ sequence's own mean. An autoencoder worth training is below both.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -200,10 +201,7 @@ def summarize(
     """
     errors = ErrorSums(dataset, split, weighting)
     inference = model if isinstance(model, Inference) else Inference(model, WITH_BASELINES)
-    start = Progress(f"errors of {split}", 0, dataset.split(split).num_sequences, "sequences")
-    windows = inference.windows(dataset, split)
-    for window in counted(windows, progress, start, size=lambda window: len(window["length"])):
-        errors.add(window)
+    collections.deque(errors.read(inference, progress), maxlen=0)
     return errors.summary(inference.model)
 
 
@@ -239,6 +237,15 @@ class ErrorSums:
         np.add.at(self.counts, place, 1)
         np.add.at(self.weights, place, weight)
         np.add.at(self.sums, place, weight[:, None, None] * errors)
+
+    def read(
+        self, inference: Inference, progress: ShowProgress = ignore_progress
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """Yields the windows of the split as the inference computes them, and adds each."""
+        total = self.dataset.split(self.split).num_sequences
+        start = Progress(f"errors of {self.split}", 0, total, "sequences")
+        windows = self.watch(inference.windows(self.dataset, self.split))
+        return counted(windows, progress, start, size=lambda window: len(window["length"]))
 
     def watch(self, windows: Iterable[Mapping[str, np.ndarray]]) -> Iterator[Mapping]:
         """Yields the windows as they are, and adds each."""

@@ -54,8 +54,7 @@ def largest_packed(plan: BatchPlan) -> np.ndarray:
     A step goes beyond the budget by less than one group, and a packed batch beyond its limit by one
     sequence alone. Within both come the longest sequences, and a part of the next one.
     """
-    group_work = int((plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths)).max())
-    most_work = plan.budget.limit + group_work - 1
+    most_work = plan.most_work_per_step
     lengths = np.array(list(plan.lengths), np.int64)[::-1]
     counts = np.minimum(list(plan.lengths.values())[::-1], most_work)
     # Each takes at least 1 of the budget.
@@ -77,10 +76,9 @@ def widest_packed(plan: BatchPlan) -> np.ndarray:
     that pads, a batch takes its rows times its longest.
     """
     longest, shortest = max(plan.lengths), min(plan.lengths)
-    group_work = int((plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths)).max())
-    work = plan.budget.limit + group_work - 1
     first, others = plan.budget.work(np.array([longest, shortest])).tolist()
-    most = min((work - first) // others, (plan.packed_timesteps - longest) // shortest)
+    most_work = plan.most_work_per_step
+    most = min((most_work - first) // others, (plan.packed_timesteps - longest) // shortest)
     return np.array([longest] + [shortest] * max(0, min(most, plan.num_sequences - 1)))
 
 

@@ -119,11 +119,14 @@ class BatchPlan:
     @property
     def may_cut_steps(self) -> bool:
         """Whether a step may exceed `packed_timesteps`, and so be several packed batches."""
-        groups, lengths = self.bucket_batch_sizes, self.bucket_lengths
-        # A step is less than its budget and one more batch.
-        most = self.budget.limit - 1 + int((groups * self.budget.work(lengths)).max())
-        per_unit = int(lengths.max()) if self.budget.batch_timesteps is None else 1
-        return most * per_unit > self.packed_timesteps
+        per_unit = int(self.bucket_lengths.max()) if self.budget.batch_timesteps is None else 1
+        return self.most_work_per_step * per_unit > self.packed_timesteps
+
+    @property
+    def most_work_per_step(self) -> int:
+        """Most that a step holds in the budget's unit: less than the budget and one more batch."""
+        work = self.bucket_batch_sizes * self.budget.work(self.bucket_lengths)
+        return self.budget.limit - 1 + int(work.max())
 
     @property
     def timesteps_in_a_row(self) -> int:
