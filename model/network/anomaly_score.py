@@ -1,10 +1,10 @@
-"""How unusual a sequence is: where its embedding lies, and how well it is reconstructed for that.
+"""How unusual a sequence is: where its code lies, and how well it is reconstructed for that.
 
 Either alone misses half of the anomalies. A good autoencoder reconstructs much that it has never
-seen, so that a sequence of another kind shows in its embedding alone; and a spike of one timestep
-hardly moves the embedding, so that it shows in the error alone.
+seen, so that a sequence of another kind shows in its code alone; and a spike of one timestep hardly
+moves the code, so that it shows in the error alone.
 
-The distance of the embedding beside the error is that of Denouden et al., Improving Reconstruction
+The distance of the code beside the error is that of Denouden et al., Improving Reconstruction
 Autoencoder Out-of-distribution Detection with Mahalanobis Distance, 2018.
 """
 
@@ -22,27 +22,27 @@ _SMALLEST_ERROR = 1e-12
 
 @keras.saving.register_keras_serializable(package="padless")
 class AnomalyScore(keras.layers.Layer):
-    """Scores sequences by their embedding and their error.
+    """Scores sequences by their code and their error.
 
-        distance = (embedding - mean)' covariance^-1 (embedding - mean) / latent_size
-        surprise = (log(error) - what is expected of such an embedding) / its usual deviation
-        score    = (latent_size * distance + weight * surprise^2) / (latent_size + weight)
+        distance = (code - mean)' covariance^-1 (code - mean) / code_size
+        surprise = (log(error) - what is expected of such a code) / its usual deviation
+        score    = (code_size * distance + weight * surprise^2) / (code_size + weight)
 
-    with `weight = sqrt(latent_size)`, which lets both parts scatter alike where embeddings are
-    normally distributed. The covariance is scaled so that the distance, and with it the score, is 1
+    with `weight = sqrt(code_size)`, which lets both parts scatter alike where codes are normally
+    distributed. The covariance is scaled so that the distance, and with it the score, is 1
     on average over the split that was not trained on. NaN before it is fitted.
 
     Call arguments:
-        embedding: `(batch, latent_size)` float32.
+        code: `(batch, code_size)` float32.
         error: `(batch,)` float32, of the reconstruction.
 
     Returns:
         `(batch,)` float32, at least 0.
     """
 
-    def build(self, embedding_shape: Shape, error_shape: Shape) -> None:
+    def build(self, code_shape: Shape, error_shape: Shape) -> None:
         """Creates the weights; none is trained."""
-        size = embedding_shape[-1]
+        size = code_shape[-1]
         constant = {"initializer": "zeros", "trainable": False}
         self.mean = self.add_weight((size,), name="mean", **constant)
         self.whitening = self.add_weight((size, size), name="whitening", **constant)
@@ -62,10 +62,10 @@ class AnomalyScore(keras.layers.Layer):
         """Sets the weights.
 
         Args:
-            mean: of the embeddings, `(latent_size,)`.
-            whitening: `(latent_size, latent_size)`, with `whitening whitening' = covariance^-1`.
-            slope: of the logarithm of the error along the embedding, `(latent_size,)`.
-            level: what that logarithm is at the mean embedding.
+            mean: of the codes, `(code_size,)`.
+            whitening: `(code_size, code_size)`, with `whitening whitening' = covariance^-1`.
+            slope: of the logarithm of the error along the code, `(code_size,)`.
+            level: what that logarithm is at the mean code.
             deviation: what it usually deviates by.
         """
         self.mean.assign(mean)
@@ -74,18 +74,18 @@ class AnomalyScore(keras.layers.Layer):
         self.level.assign(level)
         self.deviation.assign(deviation)
 
-    def call(self, embedding: Array, error: Array) -> tf.Tensor:
+    def call(self, code: Array, error: Array) -> tf.Tensor:
         """Adds up what `distance` and `surprise` tell."""
-        return self.add_up(self.distance(embedding), self.surprise(embedding, error))
+        return self.add_up(self.distance(code), self.surprise(code, error))
 
-    def distance(self, embedding: Array) -> tf.Tensor:
-        """Returns the squared Mahalanobis distance per value of the embedding, `(batch,)`."""
-        white = keras.ops.matmul(embedding - self.mean, self.whitening)
+    def distance(self, code: Array) -> tf.Tensor:
+        """Returns the squared Mahalanobis distance per value of the code, `(batch,)`."""
+        white = keras.ops.matmul(code - self.mean, self.whitening)
         return keras.ops.mean(keras.ops.square(white), axis=-1)
 
-    def surprise(self, embedding: Array, error: Array) -> tf.Tensor:
+    def surprise(self, code: Array, error: Array) -> tf.Tensor:
         """Returns how far the logarithm of the error is from what is expected, `(batch,)`."""
-        expected = self.level + keras.ops.matmul(embedding - self.mean, self.slope[:, None])[:, 0]
+        expected = self.level + keras.ops.matmul(code - self.mean, self.slope[:, None])[:, 0]
         return keras.ops.where(
             self.deviation > 0, (log_error(error) - expected) / self.deviation, float("nan")
         )
@@ -96,9 +96,9 @@ class AnomalyScore(keras.layers.Layer):
         weight = size**0.5
         return (size * distance + weight * surprise * surprise) / (size + weight)
 
-    def compute_output_shape(self, embedding_shape: Shape, error_shape: Shape) -> Shape:
+    def compute_output_shape(self, code_shape: Shape, error_shape: Shape) -> Shape:
         """Returns `(batch,)`."""
-        return (embedding_shape[0],)
+        return (code_shape[0],)
 
 
 def log_error(error: Array) -> tf.Tensor:

@@ -11,7 +11,9 @@ from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignmen
 
 CELLS = ("lstm", "gru")
 # What a sequence's outputs become where one vector is wanted.
-POOLINGS = ("last", "mean", "last_and_mean")
+POOLINGS = ("last", "mean", "last_and_mean", "statistics")
+# What a sequence is embedded as.
+EMBEDDINGS = ("pooled", "code")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -22,15 +24,21 @@ class Architecture:
     The defaults are what helped on real data; docs/quality.md has the measurements.
 
     Attributes:
-        latent_size: values in an embedding.
+        latent_size: values that the decoder rebuilds the shape of a sequence from.
+        embedding: what a sequence is embedded as: what the encoder's outputs are `"pooled"` to, or
+            the `"code"`, which is smaller: the latent vector, and with `own_scale` the level.
+        own_scale: whether each sequence is read on its own scale too, beside that of the training
+            set, and reconstructed on it, see `padless.model.network.own_scale`.
+        position: whether the decoder is told where in the sequence it is.
         patch_length: timesteps that a recurrent layer reads and gives at once, see
-            `padless.model.network.patches`. A patch takes the time of a timestep.
+            `padless.model.network.patches`. A patch takes the time of a timestep. If None, `train`
+            chooses it from the lengths; a model built without them takes 1.
         units: size of the state of each recurrent layer, in encoder and decoder.
         layers: recurrent layers in the encoder, and as many in the decoder.
         cell: `"lstm"` or `"gru"`.
         bidirectional: whether the encoder also reads each sequence from its end.
-        pooling: how the encoder's outputs are pooled before a linear layer embeds them: the
-            `"last"` in reading order, their `"mean"`, or `"last_and_mean"`.
+        pooling: what the encoder's outputs are pooled to, see `padless.model.network.pooling`: the
+            `"last"` in reading order, their `"mean"`, `"last_and_mean"` or `"statistics"`.
         initial_state: whether the decoder's initial state is computed from the embedding instead of
             being zeros; it reads the repeated embedding either way.
         linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
@@ -44,13 +52,16 @@ class Architecture:
             `dropout` is not in [0, 1).
     """
 
-    latent_size: int = 32
-    patch_length: int = 1
+    latent_size: int = 64
+    embedding: str = "pooled"
+    own_scale: bool = True
+    position: bool = True
+    patch_length: int | None = None
     units: int = 64
     layers: int = 1
     cell: str = "lstm"
     bidirectional: bool = True
-    pooling: str = "last_and_mean"
+    pooling: str = "statistics"
     initial_state: bool = True
     linear_head: bool = True
     dropout: float = 0.0
@@ -58,9 +69,14 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for name in ("latent_size", "patch_length", "units", "layers"):
-            if (value := getattr(self, name)) < 1:
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        choices = {"cell": CELLS, "pooling": POOLINGS, "alignment": ALIGNMENTS}
+        choices = {
+            "cell": CELLS,
+            "embedding": EMBEDDINGS,
+            "pooling": POOLINGS,
+            "alignment": ALIGNMENTS,
+        }
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")

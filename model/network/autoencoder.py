@@ -14,8 +14,12 @@ from padless.model.network.anomaly_score import AnomalyScore
 from padless.model.network.architecture import PRECISIONS, Architecture
 from padless.model.network.keras_steps import ReconstructionModel, sequences_of
 from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
+from padless.model.network.own_scale import NUM_POSITIONS, positions
 from padless.model.network.patches import Patches
-from padless.model.network.recurrent import Recurrent, blank, valid_timesteps
+from padless.model.network.pooling import WIDTHS
+from padless.model.network.prepared import Prepared
+from padless.model.network.recurrent import blank
+from padless.model.network.stacks import build_stack, make_decoder, make_encoder
 from padless.pipeline.batching.packing import PackedSequences, Packing
 from padless.pipeline.dataset.moments import Moments
 
@@ -90,16 +94,17 @@ class SequenceAutoencoder(ReconstructionModel):
             )
         self.num_features = num_features
         self.architecture = architecture
+        self.patch_length = architecture.patch_length or 1
         self.longest = longest
         self.mean = [0.0] * num_features if mean is None else np.asarray(mean).tolist()
         self.variance = [1.0] * num_features if variance is None else np.asarray(variance).tolist()
         whole = {"dtype": "float32"}
         self.standardize = Standardize(self.mean, self.variance, name="standardize", **whole)
-        self.encoder = _encoder(architecture, self.dtype_policy)
+        self.encoder = make_encoder(architecture, self.dtype_policy)
         self.latent = keras.layers.Dense(architecture.latent_size, name="latent", **whole)
         self.repeat = DynamicRepeat(name="repeat", **whole)
-        patch_width = architecture.patch_length * num_features
-        self.decoder = _decoder(architecture, patch_width, self.dtype_policy)
+        patch_width = self.patch_length * num_features
+        self.decoder = make_decoder(architecture, patch_width, self.dtype_policy)
         self.initial_state = [
             keras.layers.Dense(
                 _STATES[architecture.cell] * layer.units,
@@ -150,20 +155,35 @@ class SequenceAutoencoder(ReconstructionModel):
 
     def build(self, input_shape: Shape) -> None:
         """Creates the weights, for any batch size and any number of timesteps."""
-        shape = (None, None, self.num_features)
+        architecture, shape = self.architecture, (None, None, self.num_features)
         self.standardize.build(shape)
-        patch_width = self.architecture.patch_length * self.num_features
-        width = _build_stack(self.encoder, patch_width)
+        inputs = self.num_features * (2 if architecture.own_scale else 1)
+        width = build_stack(self.encoder, self.patch_length * inputs)
         self.latent.build((None, width))
-        latent_shape = (None, self.architecture.latent_size)
+        latent_shape = (None, architecture.latent_size)
         self.repeat.build(latent_shape, shape)
-        width = _build_stack(self.decoder, self.architecture.latent_size)
+        told = NUM_POSITIONS if architecture.position else 0
+        width = build_stack(self.decoder, architecture.latent_size + told)
         for layer in self.initial_state:
             layer.build(latent_shape)
         if self.head:
             self.head.build((None, None, width))
-        self.anomaly_score.build(latent_shape, (None,))
+        self.anomaly_score.build((None, self.code_size), (None,))
         self.built = True
+
+    @property
+    def code_size(self) -> int:
+        """Values that a sequence is rebuilt from."""
+        level = 2 * self.num_features if self.architecture.own_scale else 0
+        return self.architecture.latent_size + level
+
+    @property
+    def embedding_size(self) -> int:
+        """Values in an embedding."""
+        if self.architecture.embedding == "code":
+            return self.code_size
+        directions = 2 if self.architecture.bidirectional else 1
+        return WIDTHS[self.architecture.pooling] * self.architecture.units * directions
 
     def call(
         self,
@@ -174,9 +194,8 @@ class SequenceAutoencoder(ReconstructionModel):
         """Reconstructs `sequence`."""
         if isinstance(sequence, Mapping):
             sequence, length = sequences_of(sequence)
-        values, length = self._values_and_ends(sequence, length)
-        _, _, reconstruction = self._forward(values, length, training)
-        return self._in_raw_units(reconstruction, sequence, length)
+        prepared = self._prepare(sequence, length)
+        return self._in_raw_units(prepared, self._reconstruct(prepared, training)[-1], sequence)
 
     def embed(
         self,
@@ -184,11 +203,12 @@ class SequenceAutoencoder(ReconstructionModel):
         length: Array | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        """Returns the embeddings, `(batch, latent_size)`, without running the decoder."""
-        sequence, length = self._values_and_ends(sequence, length)
-        standardized, known = self._prepare(sequence, length)
-        patches = Patches.of(standardized, known, self.architecture.patch_length)
-        return self._encode(patches.cut(standardized), patches.length, training)
+        """Returns the embeddings, `(batch, embedding_size)`, without running the decoder."""
+        prepared = self._prepare(sequence, length)
+        pooled = self._encode(prepared, self._patches(prepared), training)
+        if self.architecture.embedding == "pooled":
+            return pooled
+        return self._code(prepared, self.latent(pooled))
 
     def analyze(
         self,
@@ -199,18 +219,21 @@ class SequenceAutoencoder(ReconstructionModel):
         """Returns each sequence's embedding, score and errors.
 
         Returns:
-            A dict of float32: `embedding` `(batch, latent_size)`; `score` `(batch,)`, see
-            `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
-            squared error of the reconstruction averaged over the valid timesteps, in units of the
-            feature's training variance; `error` `(batch,)`, the mean of `feature_error`.
+            A dict of float32: `embedding` `(batch, embedding_size)`; `code` `(batch, code_size)`,
+            what the sequence is rebuilt from; `score` `(batch,)`, see `AnomalyScore`, NaN before
+            training has ended; `feature_error` `(batch, features)`, the squared error of the
+            reconstruction averaged over the valid timesteps, in units of the feature's training
+            variance; `error` `(batch,)`, the mean of `feature_error`.
         """
-        sequence, length = self._values_and_ends(sequence, length)
-        embedding, target, reconstruction = self._forward(sequence, length, training)
-        feature_error = _feature_error(target, reconstruction, sequence, length)
+        prepared = self._prepare(sequence, length)
+        pooled, latent, given = self._reconstruct(prepared, training)
+        code = self._code(prepared, latent)
+        feature_error = prepared.errors_on_training_scale(given)
         error = keras.ops.mean(feature_error, axis=-1)
         return {
-            "embedding": embedding,
-            "score": self.anomaly_score(embedding, error),
+            "embedding": pooled if self.architecture.embedding == "pooled" else code,
+            "code": code,
+            "score": self.anomaly_score(code, error),
             "error": error,
             "feature_error": feature_error,
         }
@@ -223,13 +246,15 @@ class SequenceAutoencoder(ReconstructionModel):
     ) -> tf.Tensor:
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
-        That is its error, but for two alignments: `masked_repeat` counts the last step that the
-        decoder gives once more for each padded timestep, and `padded` takes the mean over all
-        `longest` timesteps, whatever the length.
+        That is its mean squared error over valid timesteps and features, on its own scale: the
+        share of its variance that the model does not explain. Without `own_scale` it is `error`.
+
+        Two alignments differ: `masked_repeat` counts the last step that the decoder gives once more
+        for each padded timestep, and `padded` takes the mean over all `longest` timesteps, whatever
+        the length.
         """
-        sequence, length = self._values_and_ends(sequence, length)
-        _, target, reconstruction = self._forward(sequence, length, training)
-        return self._losses_of(target, reconstruction, sequence, length)
+        prepared = self._prepare(sequence, length)
+        return prepared.losses(self._reconstruct(prepared, training)[-1], self.alignment)
 
     def reconstruct(
         self,
@@ -238,10 +263,10 @@ class SequenceAutoencoder(ReconstructionModel):
         training: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns what `sequence_losses` does, and what a call does, of one pass."""
-        values, length = self._values_and_ends(sequence, length)
-        _, target, reconstruction = self._forward(values, length, training)
-        losses = self._losses_of(target, reconstruction, values, length)
-        return losses, self._in_raw_units(reconstruction, sequence, length)
+        prepared = self._prepare(sequence, length)
+        *_, given = self._reconstruct(prepared, training)
+        losses = prepared.losses(given, self.alignment)
+        return losses, self._in_raw_units(prepared, given, sequence)
 
     def padded_length(self, length: np.ndarray) -> int:
         """Returns what the alignment, if it pads, pads packed sequences of these lengths to.
@@ -263,166 +288,74 @@ class SequenceAutoencoder(ReconstructionModel):
             "longest": self.longest,
         }
 
-    def _values_and_ends(
-        self, sequence: Array | PackedSequences, length: Array | None
-    ) -> tuple[Array, Array | Packing | None]:
-        """Returns the values, and what says where each sequence ends."""
-        if not isinstance(sequence, PackedSequences):
-            return sequence, length
-        if length is not None:
-            raise ValueError("Packed sequences have their own length, but `length` was given too.")
-        packing = Packing.of(sequence.length)
-        if self.alignment.pads:
-            return packing.pad(sequence.values), packing.length
-        return sequence.values, packing
+    def _prepare(self, sequence: Array | PackedSequences, length: Array | None) -> Prepared:
+        """Standardizes the sequences; those that are packed are padded if the alignment does."""
+        ends: tf.Tensor | Packing | None = None if length is None else tf.convert_to_tensor(length)
+        if isinstance(sequence, PackedSequences):
+            if length is not None:
+                raise ValueError(
+                    "Packed sequences have their own length, but `length` was given too."
+                )
+            ends, sequence = Packing.of(sequence.length), sequence.values
+            if self.alignment.pads:
+                ends, sequence = ends.length, ends.pad(sequence)
+        return Prepared.of(
+            self.standardize(sequence),
+            ends,
+            own_scale=self.architecture.own_scale,
+            longest=self.longest if self.alignment.counts_padding else None,
+        )
 
-    def _prepare(
-        self, sequence: Array, length: Array | Packing | None
-    ) -> tuple[tf.Tensor, tf.Tensor | Packing | None]:
-        """Returns the standardized values, 0 after the end, and the length that layers may know.
+    def _patches(self, prepared: Prepared) -> Patches:
+        return Patches.of(prepared.inputs, prepared.known, self.patch_length)
 
-        Where padding counts as data they know none, and there are always `longest` timesteps.
-        """
-        if isinstance(length, Packing):
-            return self.standardize(sequence), length
-        standardized = blank(self.standardize(sequence), length)
-        if self.alignment.counts_padding and self.longest is not None:
-            return _pad(standardized, self.longest), None
-        return standardized, None if length is None else tf.convert_to_tensor(length)
+    def _encode(self, prepared: Prepared, patches: Patches, training: bool) -> tf.Tensor:
+        """Returns what the encoder's outputs are pooled to."""
+        encoded = patches.cut(prepared.inputs)
+        for layer in self.encoder:
+            encoded = layer(encoded, length=patches.length, training=training)
+        return tf.cast(encoded, tf.float32)
 
-    def _forward(
-        self, sequence: Array, length: Array | Packing | None, training: bool
+    def _reconstruct(
+        self, prepared: Prepared, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns embedding, standardized target and standardized reconstruction."""
-        target, known = self._prepare(sequence, length)
-        patches = Patches.of(target, known, self.architecture.patch_length)
-        inputs, known = patches.cut(target), patches.length
-        embedding = self._encode(inputs, known, training)
-        decoded = self.repeat(embedding, like=known if isinstance(known, Packing) else inputs)
+        """Returns what is pooled, the latent vectors and what is given for the target."""
+        patches = self._patches(prepared)
+        pooled = self._encode(prepared, patches, training)
+        latent = self.latent(pooled)
+        return pooled, latent, patches.join(self._decode(latent, prepared, patches, training))
+
+    def _decode(
+        self, latent: tf.Tensor, prepared: Prepared, patches: Patches, training: bool
+    ) -> tf.Tensor:
+        known = patches.length
+        like = known if isinstance(known, Packing) else patches.cut(prepared.inputs)
+        decoded = self.repeat(latent, like=like)
+        if self.architecture.position:
+            decoded = tf.concat((decoded, positions(decoded, known)), axis=-1)
         states: list[list[tf.Tensor] | None] = [None] * len(self.decoder)
         if self.initial_state:
-            states = [self._split(layer(embedding)) for layer in self.initial_state]
+            states = [self._split(layer(latent)) for layer in self.initial_state]
         for layer, state in zip(self.decoder, states, strict=True):
             # It reads from the start alone: what follows an end changes nothing before it.
             decoded = layer(decoded, length=known, initial_state=state, training=training)
-        given = tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
-        return embedding, target, patches.join(given)
+        return tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
 
-    def _losses_of(
-        self,
-        target: tf.Tensor,
-        reconstruction: tf.Tensor,
-        sequence: Array,
-        length: Array | Packing | None,
-    ) -> tf.Tensor:
-        if not (self.alignment.counts_tail or self.alignment.counts_padding):
-            errors = _feature_error(target, reconstruction, sequence, length)
-            return keras.ops.mean(errors, axis=-1)
-        if self.alignment.counts_tail:
-            target = _repeat_last(target, length)
-        squared = keras.ops.mean(keras.ops.square(reconstruction - target), axis=-1)
-        if length is None or self.alignment.counts_padding:
-            return keras.ops.mean(squared, axis=-1)
-        return keras.ops.sum(squared, axis=-1) / tf.cast(length, squared.dtype)
+    def _code(self, prepared: Prepared, latent: tf.Tensor) -> tf.Tensor:
+        if prepared.scale is None:
+            return latent
+        return tf.concat((latent, prepared.scale.level()), axis=-1)
 
     def _in_raw_units(
-        self,
-        reconstruction: tf.Tensor,
-        sequence: Array | PackedSequences,
-        length: Array | Packing | None,
+        self, prepared: Prepared, given: tf.Tensor, sequence: Array | PackedSequences
     ) -> tf.Tensor:
         """Returns the reconstruction as the sequences were given, packed or not."""
-        raw = self.standardize.invert(reconstruction)
+        raw = self.standardize.invert(prepared.on_training_scale(given))
         if not isinstance(sequence, PackedSequences):
-            return blank(raw[:, : tf.shape(sequence)[1]], length)
-        return raw if isinstance(length, Packing) else Packing.of(sequence.length).unpad(raw)
-
-    def _encode(
-        self, standardized: tf.Tensor, length: tf.Tensor | Packing | None, training: bool
-    ) -> tf.Tensor:
-        for layer in self.encoder:
-            standardized = layer(standardized, length=length, training=training)
-        return self.latent(standardized)
+            return blank(raw, prepared.length)
+        if isinstance(prepared.length, Packing):
+            return raw
+        return Packing.of(sequence.length).unpad(raw)
 
     def _split(self, states: tf.Tensor) -> list[tf.Tensor]:
         return tf.split(states, _STATES[self.architecture.cell], axis=-1)
-
-
-def _feature_error(
-    target: tf.Tensor,
-    reconstruction: tf.Tensor,
-    sequence: Array,
-    length: Array | Packing | None,
-) -> tf.Tensor:
-    """Returns the squared error of each feature over valid timesteps, `(batch, features)`."""
-    if isinstance(length, Packing):
-        return length.mean(keras.ops.square(reconstruction - target))
-    squared = keras.ops.square(blank(reconstruction - target, length))
-    squared = squared[:, : tf.shape(sequence)[1]]
-    if length is None:
-        return keras.ops.mean(squared, axis=1)
-    timesteps = tf.cast(length, squared.dtype)
-    return keras.ops.sum(squared, axis=1) / timesteps[:, None]
-
-
-def _pad(sequence: tf.Tensor, longest: int) -> tf.Tensor:
-    """Pads `(batch, timesteps, features)` with zeros at the end to `longest` timesteps."""
-    timesteps = tf.shape(sequence)[1]
-    rule = f"the alignment `padded` takes sequences of at most {longest} timesteps, as it was built"
-    with tf.control_dependencies([tf.debugging.assert_less_equal(timesteps, longest, rule)]):
-        missing = longest - timesteps
-    return tf.pad(sequence, [[0, 0], [0, missing], [0, 0]])
-
-
-def _repeat_last(sequence: tf.Tensor, length: Array | None) -> tf.Tensor:
-    """Fills the timesteps after the end of each sequence with its last valid one."""
-    if length is None:
-        return sequence
-    last = tf.gather(sequence, length - 1, axis=1, batch_dims=1)
-    valid = valid_timesteps(sequence, length)[:, :, None]
-    return tf.where(valid, sequence, last[:, None, :])
-
-
-def _encoder(architecture: Architecture, dtype: keras.DTypePolicy) -> list[Recurrent]:
-    """Makes layers whose last returns one vector."""
-    return [
-        Recurrent(
-            architecture.cell,
-            architecture.units,
-            bidirectional=architecture.bidirectional,
-            return_sequences=i < architecture.layers - 1,
-            pooling=architecture.pooling,
-            dropout=architecture.dropout,
-            masked=architecture.align().masks_encoder,
-            name=f"encoder_{i}",
-            dtype=dtype,
-        )
-        for i in range(architecture.layers)
-    ]
-
-
-def _decoder(architecture: Architecture, width: int, dtype: keras.DTypePolicy) -> list[Recurrent]:
-    """Makes layers that all return sequences; without a head the last gives the patch itself."""
-    units = [architecture.units] * architecture.layers
-    if not architecture.linear_head:
-        units[-1] = width
-    return [
-        Recurrent(
-            architecture.cell,
-            size,
-            return_sequences=True,
-            dropout=architecture.dropout,
-            masked=architecture.align().masks_decoder,
-            name=f"decoder_{i}",
-            dtype=dtype,
-        )
-        for i, size in enumerate(units)
-    ]
-
-
-def _build_stack(layers: list[Recurrent], width: int | None) -> int | None:
-    """Builds layers one upon another and returns the width of the last one's output."""
-    for layer in layers:
-        layer.build((None, None, width))
-        width = layer.compute_output_shape((None, None, width))[-1]
-    return width

@@ -11,6 +11,7 @@ can be asked for all the same, to compare.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from padless.model.network.architecture import CELLS, POOLINGS
 from padless.model.network.fused_lstm import FusedLSTM
 from padless.model.network.layers import Array, ReplicaDropout, Shape
 from padless.model.network.packed_recurrent import run_packed
+from padless.model.network.pooling import WIDTHS, pool
 from padless.pipeline.batching.packing import Packing
 
 # Parts of a band that run side by side where there is one direction; two directions do as they are.
@@ -40,8 +42,7 @@ class Recurrent(keras.layers.Layer):
         units: size of the state in each direction.
         bidirectional: whether a second set of weights also reads each sequence from its end.
         return_sequences: whether to return the output of each timestep, and not one vector.
-        pooling: what that vector is: of the outputs at the valid timesteps, the `"last"` in reading
-            order, the `"mean"`, or `"last_and_mean"`, side by side.
+        pooling: what that vector is made of, see `padless.model.network.pooling`.
         dropout: share of the inputs dropped in training; the recurrent connections are whole.
         masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
             and after its end a row repeats its last output.
@@ -57,8 +58,8 @@ class Recurrent(keras.layers.Layer):
 
     Returns:
         `(batch, timesteps, width)`, packed `(timesteps of all rows, width)`, or, pooled, `(batch,
-        width)`; `width` is `units`, twice that if bidirectional, and again twice that if pooled as
-        `"last_and_mean"`. A row is of no meaning after its end, unless masked.
+        width)`; `width` is `units`, twice that if bidirectional, and of pooled outputs as many
+        times that as the pooling holds. A row is of no meaning after its end, unless masked.
 
     Raises:
         ValueError: if the cell or the pooling is unknown, `dropout` is not from 0 to 1, or a masked
@@ -115,7 +116,7 @@ class Recurrent(keras.layers.Layer):
         width = self.units * (2 if self.bidirectional else 1)
         if self.return_sequences:
             return (*sequences_shape[:2], width)
-        return (sequences_shape[0], width * (2 if self.pooling == "last_and_mean" else 1))
+        return (sequences_shape[0], width * WIDTHS[self.pooling])
 
     def call(
         self,
@@ -126,14 +127,15 @@ class Recurrent(keras.layers.Layer):
     ) -> tf.Tensor:
         """Runs each direction from one end of each sequence to the other."""
         sequences = self.dropout(sequences, training=training)
-        outputs = self._run(self.forward_layer, sequences, length, initial_state, training)
-        if not self.bidirectional:
-            return outputs
-        turned = _turn(sequences, length)
-        backward = self._run(self.backward_layer, turned, length, initial_state, training)
-        if self.return_sequences:
-            backward = _turn(backward, length)
-        return tf.concat((outputs, backward), axis=-1)
+        run = functools.partial(
+            self._run, length=length, initial_state=initial_state, training=training
+        )
+        outputs, last = run(self.forward_layer, sequences)
+        if self.bidirectional:
+            backward, first = run(self.backward_layer, _turn(sequences, length))
+            outputs = tf.concat((outputs, _turn(backward, length)), axis=-1)
+            last = tf.concat((last, first), axis=-1)
+        return outputs if self.return_sequences else pool(last, outputs, length, self.pooling)
 
     def avoid_cudnn(self) -> None:
         """Lets what is traced from now on run on a CPU too, wherever it is traced.
@@ -166,19 +168,19 @@ class Recurrent(keras.layers.Layer):
         length: Array | Packing | None,
         initial_state: Sequence[tf.Tensor] | None,
         training: bool,
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the outputs of a direction, and the last one of each row."""
         if isinstance(length, Packing):
             return self._run_packed(layer, sequences, length, initial_state, training)
         is_masked = self.masked and length is not None
         mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
-        if self.return_sequences:
-            # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is
-            # one that takes lengths.
-            return tf.identity(outputs)
+        # As a new tensor: Keras hangs the mask on its own, and warns where the next layer is one
+        # that takes lengths.
+        outputs = tf.identity(outputs)
         if length is not None and not is_masked:
             last = tf.gather(outputs, length - 1, axis=1, batch_dims=1)
-        return self._pool(last, outputs, length)
+        return outputs, last
 
     def _run_packed(
         self,
@@ -187,24 +189,14 @@ class Recurrent(keras.layers.Layer):
         packing: Packing,
         initial_state: Sequence[tf.Tensor] | None,
         training: bool,
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.masked:
             raise ValueError("Packed sequences have no padding that `masked` could mask.")
         slices = 1 if self.bidirectional else SLICES
         outputs = run_packed(
             layer, values, packing, initial_state, slices=slices, own_gradient=training
         )
-        if self.return_sequences:
-            return outputs
-        return self._pool(tf.gather(outputs, packing.last), outputs, packing)
-
-    def _pool(
-        self, last: tf.Tensor, outputs: tf.Tensor, length: Array | Packing | None
-    ) -> tf.Tensor:
-        pooled = {"last": [last], "mean": [], "last_and_mean": [last]}[self.pooling]
-        if self.pooling != "last":
-            pooled.append(_mean(outputs, length))
-        return tf.concat(pooled, axis=-1)
+        return outputs, tf.gather(outputs, packing.last)
 
 
 def valid_timesteps(sequences: Array, length: Array) -> tf.Tensor:
@@ -234,13 +226,3 @@ def _turn(sequences: tf.Tensor, length: Array | Packing | None) -> tf.Tensor:
     if length is None:
         return tf.reverse(sequences, axis=(1,))
     return tf.reverse_sequence(sequences, length, seq_axis=1)
-
-
-def _mean(sequences: tf.Tensor, length: Array | Packing | None) -> tf.Tensor:
-    """Computes the mean over the valid timesteps, `(batch, features)`; added up in float32."""
-    if length is None:
-        return tf.reduce_mean(sequences, axis=1)
-    if isinstance(length, Packing):
-        return tf.cast(length.mean(tf.cast(sequences, tf.float32)), sequences.dtype)
-    total = tf.reduce_sum(tf.cast(blank(sequences, length), tf.float32), axis=1)
-    return tf.cast(total / tf.cast(length, tf.float32)[:, None], sequences.dtype)

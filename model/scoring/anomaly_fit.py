@@ -1,8 +1,8 @@
 """Fits the anomaly score to what is normal.
 
-1. The training split tells the mean and the covariance of embeddings, and how the logarithm of the
-   error goes with them (`fit_embeddings`).
-2. A split that was not trained on tells how far embeddings usually are, and what that logarithm
+1. The training split tells the mean and the covariance of codes, and how the logarithm of the
+   error goes with them (`fit_codes`).
+2. A split that was not trained on tells how far codes usually are, and what that logarithm
    usually is: sequences that were trained on lie nearer, and their errors are smaller. Its scores
    are kept to compare with (`fit_anomaly_score`).
 """
@@ -26,14 +26,14 @@ _SMALLEST_DEVIATION = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class EmbeddingFit:
-    """What the embeddings of a split are like, and how the error goes with them, all float64.
+class CodeFit:
+    """What the codes of a split are like, and how the error goes with them, all float64.
 
     Attributes:
-        mean: `(latent_size,)`.
-        whitening: `(latent_size, latent_size)`: times this, their covariance is about the unit
+        mean: `(code_size,)`.
+        whitening: `(code_size, code_size)`: times this, their covariance is about the unit
             matrix, and smaller the more it is shrunk.
-        slope: `(latent_size,)`: of the logarithm of the error.
+        slope: `(code_size,)`: of the logarithm of the error.
         level: the mean of that logarithm.
     """
 
@@ -43,15 +43,15 @@ class EmbeddingFit:
     level: float
 
 
-def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
-    """Fits the embeddings of a split in one pass, of which only sums are kept.
+def fit_codes(windows: Iterable[Mapping[str, np.ndarray]]) -> CodeFit:
+    """Fits the codes of a split in one pass, of which only sums are kept.
 
     The correlations are shrunk towards 0 by as much as the number of sequences asks for (Chen et
     al., Shrinkage Algorithms for MMSE Covariance Estimation, 2010), so that it may be smaller than
-    that of the values in an embedding.
+    that of the values in a code.
 
     Args:
-        windows: `embedding` `(window, latent_size)` and `error` `(window,)`, as
+        windows: `code` `(window, code_size)` and `error` `(window,)`, as
             `Inference.windows` yields.
 
     Raises:
@@ -60,12 +60,10 @@ def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
     count = 0
     shift = sums = products = np.zeros(())
     for window in windows:
-        joint = np.column_stack([window["embedding"], log_error(window["error"])]).astype(
-            np.float64
-        )
+        joint = np.column_stack([window["code"], log_error(window["error"])]).astype(np.float64)
         if not np.isfinite(joint).all():
             bad = int((~np.isfinite(joint)).any(axis=1).sum())
-            raise ValueError(f"embeddings and errors must be finite, got {bad} that are not.")
+            raise ValueError(f"codes and errors must be finite, got {bad} that are not.")
         # About a value of their own the products lose no digits.
         shift = shift if count else joint[0]
         count += len(joint)
@@ -78,7 +76,7 @@ def fit_embeddings(windows: Iterable[Mapping[str, np.ndarray]]) -> EmbeddingFit:
     mean = shift + offset
     whitening = _whiten(mean[:-1], covariance[:-1, :-1], count)
     slope = whitening @ (whitening.T @ covariance[:-1, -1])
-    return EmbeddingFit(mean[:-1], whitening, slope, level=float(mean[-1]))
+    return CodeFit(mean[:-1], whitening, slope, level=float(mean[-1]))
 
 
 def _whiten(mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
@@ -128,19 +126,19 @@ def fit_anomaly_score(
         The lengths and scores of that split.
 
     Raises:
-        ValueError: if a split has no sequences, or an embedding or error is not finite.
+        ValueError: if a split has no sequences, or a code or error is not finite.
     """
     try:
-        fitted = fit_embeddings(training)
+        fitted = fit_codes(training)
     except ValueError as error:
         raise ValueError(f"Split {TRAINING_SPLIT!r}: {error}") from error
     layer.assign(fitted.mean, fitted.whitening, fitted.slope, fitted.level, deviation=1.0)
-    # Some bytes per sequence: embeddings would be hundreds.
+    # Some bytes per sequence: codes would be hundreds.
     kept = [
         (
             window["length"],
-            layer.distance(window["embedding"]),
-            layer.surprise(window["embedding"], window["error"]),
+            layer.distance(window["code"]),
+            layer.surprise(window["code"], window["error"]),
         )
         for window in held_out
     ]
@@ -149,7 +147,7 @@ def fit_anomaly_score(
     length, distance, surprise = map(np.concatenate, zip(*kept, strict=True))
     if bad := int((~np.isfinite(distance + surprise)).sum()):
         raise ValueError(
-            f"Split {split!r}: embeddings and errors must be finite, got {bad} that are not."
+            f"Split {split!r}: codes and errors must be finite, got {bad} that are not."
         )
     scale = _unless_rounding(distance.mean(), _SMALLEST_VARIANCE)
     level, deviation = surprise.mean(), _unless_rounding(surprise.std(), _SMALLEST_DEVIATION)

@@ -29,7 +29,7 @@ from padless.pipeline.written_whole import written_whole
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "feature_error")
 BASELINES = ("feature_mean_error", "own_mean_error")
-WITH_BASELINES = EVERYTHING + BASELINES
+WITH_BASELINES = (*EVERYTHING, "code", *BASELINES)
 _WINDOW = 4096
 _MAX_BATCH_TIMESTEPS = 65_536
 
@@ -40,8 +40,8 @@ class Inference:
     Args:
         model: the autoencoder.
         outputs: what to compute: `EMBEDDING`, which leaves the decoder out; `EVERYTHING`; or
-            `WITH_BASELINES`, which adds the errors of two guesses that need no model: each
-            feature's mean over the training split, and each sequence's own mean.
+            `WITH_BASELINES`, which adds the code, and the errors of two guesses that need no model:
+            each feature's mean over the training split, and each sequence's own mean.
     """
 
     def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
@@ -99,6 +99,7 @@ class Inference:
         if self.outputs == EMBEDDING:
             return {"embedding": self.model.embed(packed)}
         computed = self.model.analyze(packed)
+        computed = {name: computed[name] for name in self.outputs if name in computed}
         if self.outputs == WITH_BASELINES:
             standardized, packing = self.model.standardize(values), Packing.of(length)
             deviation = standardized - tf.gather(packing.mean(standardized), packing.row)
@@ -228,13 +229,12 @@ def _schema(
     inference: Inference, dataset: SequenceDataset, *, name_splits: bool, with_p_value: bool
 ) -> pa.Schema:
     num_features = inference.model.num_features
-    latent_size = inference.model.architecture.latent_size
     types = {
         "key": pa.string(),
         "split": pa.string() if name_splits else None,
         "label": dataset.record_format.label and pa.string(),
         "length": pa.int64(),
-        "embedding": pa.list_(pa.float32(), latent_size),
+        "embedding": pa.list_(pa.float32(), inference.model.embedding_size),
         "score": pa.float32(),
         "p_value": pa.float32() if with_p_value else None,
         "error": pa.float32(),

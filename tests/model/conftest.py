@@ -60,7 +60,7 @@ def fit_score():
     """Gives the anomaly score of a model weights that no data has told."""
 
     def fit(model):
-        size = model.architecture.latent_size
+        size = model.code_size
         mean, slope = np.full(size, 0.1), np.linspace(-0.2, 0.2, size)
         model.anomaly_score.assign(mean, np.eye(size) + 0.3, slope, level=0.5, deviation=0.8)
 

@@ -34,6 +34,8 @@ KINDS = [
     )
 ]
 KINDS.append(pytest.param({"patch_length": 3}, id="patches"))
+# Where the loss of a sequence is its error.
+ON_ONE_SCALE = {"own_scale": False}
 all_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -110,7 +112,7 @@ def test_options_1_3_and_4_have_one_loss_and_gradient(make_aligned, kind, alignm
 @all_kinds
 def test_option_2_also_counts_the_repeated_tail(make_aligned, kind):
     padded, length, _ = draw()
-    model = make_aligned("masked_repeat", **kind)
+    model = make_aligned("masked_repeat", **kind | ON_ONE_SCALE)
     errors = valid_errors(model, padded, length)
     last = errors[np.arange(len(length)), length - 1]
     tail = (LONGEST - length) * last / length
@@ -122,7 +124,8 @@ def test_option_2_also_counts_the_repeated_tail(make_aligned, kind):
 @all_kinds
 def test_option_2_restricted_to_valid_timesteps_is_option_1(make_aligned, kind):
     padded, length, weight = draw()
-    first, second = (make_aligned(name, **kind) for name in ("dynamic_repeat", "masked_repeat"))
+    names = ("dynamic_repeat", "masked_repeat")
+    first, second = (make_aligned(name, **kind | ON_ONE_SCALE) for name in names)
     expected = loss_and_gradient(first, padded, length, weight)
 
     def restricted(sequence, length):
@@ -138,7 +141,8 @@ def test_option_2_restricted_to_valid_timesteps_is_option_1(make_aligned, kind):
 @all_kinds
 def test_the_control_reads_and_counts_padding(make_aligned, kind):
     padded, length, _ = draw()
-    model, option_1 = (make_aligned(name, **kind) for name in ("padded", "dynamic_repeat"))
+    names = ("padded", "dynamic_repeat")
+    model, option_1 = (make_aligned(name, **kind | ON_ONE_SCALE) for name in names)
     as_data = option_1.analyze(padded)  # zeros of full length, as if they were measured
     np.testing.assert_allclose(model.sequence_losses(padded, length), as_data["error"], rtol=1e-5)
     embedding = model.analyze(padded, length)["embedding"]
@@ -168,14 +172,14 @@ def test_the_control_must_know_the_longest(make_model):
 def test_a_mean_over_padding_dilutes_the_loss_of_short_sequences(make_aligned):
     # Option 3 as it is usually written: the cropped output against the padded target, `mse`.
     padded, length, _ = draw()
-    model = make_aligned("cropped_output")
+    model = make_aligned("cropped_output", **ON_ONE_SCALE)
     diluted = np.square(model(padded, length) - padded).mean(axis=(1, 2))
     share = diluted / model.sequence_losses(padded, length)
     np.testing.assert_allclose(share, length / LONGEST, rtol=1e-5)  # 1/9 at one timestep of nine
 
 
 def test_a_mask_of_values_that_are_not_zero_loses_true_zeros(make_aligned):
-    plain = {"bidirectional": False, "pooling": "last"}
+    plain = {"bidirectional": False, "pooling": "last", "embedding": "code", **ON_ONE_SCALE}
     model = make_aligned("propagated_mask", **plain)
     sequence = np.random.default_rng(0).normal(size=(1, 6, 2)).astype(np.float32)
     sequence[:, 3] = 0
@@ -212,7 +216,8 @@ def test_weights_are_interchangeable(make_model):
 
 def test_literal_decoder_gives_values_between_minus_one_and_one(make_model):
     sequence = 100 * np.ones((1, 5, 2), np.float32)
-    literal, headed = make_model(linear_head=False), make_model()
+    literal = make_model(linear_head=False, own_scale=False)
+    headed = make_model(own_scale=False)
     assert np.abs(literal(sequence)).max() <= 1
     assert literal.decoder[-1].units == 2
     assert (literal.head, headed.decoder[-1].units) == (None, 4)

@@ -15,7 +15,7 @@ from padless.model import (
     train,
 )
 from padless.model.network.anomaly_score import log_error
-from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_embeddings
+from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_codes
 
 SIZE = 5
 
@@ -27,7 +27,7 @@ def draw(count, seed=0, shift=0.0):
     embedding = rng.normal(size=(count, SIZE)) @ mixing + 3
     logarithm = embedding @ np.linspace(-0.2, 0.3, SIZE) + 0.5 * rng.normal(size=count) + shift
     return {
-        "embedding": embedding.astype(np.float32),
+        "code": embedding.astype(np.float32),
         "error": np.exp(logarithm).astype(np.float32),
         "length": rng.integers(3, 9, count),
     }
@@ -52,8 +52,8 @@ def fitted_layer(training, held_out):
 
 def test_embeddings_are_whitened_as_scikit_learn_shrinks_them():
     window = draw(40)
-    fitted = fit_embeddings(halve(window))
-    embedding = window["embedding"].astype(np.float64)
+    fitted = fit_codes(halve(window))
+    embedding = window["code"].astype(np.float64)
     np.testing.assert_allclose(fitted.mean, embedding.mean(axis=0))
     deviation = embedding.std(axis=0)
     expected = OAS().fit((embedding - fitted.mean) / deviation)
@@ -67,28 +67,28 @@ def test_embeddings_are_whitened_as_scikit_learn_shrinks_them():
 
 
 def test_the_fit_finds_how_the_error_goes_with_the_embedding():
-    fitted = fit_embeddings(halve(draw(20_000)))
+    fitted = fit_codes(halve(draw(20_000)))
     np.testing.assert_allclose(fitted.slope, np.linspace(-0.2, 0.3, SIZE), atol=0.02)
 
 
 def test_score_is_what_its_formula_says():
     training, held_out, new = draw(300), draw(200, seed=1, shift=0.7), draw(50, seed=2)
     layer, _ = fitted_layer(training, held_out)
-    fitted = fit_embeddings([training])
+    fitted = fit_codes([training])
     precision = fitted.whitening @ fitted.whitening.T
 
     def residual(window):
-        return np.log(window["error"]) - (window["embedding"] - fitted.mean) @ fitted.slope
+        return np.log(window["error"]) - (window["code"] - fitted.mean) @ fitted.slope
 
     def squared(window):
-        centred = window["embedding"] - fitted.mean
+        centred = window["code"] - fitted.mean
         return np.einsum("ni,ij,nj->n", centred, precision, centred)
 
     distance = SIZE * squared(new) / squared(held_out).mean()
     usual = residual(held_out)
     surprise = (residual(new) - usual.mean()) / usual.std()
     expected = (distance + SIZE**0.5 * surprise**2) / (SIZE + SIZE**0.5)
-    received = layer(new["embedding"], new["error"])
+    received = layer(new["code"], new["error"])
     np.testing.assert_allclose(received, expected, rtol=1e-3)
     assert received.dtype == "float32"
 
@@ -97,31 +97,31 @@ def test_score_is_what_its_formula_says():
 def test_score_is_1_on_average_though_the_covariance_is_shrunk(rank):
     training, held_out = draw(60), draw(500, seed=1, shift=0.7)
     for window in (training, held_out):
-        window["embedding"][:, rank:] = window["embedding"][:, :1]
+        window["code"][:, rank:] = window["code"][:, :1]
     layer, calibration = fitted_layer(training, held_out)
     assert calibration.score.mean() == pytest.approx(1, rel=1e-3)
-    assert np.mean(layer.distance(held_out["embedding"])) == pytest.approx(1, rel=1e-3)
-    surprise = layer.surprise(held_out["embedding"], held_out["error"])
+    assert np.mean(layer.distance(held_out["code"])) == pytest.approx(1, rel=1e-3)
+    surprise = layer.surprise(held_out["code"], held_out["error"])
     assert np.mean(np.square(surprise)) == pytest.approx(1, rel=1e-3)
 
 
 def test_both_parts_scatter_alike():
     held_out = draw(5000, seed=1)
     layer, _ = fitted_layer(draw(5000), held_out)
-    distance = SIZE * np.array(layer.distance(held_out["embedding"]))
-    surprise = SIZE**0.5 * np.square(layer.surprise(held_out["embedding"], held_out["error"]))
+    distance = SIZE * np.array(layer.distance(held_out["code"]))
+    surprise = SIZE**0.5 * np.square(layer.surprise(held_out["code"], held_out["error"]))
     assert distance.std() == pytest.approx(surprise.std(), rel=0.1)
 
 
 def test_each_part_finds_what_the_other_cannot_see():
     layer, calibration = fitted_layer(draw(2000), draw(2000, seed=1))
-    embedding, error = (draw(200, seed=2)[name] for name in ("embedding", "error"))
+    embedding, error = (draw(200, seed=2)[name] for name in ("code", "error"))
     unusual = np.quantile(calibration.score, 0.95)
     assert (np.array(layer(embedding, error)) > unusual).mean() < 0.1
     assert (np.array(layer(embedding, np.exp(3) * error)) > unusual).mean() > 0.95
     assert (np.array(layer(embedding, np.exp(-3) * error)) > unusual).mean() > 0.95
     # As far away as five standard deviations, with the error that is expected there.
-    away = 5 * draw(2000)["embedding"].std(axis=0)
+    away = 5 * draw(2000)["code"].std(axis=0)
     expected = error * np.exp(away @ np.linspace(-0.2, 0.3, SIZE))
     assert (np.array(layer(embedding + away, expected)) > unusual).mean() > 0.95
 
@@ -129,19 +129,19 @@ def test_each_part_finds_what_the_other_cannot_see():
 def test_calibration_holds_the_scores_that_the_layer_gives():
     held_out = draw(200, seed=1)
     layer, calibration = fitted_layer(draw(300), held_out)
-    order = np.lexsort((layer(held_out["embedding"], held_out["error"]), held_out["length"]))
+    order = np.lexsort((layer(held_out["code"], held_out["error"]), held_out["length"]))
     assert calibration.split == "validation"
     np.testing.assert_array_equal(calibration.length, held_out["length"][order])
-    score = np.array(layer(held_out["embedding"], held_out["error"]))[order]
+    score = np.array(layer(held_out["code"], held_out["error"]))[order]
     np.testing.assert_allclose(calibration.score, score, rtol=1e-4, atol=1e-6)
 
 
 def test_score_is_nan_before_it_is_fitted_and_where_the_error_is():
     window = draw(3)
     layer = build_layer()
-    assert np.isnan(layer(window["embedding"], window["error"])).all()
+    assert np.isnan(layer(window["code"], window["error"])).all()
     layer, _ = fitted_layer(draw(30), draw(30))
-    score = layer(window["embedding"], np.float32([np.nan, 0.0, np.inf]))
+    score = layer(window["code"], np.float32([np.nan, 0.0, np.inf]))
     np.testing.assert_array_equal(np.isfinite(score), [False, True, False])
     assert np.isnan(score[0])
     assert np.isposinf(score[2])
@@ -154,7 +154,7 @@ def test_a_fit_to_one_sequence_and_to_equal_ones_stays_finite():
         windows = [{name: np.repeat(values, count, axis=0) for name, values in window.items()}]
         calibration = fit_anomaly_score(layer, windows, "train", windows)
         np.testing.assert_allclose(calibration.score, 0, atol=1e-6)
-        assert np.isfinite(layer(*(draw(9)[name] for name in ("embedding", "error")))).all()
+        assert np.isfinite(layer(*(draw(9)[name] for name in ("code", "error")))).all()
 
 
 @pytest.mark.parametrize("count", [2, 7, 39])
@@ -162,7 +162,7 @@ def test_equal_sequences_held_out_are_as_usual_as_each_other(count):
     held_out = [{name: np.repeat(values, count, axis=0) for name, values in draw(1, 5).items()}]
     layer = build_layer()
     calibration = fit_anomaly_score(layer, [draw(50)], "validation", held_out)
-    again = np.array(layer(held_out[0]["embedding"], held_out[0]["error"]))
+    again = np.array(layer(held_out[0]["code"], held_out[0]["error"]))
     np.testing.assert_allclose(again, calibration.score, rtol=1e-3, atol=1e-6)
     assert (calibration.p_values(held_out[0]["length"], again) == 1).all()
 
@@ -170,19 +170,19 @@ def test_equal_sequences_held_out_are_as_usual_as_each_other(count):
 def test_values_that_hardly_vary_are_not_blown_up():
     count = 20_000
     window = draw(count)
-    window["embedding"][:, 1] = 3.0
-    window["embedding"][:, 2] = np.where(np.arange(count) % 2, 3.0, np.nextafter(np.float32(3), 4))
-    fitted = fit_embeddings([window])
+    window["code"][:, 1] = 3.0
+    window["code"][:, 2] = np.where(np.arange(count) % 2, 3.0, np.nextafter(np.float32(3), 4))
+    fitted = fit_codes([window])
     assert np.abs(fitted.whitening).max() < 10
     others = [0, 3, 4]
-    alone = fit_embeddings([window | {"embedding": window["embedding"][:, others]}])
+    alone = fit_codes([window | {"code": window["code"][:, others]}])
     received = fitted.whitening @ fitted.whitening.T
     expected = alone.whitening @ alone.whitening.T
     np.testing.assert_allclose(received[np.ix_(others, others)], expected, rtol=0.01, atol=0.001)
 
 
 def test_more_values_than_sequences_can_be_fitted():
-    fitted = fit_embeddings([draw(4)])
+    fitted = fit_codes([draw(4)])
     assert np.isfinite(fitted.whitening).all()
     assert np.linalg.matrix_rank(fitted.whitening) == SIZE
 
@@ -190,10 +190,10 @@ def test_more_values_than_sequences_can_be_fitted():
 def test_directions_that_are_rounding_alone_are_not_blown_up():
     window = draw(10_000)
     rng = np.random.default_rng(0)
-    copy = window["embedding"][:, :1] + 1e-5 * rng.normal(size=(10_000, 1)).astype(np.float32)
-    window["embedding"] = np.hstack([window["embedding"][:, :-1], copy])
-    fitted = fit_embeddings([window])
-    white = (window["embedding"] - fitted.mean) @ fitted.whitening
+    copy = window["code"][:, :1] + 1e-5 * rng.normal(size=(10_000, 1)).astype(np.float32)
+    window["code"] = np.hstack([window["code"][:, :-1], copy])
+    fitted = fit_codes([window])
+    white = (window["code"] - fitted.mean) @ fitted.whitening
     assert white.std(axis=0).min() < 0.01
     np.testing.assert_allclose(np.sort(white.std(axis=0))[1:], 1, rtol=0.01)
 
@@ -270,6 +270,6 @@ def test_the_saved_model_knows_the_score(waves):
     model = keras.saving.load_model(str(run / "model.keras"), safe_mode=True)
     assert not any(weight.trainable for weight in model.anomaly_score.weights)
     window = told["normal"]
-    again = model.anomaly_score(window["embedding"], window["error"])
+    again = model.anomaly_score(window["code"], window["error"])
     np.testing.assert_allclose(again, window["score"], rtol=1e-4)
     assert np.isfinite(window["score"]).all()

@@ -1,0 +1,93 @@
+"""What the outputs of a recurrent layer become where one vector for each sequence is wanted.
+
+- `"last"`: the last output in reading order, of each direction its own;
+- `"mean"`: the mean of the outputs;
+- `"last_and_mean"`: both side by side;
+- `"statistics"`: last, mean, deviation and maximum, and the maximum of each third of the sequence,
+  which tells when something was.
+
+Only the outputs before the end of a sequence count.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from padless.pipeline.batching.packing import Packing
+
+# How many times the width of the outputs each pooling has.
+WIDTHS = {"last": 1, "mean": 1, "last_and_mean": 2, "statistics": 7}
+_THIRDS = 3
+# A smaller variance is taken for rounding; the root of 0 would have no gradient.
+_SMALLEST_VARIANCE = 1e-6
+
+
+def pool(
+    last: tf.Tensor, outputs: tf.Tensor, length: tf.Tensor | Packing | None, pooling: str
+) -> tf.Tensor:
+    """Pools the outputs for each sequence, computed in float32.
+
+    Args:
+        last: the last output of each row, `(batch, width)`.
+        outputs: `(batch, timesteps, width)`; or, packed, `(timesteps of all rows, width)`.
+        length: valid timesteps of each row, `(batch,)`; None where all are; of packed outputs their
+            `Packing`.
+        pooling: a key of `WIDTHS`.
+
+    Returns:
+        `(batch, WIDTHS[pooling] * width)`, in the dtype of `outputs`.
+    """
+    if pooling == "last":
+        return last
+    values = tf.cast(outputs, tf.float32)
+    mean = mean_of_rows(values, length)
+    parts = [mean] if pooling == "mean" else [tf.cast(last, tf.float32), mean]
+    if pooling == "statistics":
+        variance = mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
+        parts += [tf.sqrt(variance + _SMALLEST_VARIANCE), *_maxima(values, length)]
+    return tf.cast(tf.concat(parts, axis=-1), outputs.dtype)
+
+
+def mean_of_rows(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:
+    """Computes the mean of each row over its valid timesteps, `(batch, width)`.
+
+    Args:
+        values: `(batch, timesteps, width)`; or, packed, `(timesteps of all rows, width)`.
+        length: as `pool` takes it.
+    """
+    if length is None:
+        return tf.reduce_mean(values, axis=1)
+    if isinstance(length, Packing):
+        return length.mean(values)
+    valid = tf.sequence_mask(length, tf.shape(values)[1])[:, :, None]
+    # By choice, not by product: 0 times a value that is not finite would not be 0.
+    total = tf.reduce_sum(tf.where(valid, values, tf.zeros((), values.dtype)), axis=1)
+    return total / tf.cast(length, values.dtype)[:, None]
+
+
+def for_timesteps(vectors: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:
+    """Returns the vector of each row, `(batch, width)`, in a shape that broadcasts to its values."""
+    return tf.gather(vectors, length.row) if isinstance(length, Packing) else vectors[:, None]
+
+
+def _maxima(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the maximum of each row, and those of its thirds side by side.
+
+    A row of fewer timesteps than thirds has the maximum of all for those that are empty.
+    """
+    if isinstance(length, Packing):
+        rows, row, time, of_row = length.num_rows, length.row, length.time, length.length
+    else:
+        rows, timesteps = tf.shape(values)[0], tf.shape(values)[1]
+        row, time = tf.repeat(tf.range(rows), timesteps), tf.tile(tf.range(timesteps), [rows])
+        of_row = tf.fill([rows], timesteps) if length is None else tf.cast(length, tf.int32)
+    end = tf.gather(of_row, row)
+    # Of a negative number nothing is taken.
+    segment = tf.where(time < end, row * _THIRDS + time * _THIRDS // end, -1)
+    flat = tf.reshape(values, (-1, values.shape[-1]))
+    of_thirds = tf.math.unsorted_segment_max(flat, segment, rows * _THIRDS)
+    of_thirds = tf.reshape(of_thirds, (-1, _THIRDS, values.shape[-1]))
+    whole = tf.reduce_max(of_thirds, axis=1)
+    is_empty = tf.range(_THIRDS) >= of_row[:, None]
+    of_thirds = tf.where(is_empty[:, :, None], whole[:, None], of_thirds)
+    return whole, tf.reshape(of_thirds, (-1, _THIRDS * values.shape[-1]))
