@@ -29,6 +29,33 @@ def japanese_vowels(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
     return [*files, "--label-column", "label", "--keep-splits"]
 
 
+def ucr_ragged(name: str):
+    """Makes a set of gestures of one feature, in the unchanged files of the UCR archive."""
+
+    def find(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+        files = [str(folder / f"{name}_{split}.ts") for split in ("TRAIN", "TEST")]
+        return [*files, "--label-column", "label", "--keep-splits"]
+
+    return find
+
+
+def one_gesture_normal(name: str, gesture: str):
+    """Makes a set with one gesture in training and all in the test; nothing is held out."""
+
+    def write(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
+        rows = {
+            split: [
+                (key, sequence, str(int(label != gesture)))
+                for key, sequence, label in _gestures(folder / f"{name}_{split.upper()}.ts")
+            ]
+            for split in ("train", "test")
+        }
+        normal = [row for row in rows["train"] if row[2] == "0"]
+        return _write(work, {"train": normal, "test": rows["test"]})
+
+    return write
+
+
 def spoken_arabic_digits(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
     """MFCC frames of spoken digits, in UCI's files: blocks of lines, digit after digit."""
     return _write(work, {split: _digits(folder, split) for split in _DIGITS})
@@ -120,6 +147,14 @@ def _digits(folder: pathlib.Path, split: str) -> Iterator[Row]:
     for i, lines in enumerate(blocks):
         frames = np.array([line.split() for line in lines if line.strip()], np.float32)
         yield f"{split}-{i}", frames, str(i // _DIGITS[split])
+
+
+def _gestures(path: pathlib.Path) -> Iterator[Row]:
+    """Reads a `.ts` file of one feature."""
+    lines = path.read_text().partition("@data")[2].split("\n")[1:]
+    for i, line in enumerate(filter(None, map(str.strip, lines))):
+        values, _, label = line.rpartition(":")
+        yield f"{path.stem}-{i}", np.array(values.split(","), np.float32)[:, None], label
 
 
 def _engines(path: pathlib.Path) -> list[np.ndarray]:
