@@ -10,7 +10,6 @@ from typing import Any
 import padless
 from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Columns, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
-from padless.pipeline.planning.budget import DEFAULT_BUDGET
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
 
 COLUMNS, RULES = map(defaults_of, (Columns, Rules))
@@ -47,7 +46,7 @@ def add_budget_arguments(group: argparse._ActionsContainer, *, is_optional: bool
     budget = group.add_mutually_exclusive_group()
     shared: dict[str, Any] = {"type": int, "metavar": "N", "is_optional": is_optional}
     sequences = "mean number of sequences per step"
-    default = f" (default: {DEFAULT_BUDGET.batch_size}, if no --batch-timesteps is given)"
+    default = " (default: 16 to 64, by the number of sequences, if no --batch-timesteps is given)"
     add_option(budget, "--batch-size", sequences + default, **shared)
     timesteps = "mean number of timesteps per step, instead"
     add_option(budget, "--batch-timesteps", timesteps, **shared)

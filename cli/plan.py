@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from padless.cli.arguments import add_budget_arguments
 from padless.cli.json_output import add_json_argument, print_json
 from padless.cli.parser import Parser, add_option, options_checked
+from padless.model.run_directory.choices import choose_batch_size
 from padless.model.run_directory.training_options import TrainingOptions
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchPlan, EpochOrder, SequenceDataset
@@ -48,7 +50,9 @@ def run(args: argparse.Namespace) -> None:
 
     training = _check_options(args)
     dataset = open_dataset(args.dataset)
-    plan = training.plan(dataset.split(args.split).lengths, replicas=1)
+    split = dataset.split(args.split)
+    trained_on = dataset.splits.get(TRAINING_SPLIT, split)
+    plan = choose_batch_size(training, trained_on.lengths).plan(split.lengths, replicas=1)
     if args.json:
         orders = [] if args.order is None else list(_measure_order(dataset, plan, args))
         print_json(_as_dict(dataset, plan, args) | _list_details(plan, orders, args))

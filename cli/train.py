@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from padless.cli.arguments import add_budget_arguments
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 from padless.model.network.alignment import ALIGNMENTS
-from padless.model.network.architecture import CELLS, POOLINGS, PRECISIONS, Architecture
+from padless.model.network.architecture import CELLS, EMBEDDINGS, POOLINGS, PRECISIONS, Architecture
 from padless.model.run_directory.training_options import SCHEDULES, WEIGHTINGS, TrainingOptions
 
 _Options = TypeVar("_Options", Architecture, TrainingOptions)
@@ -58,15 +58,20 @@ def _add(group: argparse._ActionsContainer, flag: str, help: str, **options: Any
 def add_model_arguments(parser: Parser) -> argparse._ArgumentGroup:
     """Adds what the autoencoder is built of, as a group, and returns it."""
     group = parser.add_argument_group("model")
-    _add(group, "--latent-size", "values in an embedding", type=int)
-    patch = "timesteps that a recurrent layer reads at once"
+    embedding = "what an embedding is: the pooled outputs of the encoder, or the smaller code"
+    _add(group, "--embedding", embedding, choices=EMBEDDINGS)
+    latent = "values that the decoder rebuilds the shape of a sequence from"
+    _add(group, "--latent-size", latent, type=int)
+    _add(group, "--own-scale", "also read each sequence on its own scale, and reconstruct that")
+    _add(group, "--position", "tell the decoder where in the sequence it is")
+    patch = "timesteps that a recurrent layer reads at once (default: 1 to 8, by the median length)"
     _add(group, "--patch-length", patch, type=int)
     _add(group, "--units", "units of each recurrent layer", type=int)
     _add(group, "--layers", "recurrent layers in the encoder, and in the decoder", type=int)
     _add(group, "--cell", "kind of recurrent layer", choices=CELLS)
     _add(group, "--bidirectional", "encode each sequence from both ends")
     _add(group, "--pooling", "how encoder outputs are pooled", choices=POOLINGS)
-    _add(group, "--initial-state", "start the decoder's state from the embedding")
+    _add(group, "--initial-state", "start the decoder's state from the latent vector")
     head = "add a linear layer after the decoder; without it outputs lie between -1 and 1"
     _add(group, "--linear-head", head)
     _add(group, "--dropout", "share of a layer's inputs to drop in training", type=float)
@@ -80,7 +85,8 @@ def add_training_arguments(parser: Parser) -> None:
     _add(batches, "--replicas", replicas, type=int)
     add_budget_arguments(batches, is_optional=True)
     group = parser.add_argument_group("training")
-    _add(group, "--epochs", "maximum number of epochs", type=int)
+    epochs = "maximum number of epochs (default: 5 to 60, by the number of steps)"
+    _add(group, "--epochs", epochs, type=int)
     _add(group, "--learning-rate", "of Adam, the highest of the schedule", type=float)
     _add(group, "--schedule", "how the learning rate changes over all epochs", choices=SCHEDULES)
     _add(group, "--clip-norm", "maximum gradient norm", type=float)

@@ -20,6 +20,7 @@ from padless.model.comparison.compared_run import ComparedRun, run_in_process
 from padless.model.comparison.label_accuracy import check_scikit_learn
 from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT
 from padless.model.network.architecture import Architecture
+from padless.model.run_directory.choices import choose
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
@@ -126,9 +127,11 @@ def compare_alignments(
         RuntimeError: if a run fails.
         ValueError: if an option does not fit the data, or an alignment is unknown.
     """
-    architecture, options = architecture or Architecture(), options or TrainingOptions()
-    aligned = [dataclasses.replace(architecture, alignment=name) for name in alignments]
     dataset = open_dataset(directory)
+    lengths = dataset.split(TRAINING_SPLIT).lengths
+    chosen = choose(architecture or Architecture(), options or TrainingOptions(), lengths)
+    options = chosen.options
+    aligned = [dataclasses.replace(chosen.architecture, alignment=name) for name in alignments]
     split = split or _held_out(dataset)
     dataset.split(split)
     for name in {TRAINING_SPLIT, VALIDATION_SPLIT} & set(dataset.splits):

@@ -31,9 +31,9 @@ class TrainingOptions:
     """How a model is trained.
 
     Attributes:
-        epochs: maximum number of epochs.
-        batch_size: mean number of sequences per step, up to those of a group more; 64 if neither is
-            given.
+        epochs: maximum number of epochs; `train` chooses it from the number of steps if None.
+        batch_size: mean number of sequences per step, up to those of a group more. If neither is
+            given, `train` chooses it from the number of sequences.
         batch_timesteps: mean number of timesteps per step, instead.
         group_size: maximum number of sequences of one length that come into a step together, so
             that it has many lengths; 8, or `batch_size` if that is less, if None.
@@ -54,7 +54,7 @@ class TrainingOptions:
         ValueError: if an option is out of its range.
     """
 
-    epochs: int = 50
+    epochs: int | None = None
     batch_size: int | None = None
     batch_timesteps: int | None = None
     group_size: int | None = None
@@ -84,6 +84,13 @@ class TrainingOptions:
                 raise ValueError(f"`{name}` must be one of {allowed}, got {value!r}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
+
+    @property
+    def num_epochs(self) -> int:
+        """Maximum number of epochs; raises ValueError where they have not been chosen."""
+        if self.epochs is None:
+            raise ValueError("`epochs` must be at least 1 before training starts, got None.")
+        return self.epochs
 
     @property
     def budget(self) -> Budget:

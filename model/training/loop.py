@@ -86,7 +86,7 @@ class TrainingLoop:
     @property
     def epochs(self) -> int:
         """Most epochs."""
-        return self._options.epochs
+        return self._options.num_epochs
 
     @property
     def steps_per_epoch(self) -> int:
@@ -102,7 +102,7 @@ class TrainingLoop:
     def is_over(self) -> bool:
         """Checks whether nothing is left to train."""
         progress, patience = self.state.progress, self._options.patience
-        if progress.epoch >= self._options.epochs:
+        if progress.epoch >= self.epochs:
             return True
         if patience is None or progress.best_epoch is None:
             return False
@@ -191,7 +191,7 @@ class TrainingLoop:
                 plan,
                 split=split,
                 shuffle=shuffle,
-                epochs=range(epoch, self._options.epochs),
+                epochs=range(epoch, self.epochs),
                 first_step=step,
                 pieces=pieces,
             )

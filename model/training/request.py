@@ -24,13 +24,23 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What is to be trained, how, and on which devices."""
+    """What is to be trained, how, and on which devices.
+
+    Attributes:
+        dataset: the opened dataset.
+        architecture: what to build.
+        options: how to train, with nothing left open.
+        strategy: the devices.
+        progress: called with how far it is.
+        reasons: why what was left open was chosen so.
+    """
 
     dataset: SequenceDataset
     architecture: Architecture
     options: TrainingOptions
     strategy: tf.distribute.Strategy
     progress: ShowProgress
+    reasons: tuple[str, ...] = ()
 
     def log(self, message: str) -> None:
         """Logs a message: one machine of several does."""
@@ -68,7 +78,7 @@ class TrainingRequest:
                 precision=options.precision,
                 longest=max(max(split.lengths) for split in self.dataset.splits.values()),
             )
-            model.compile(optimizer=make_optimizer(options, options.epochs * steps_per_epoch))
+            model.compile(optimizer=make_optimizer(options, options.num_epochs * steps_per_epoch))
         return Trainer(
             model,
             self.strategy,

@@ -27,6 +27,7 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.summary import ErrorSums, Summary, summarize
 from padless.model.run_directory import layout
 from padless.model.run_directory.checkpoints import Checkpoints
+from padless.model.run_directory.choices import choose
 from padless.model.run_directory.config import (
     CONFIG_FILE,
     RunConfig,
@@ -86,7 +87,8 @@ def train(
         run: run directory to make; must not exist, unless the run is resumed. To resume, the
             opened run as well.
         architecture: what to build; the default one, or that of the run that is resumed, if None.
-        options: how to train; the default, or those of the run that is resumed, if None.
+        options: how to train; the default, or those of the run that is resumed, if None. What these
+            two leave open is chosen from the data, see `padless.model.run_directory.choices`.
         resume: whether to resume the run, where it exists.
         callbacks: Keras callbacks to call as well. What they hold themselves is in no checkpoint.
         progress: called after each step with how far the epoch is, and then with how far the fit of
@@ -108,11 +110,15 @@ def train(
     run, started = _find_started(run, resume=resume)
     if started:
         architecture, options = architecture or started.architecture, options or started.training
-    architecture, options = architecture or Architecture(), options or TrainingOptions()
     dataset = open_dataset(directory)
-    dataset.split(TRAINING_SPLIT)
+    chosen = choose(
+        architecture or Architecture(),
+        options or TrainingOptions(),
+        dataset.split(TRAINING_SPLIT).lengths,
+    )
+    architecture, options = chosen.architecture, chosen.options
     strategy = make_strategy(options.replicas)
-    request = TrainingRequest(dataset, architecture, options, strategy, progress)
+    request = TrainingRequest(dataset, architecture, options, strategy, progress, chosen.reasons)
     plans = request.plan()  # an option that does not fit the data leaves nothing behind
     config = describe_run(
         directory,
@@ -150,7 +156,7 @@ def _train_and_report(
 ) -> TrainingReport:
     """Trains from the newest checkpoint to the end, and reports."""
     loop = _make_loop(request, plans, run)
-    request.log(_introduce(plans, loop.model, request.strategy))
+    request.log(_introduce(plans, loop.model, request))
     if loop.restore():
         progress = loop.state.progress
         request.log(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
@@ -245,20 +251,22 @@ def _windows(
 
 
 def _introduce(
-    plans: Mapping[str, BatchPlan],
-    model: SequenceAutoencoder,
-    strategy: tf.distribute.Strategy,
+    plans: Mapping[str, BatchPlan], model: SequenceAutoencoder, request: TrainingRequest
 ) -> str:
     plan = plans[TRAINING_SPLIT]
-    devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
-    where = ", ".join(devices)
-    if (machines := cluster_size()) > 1:
-        where += f" on each of {machines} machines"
+    updates = request.options.num_epochs * plan.steps_per_epoch
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    text = (
-        f"{plan.num_sequences:,} sequences of {len(plan.lengths):,} lengths in "
-        f"{plan.steps_per_epoch:,} packed steps per epoch; {weights:,} weights; replicas: {where}"
-    )
+    sequences = f"{plan.num_sequences:,} sequences of {len(plan.lengths):,} lengths"
+    steps = f"{plan.steps_per_epoch:,} packed steps per epoch, {updates:,} updates in all"
+    where = _name_devices(request.strategy)
+    lines = [f"{sequences} in {steps}; {weights:,} weights; replicas: {where}"]
+    lines += [f"chosen: {reason}" for reason in request.reasons]
     if VALIDATION_SPLIT not in plans:
-        text += f"\nno split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"
-    return text
+        lines += [f"no split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"]
+    return "\n".join(lines)
+
+
+def _name_devices(strategy: tf.distribute.Strategy) -> str:
+    devices = [device.rpartition("device:")[2] for device in strategy.extended.worker_devices]
+    machines = cluster_size()
+    return ", ".join(devices) + (f" on each of {machines} machines" if machines > 1 else "")
