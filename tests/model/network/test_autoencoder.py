@@ -52,13 +52,28 @@ def gradient_of(model, sequence, length=None, weights=1.0):
 @all_kinds
 def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
     model = make_model(**kind)
+    # Seven statistics of 4 units in each direction; and the latent vector, 3, with the level of 2.
+    pooled, code = (7 * 8 if kind["bidirectional"] else 7 * 4), 3 + 2 * 2
+    assert (model.embedding_size, model.code_size) == (pooled, code)
     for batch, timesteps in [(1, 1), (3, 2), (2, 9)]:
         sequence = np.zeros((batch, timesteps, 2), np.float32)
         results = model.analyze(sequence)
         assert model(sequence).shape == (batch, timesteps, 2)
-        assert model.embed(sequence).shape == results["embedding"].shape == (batch, 3)
+        assert model.embed(sequence).shape == results["embedding"].shape == (batch, pooled)
+        assert results["code"].shape == (batch, code)
         assert results["feature_error"].shape == (batch, 2)
         assert results["error"].shape == (batch,)
+
+
+@pytest.mark.parametrize(("own_scale", "size"), [(True, 3 + 2 * 2), (False, 3)])
+def test_a_code_is_embedded_where_it_is_asked_for(make_model, own_scale, size):
+    model = make_model(embedding="code", own_scale=own_scale)
+    sequence = np.stack(draw([6, 6, 6]))
+    results = model.analyze(sequence)
+    assert model.embedding_size == model.code_size == size
+    assert results["embedding"].shape == (3, size)
+    np.testing.assert_array_equal(results["embedding"], results["code"])
+    np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
 
 
 @all_kinds
@@ -259,6 +274,9 @@ def test_model_takes_its_architecture_as_a_dict(small):
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1, got -0.1"),
         ({"dropout": float("nan")}, r"`dropout` must be at least 0 and below 1, got nan"),
         ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
+        ({"embedding": "all"}, r"`embedding` must be one of \['code', 'pooled'\], got 'all'"),
+        ({"pooling": "max"}, r"`pooling` must be one of \['last', .*'statistics'\], got 'max'"),
+        ({"patch_length": 0}, "`patch_length` must be at least 1, got 0"),
     ],
 )
 def test_architecture_rejects(options, message):
