@@ -66,7 +66,7 @@ def mean_of_rows(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Te
 
 
 def for_timesteps(vectors: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:
-    """Returns the vector of each row, `(batch, width)`, so that it broadcasts to its values."""
+    """Returns the vectors of rows, `(batch, width)`, in a shape that broadcasts to their values."""
     return tf.gather(vectors, length.row) if isinstance(length, Packing) else vectors[:, None]
 
 

@@ -51,8 +51,8 @@ def fit_codes(windows: Iterable[Mapping[str, np.ndarray]]) -> CodeFit:
     that of the values in a code.
 
     Args:
-        windows: `code` `(window, code_size)` and `error` `(window,)`, as
-            `Inference.windows` yields.
+        windows: `code` `(window, code_size)` and `error` `(window,)`, as an `Inference`
+            `WITH_BASELINES` yields.
 
     Raises:
         ValueError: if there is nothing, or a value is not finite.
@@ -118,9 +118,9 @@ def fit_anomaly_score(
 
     Args:
         layer: to give the weights to.
-        training: what `Inference.windows` yields for the training split.
+        training: what an `Inference` `WITH_BASELINES` yields for the training split.
         split: name of the split to calibrate on.
-        held_out: what `Inference.windows` yields for it.
+        held_out: what that yields for it.
 
     Returns:
         The lengths and scores of that split.

@@ -16,18 +16,19 @@ from padless.model import (
 )
 from padless.model.network.anomaly_score import log_error
 from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_codes
+from padless.model.scoring.inference import WITH_BASELINES
 
 SIZE = 5
 
 
 def draw(count, seed=0, shift=0.0):
-    """Draws correlated embeddings, and errors whose logarithm goes with them."""
+    """Draws correlated codes, and errors whose logarithm goes with them."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(1).normal(size=(SIZE, SIZE))
-    embedding = rng.normal(size=(count, SIZE)) @ mixing + 3
-    logarithm = embedding @ np.linspace(-0.2, 0.3, SIZE) + 0.5 * rng.normal(size=count) + shift
+    code = rng.normal(size=(count, SIZE)) @ mixing + 3
+    logarithm = code @ np.linspace(-0.2, 0.3, SIZE) + 0.5 * rng.normal(size=count) + shift
     return {
-        "code": embedding.astype(np.float32),
+        "code": code.astype(np.float32),
         "error": np.exp(logarithm).astype(np.float32),
         "length": rng.integers(3, 9, count),
     }
@@ -50,23 +51,23 @@ def fitted_layer(training, held_out):
     return layer, fit_anomaly_score(layer, halve(training), "validation", halve(held_out))
 
 
-def test_embeddings_are_whitened_as_scikit_learn_shrinks_them():
+def test_codes_are_whitened_as_scikit_learn_shrinks_them():
     window = draw(40)
     fitted = fit_codes(halve(window))
-    embedding = window["code"].astype(np.float64)
-    np.testing.assert_allclose(fitted.mean, embedding.mean(axis=0))
-    deviation = embedding.std(axis=0)
-    expected = OAS().fit((embedding - fitted.mean) / deviation)
+    code = window["code"].astype(np.float64)
+    np.testing.assert_allclose(fitted.mean, code.mean(axis=0))
+    deviation = code.std(axis=0)
+    expected = OAS().fit((code - fitted.mean) / deviation)
     scale = np.outer(deviation, deviation)
     np.testing.assert_allclose(
         fitted.whitening @ fitted.whitening.T, expected.precision_ / scale, rtol=1e-6
     )
     assert 0 < expected.shrinkage_ < 0.5
-    correlation = np.corrcoef(embedding.T)
+    correlation = np.corrcoef(code.T)
     assert choose_shrinkage(correlation, 40) == pytest.approx(expected.shrinkage_)
 
 
-def test_the_fit_finds_how_the_error_goes_with_the_embedding():
+def test_the_fit_finds_how_the_error_goes_with_the_code():
     fitted = fit_codes(halve(draw(20_000)))
     np.testing.assert_allclose(fitted.slope, np.linspace(-0.2, 0.3, SIZE), atol=0.02)
 
@@ -115,15 +116,15 @@ def test_both_parts_scatter_alike():
 
 def test_each_part_finds_what_the_other_cannot_see():
     layer, calibration = fitted_layer(draw(2000), draw(2000, seed=1))
-    embedding, error = (draw(200, seed=2)[name] for name in ("code", "error"))
+    code, error = (draw(200, seed=2)[name] for name in ("code", "error"))
     unusual = np.quantile(calibration.score, 0.95)
-    assert (np.array(layer(embedding, error)) > unusual).mean() < 0.1
-    assert (np.array(layer(embedding, np.exp(3) * error)) > unusual).mean() > 0.95
-    assert (np.array(layer(embedding, np.exp(-3) * error)) > unusual).mean() > 0.95
+    assert (np.array(layer(code, error)) > unusual).mean() < 0.1
+    assert (np.array(layer(code, np.exp(3) * error)) > unusual).mean() > 0.95
+    assert (np.array(layer(code, np.exp(-3) * error)) > unusual).mean() > 0.95
     # As far away as five standard deviations, with the error that is expected there.
     away = 5 * draw(2000)["code"].std(axis=0)
     expected = error * np.exp(away @ np.linspace(-0.2, 0.3, SIZE))
-    assert (np.array(layer(embedding + away, expected)) > unusual).mean() > 0.95
+    assert (np.array(layer(code + away, expected)) > unusual).mean() > 0.95
 
 
 def test_calibration_holds_the_scores_that_the_layer_gives():
@@ -206,12 +207,12 @@ def test_directions_that_are_rounding_alone_are_not_blown_up():
         (
             [draw(3) | {"error": np.float32([1, np.nan, np.inf])}],
             [draw(3)],
-            "Split 'train': embeddings and errors must be finite, got 2 that are not",
+            "Split 'train': codes and errors must be finite, got 2 that are not",
         ),
         (
             [draw(3)],
             [draw(3) | {"error": np.float32([1, 2, np.inf])}],
-            "Split 'dev': embeddings and errors must be finite, got 1 that are not",
+            "Split 'dev': codes and errors must be finite, got 1 that are not",
         ),
     ],
     ids=["no training", "none held out", "not finite", "held out not finite"],
@@ -247,7 +248,7 @@ def waves(tmp_path_factory, store_sequences):
     run = tmp_path_factory.mktemp("waves") / "run"
     options = TrainingOptions(epochs=12, batch_size=16)
     train(dataset.split("train").files[0].parent, run, options=options)
-    inference = Inference(load_model(run))
+    inference = Inference(load_model(run), WITH_BASELINES)
     windows = {name: list(inference.windows(dataset, name)) for name in splits}
     return run, {name: {key: np.concatenate([w[key] for w in parts]) for key in parts[0]}
                  for name, parts in windows.items()}  # fmt: skip

@@ -36,9 +36,10 @@ def pad(sequences, fill, timesteps=9):
     return padded, np.array([len(sequence) for sequence in sequences])
 
 
-def assert_close(received, expected):
+def assert_close(received, expected, rtol=1e-5):
     expected = np.asarray(expected)
-    np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+    atol = rtol / 10 * np.abs(expected).max()
+    np.testing.assert_allclose(received, expected, rtol=rtol, atol=atol)
 
 
 def gradient_of(model, sequence, length=None, weights=1.0):
@@ -52,13 +53,28 @@ def gradient_of(model, sequence, length=None, weights=1.0):
 @all_kinds
 def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
     model = make_model(**kind)
+    # Seven statistics of 4 units in each direction; and the latent vector, 3, with the level of 2.
+    pooled, code = (7 * 8 if kind["bidirectional"] else 7 * 4), 3 + 2 * 2
+    assert (model.embedding_size, model.code_size) == (pooled, code)
     for batch, timesteps in [(1, 1), (3, 2), (2, 9)]:
         sequence = np.zeros((batch, timesteps, 2), np.float32)
         results = model.analyze(sequence)
         assert model(sequence).shape == (batch, timesteps, 2)
-        assert model.embed(sequence).shape == results["embedding"].shape == (batch, 3)
+        assert model.embed(sequence).shape == results["embedding"].shape == (batch, pooled)
+        assert results["code"].shape == (batch, code)
         assert results["feature_error"].shape == (batch, 2)
         assert results["error"].shape == (batch,)
+
+
+@pytest.mark.parametrize(("own_scale", "size"), [(True, 3 + 2 * 2), (False, 3)])
+def test_a_code_is_embedded_where_it_is_asked_for(make_model, own_scale, size):
+    model = make_model(embedding="code", own_scale=own_scale)
+    sequence = np.stack(draw([6, 6, 6]))
+    results = model.analyze(sequence)
+    assert model.embedding_size == model.code_size == size
+    assert results["embedding"].shape == (3, size)
+    np.testing.assert_array_equal(results["embedding"], results["code"])
+    np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
 
 
 @all_kinds
@@ -83,6 +99,53 @@ def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
     np.testing.assert_allclose(results["feature_error"], error, rtol=2e-4)
     np.testing.assert_allclose(results["error"], error.mean(axis=-1), rtol=2e-4)
     np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
+
+
+def read_own_scale_alone(model):
+    """Sets what the encoder multiplies the values on the scale of the training set by to 0."""
+    for direction in (model.encoder[0].forward_layer, model.encoder[0].backward_layer):
+        kernel = direction.cell.kernel
+        is_read = np.arange(kernel.shape[0]) >= model.num_features
+        kernel.assign(np.where(is_read[:, None], kernel, 0))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("alignment", ["dynamic_repeat", "masked_repeat"])
+def test_a_model_of_the_own_scale_alone_follows_a_sequence(make_model, cell, alignment):
+    model = make_model(cell=cell, alignment=alignment)
+    padded, length = pad([(s - MEAN) / np.sqrt(VARIANCE) for s in draw([9, 6, 4])], fill=0)
+    factor, shift = np.float32([3, 0.25]), np.float32([-7, 2])
+    moved = factor * padded + shift
+    read_everything = model.sequence_losses(moved, length) - model.sequence_losses(padded, length)
+    assert np.abs(read_everything).min() > 1e-4
+    read_own_scale_alone(model)
+    losses, results = model.sequence_losses(padded, length), model.analyze(padded, length)
+    moved_results = model.analyze(moved, length)
+    np.testing.assert_allclose(model.sequence_losses(moved, length), losses, rtol=1e-4)
+    assert_close(moved_results["embedding"], results["embedding"], rtol=1e-4)
+    # The latent vector is the same, and the level tells what differs.
+    assert_close(moved_results["code"][:, :3], results["code"][:, :3], rtol=1e-4)
+    assert_close(moved_results["code"][:, 5:], results["code"][:, 5:] + np.log(factor), rtol=1e-4)
+    expected = results["feature_error"] * factor**2
+    np.testing.assert_allclose(moved_results["feature_error"], expected, rtol=1e-4)
+    for received, rebuilt, n in zip(
+        model(moved, length), model(padded, length), length, strict=True
+    ):
+        assert_close(received[:n], factor * rebuilt[:n] + shift, rtol=1e-4)
+
+
+@pytest.mark.parametrize("own_scale", [True, False])
+def test_a_loss_is_the_error_on_the_scale_that_is_rebuilt(make_model, own_scale):
+    model = make_model(mean=MEAN, variance=VARIANCE, own_scale=own_scale)
+    sequences = draw([6, 6, 6])
+    # The last one varies less than a twentieth as much as the training set.
+    sequences[2] = (MEAN + 0.01 * (sequences[2] - MEAN)).astype(np.float32)
+    raw = np.stack(sequences)
+    variance = np.ones((3, 2))
+    if own_scale:
+        variance = (raw / np.sqrt(VARIANCE)).var(axis=1).clip(min=0.05**2)
+    expected = (model.analyze(raw)["feature_error"] / variance).numpy().mean(axis=1)
+    np.testing.assert_allclose(model.sequence_losses(raw), expected, rtol=1e-3)
 
 
 def test_model_sees_the_standardized_values_alone(make_model):
@@ -259,6 +322,9 @@ def test_model_takes_its_architecture_as_a_dict(small):
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1, got -0.1"),
         ({"dropout": float("nan")}, r"`dropout` must be at least 0 and below 1, got nan"),
         ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
+        ({"embedding": "all"}, r"`embedding` must be one of \['code', 'pooled'\], got 'all'"),
+        ({"pooling": "max"}, r"`pooling` must be one of \['last', .*'statistics'\], got 'max'"),
+        ({"patch_length": 0}, "`patch_length` must be at least 1, got 0"),
     ],
 )
 def test_architecture_rejects(options, message):

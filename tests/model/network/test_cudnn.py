@@ -48,7 +48,8 @@ def trace_gradient():
 @pytest.mark.parametrize("given", [1, 2], ids=["exact", "with lengths"])
 def test_every_layer_is_traced_to_cudnn(seen_gpu, trace_gradient, cell, precision, given):
     options = {"cell": cell, "bidirectional": True, "dropout": 0.1, "layers": 2}
-    model = SequenceAutoencoder(3, Architecture(4, 8, **options), dtype=precision)
+    architecture = Architecture(latent_size=4, units=8, **options)
+    model = SequenceAutoencoder(3, architecture, dtype=precision)
     signature = tf.TensorSpec((None, None, 3)), tf.TensorSpec((None,), tf.int64)
     counts = trace_gradient(model, *signature[:given])
     # Two layers in two directions in the encoder, two in one in the decoder.
@@ -58,7 +59,8 @@ def test_every_layer_is_traced_to_cudnn(seen_gpu, trace_gradient, cell, precisio
 
 @pytest.mark.parametrize(("cell", "units"), [("lstm", 8), ("lstm", 66), ("gru", 8)])
 def test_saved_model_written_beside_a_gpu_runs_on_a_cpu(seen_gpu, tmp_path, cell, units):
-    model = SequenceAutoencoder(3, Architecture(4, units, cell=cell, bidirectional=True))
+    architecture = Architecture(latent_size=4, units=units, cell=cell, bidirectional=True)
+    model = SequenceAutoencoder(3, architecture)
     sequence = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)
     save_model(model, tmp_path)
     loaded = tf.saved_model.load(str(tmp_path / "saved_model"))

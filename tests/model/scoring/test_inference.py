@@ -124,7 +124,8 @@ def test_inference_needs_one_trace_for_all_lengths(model, dataset):
 
 
 def test_write_parquet_has_the_columns_documented(table):
-    vector = {name: pa.list_(pa.float32(), size) for name, size in [("e", 3), ("f", 2)]}
+    # Seven statistics of 4 units in two directions.
+    vector = {name: pa.list_(pa.float32(), size) for name, size in [("e", 7 * 8), ("f", 2)]}
     assert table.schema.equals(
         pa.schema(
             [
@@ -185,7 +186,7 @@ def test_results_of_a_deep_bidirectional_model_are_those_alone(
     make_model, dataset, read_sequences, cell
 ):
     model = make_model(mean=MEAN, variance=VARIANCE, cell=cell, layers=2, bidirectional=True)
-    (window,) = Inference(model).windows(dataset, "train")
+    (window,) = Inference(model, inference.WITH_BASELINES).windows(dataset, "train")
     for i, sequence in enumerate(list(read_sequences(dataset, "train").values())[:6]):
         for name, expected in model.analyze(sequence[None]).items():
             np.testing.assert_allclose(window[name][i], expected[0], **TOLERANCE)

@@ -1,0 +1,151 @@
+"""The own scales of sequences and the positions of timesteps, against NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from padless.model.network.own_scale import NUM_POSITIONS, OwnScale, positions
+from padless.pipeline.batching.packing import PackedSequences, Packing
+
+FLOOR = 0.05
+LENGTHS = [7, 4, 2, 1]
+falling_lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6).map(
+    lambda lengths: sorted(lengths, reverse=True)
+)
+
+
+def draw(lengths=LENGTHS):
+    """Draws sequences of two features, each of another level and amplitude."""
+    rng = np.random.default_rng(0)
+    sizes = [rng.normal(scale=3, size=2) for _ in lengths]
+    return [
+        (level + np.abs(level) * rng.normal(size=(length, 2))).astype(np.float32)
+        for length, level in zip(lengths, sizes, strict=True)
+    ]
+
+
+def pad(rows, fill=0.0):
+    padded = np.full((len(rows), max(map(len, rows)), 2), fill, np.float32)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return padded, np.array([len(row) for row in rows])
+
+
+def pack(rows):
+    packing = Packing.of(tf.constant([len(row) for row in rows]))
+    return np.stack([rows[r][t] for r, t in zip(packing.row, packing.time, strict=True)]), packing
+
+
+def assert_close(received, expected):
+    np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scale_is_the_mean_and_the_deviation_of_each_sequence():
+    rows = draw()
+    deviation = [row.std(axis=0).clip(min=FLOOR) for row in rows]
+    for scale in (OwnScale.of(*pad(rows)), OwnScale.of(*pack(rows))):
+        assert_close(scale.mean, [row.mean(axis=0) for row in rows])
+        assert_close(scale.deviation, deviation)
+    for row, expected in zip(rows, deviation, strict=True):
+        assert_close(OwnScale.of(row[None], None).deviation[0], expected)
+
+
+def test_on_its_own_scale_a_sequence_has_mean_0_and_deviation_1():
+    (row,) = draw([50])
+    applied = OwnScale.of(row[None], None).apply(row[None])[0].numpy()
+    assert_close(applied, (row - row.mean(axis=0)) / row.std(axis=0))
+    np.testing.assert_allclose(applied.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(applied.std(axis=0), 1, rtol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(falling_lengths)
+def test_what_is_applied_can_be_inverted(lengths):
+    rows = draw(lengths)
+    values, packing = pack(rows)
+    packed, padded = OwnScale.of(values, packing), pad(rows)
+    assert_close(packed.invert(packed.apply(values)), values)
+    scale = OwnScale.of(*padded)
+    assert_close(scale.invert(scale.apply(padded[0])), padded[0])
+    assert_close(packing.unpad(scale.apply(padded[0])), packed.apply(values))
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "scaled"), [(0.0, 0.0), (0.01, 0.2), (0.05, 1.0), (0.1, 1.0), (100.0, 1.0)]
+)
+def test_a_deviation_below_the_floor_is_not_scaled_up(amplitude, scaled):
+    values = np.float32([[3 - amplitude], [3 + amplitude]])[None]
+    scale = OwnScale.of(values, None)
+    np.testing.assert_allclose(scale.deviation, [[max(amplitude, FLOOR)]], rtol=1e-4)
+    np.testing.assert_allclose(scale.apply(values)[0, :, 0], [-scaled, scaled], rtol=1e-4)
+
+
+@pytest.mark.parametrize("fill", [1e6, np.nan])
+def test_values_after_the_end_do_not_matter(fill):
+    rows = draw()
+    received, expected = OwnScale.of(*pad(rows, fill)), OwnScale.of(*pad(rows))
+    np.testing.assert_array_equal(received.mean, expected.mean)
+    np.testing.assert_array_equal(received.deviation, expected.deviation)
+
+
+def test_level_is_the_mean_and_the_deviation_bent():
+    values = np.float32([[[-2.0, 1000.0], [6.0, 1000.0]]])
+    level = OwnScale.of(values, None).level()
+    expected = [np.arcsinh(2), np.arcsinh(1000), np.log(4), np.log(FLOOR)]
+    np.testing.assert_allclose(level, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("timesteps", [1, 3])
+def test_a_sequence_that_does_not_vary_has_a_finite_gradient(timesteps):
+    values = tf.fill([1, timesteps, 1], 2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        scale = OwnScale.of(values, None)
+        first = scale.apply(values)[0, 0, 0] + tf.reduce_sum(scale.deviation)
+    # Of (value - mean) / floor: its own timestep less its share of the mean.
+    share = np.eye(timesteps)[0] - 1 / timesteps
+    np.testing.assert_allclose(tape.gradient(first, values)[0, :, 0], share / FLOOR, atol=1e-5)
+
+
+def test_scales_of_no_row():
+    scale = OwnScale.of(tf.zeros((0, 2)), Packing.of(tf.zeros([0], tf.int32)))
+    assert scale.level().shape == (0, 4)
+    assert scale.apply(tf.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "shares"), [(1, [1 / 2]), (2, [1 / 4, 3 / 4]), (3, [1 / 6, 1 / 2, 5 / 6])]
+)
+def test_positions_are_of_half_a_turn_and_of_a_whole_one(timesteps, shares):
+    share = np.array(shares)
+    waves = [function(np.pi * k * share) for function in (np.sin, np.cos) for k in (1, 2)]
+    received = positions(tf.zeros((2, timesteps, 5)), None)
+    assert received.shape == (2, timesteps, NUM_POSITIONS)
+    assert received.dtype == tf.float32
+    np.testing.assert_allclose(received, [np.stack(waves, axis=1)] * 2, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(falling_lengths)
+def test_positions_do_not_depend_on_the_batch_mates(lengths):
+    rows = [np.zeros((length, 2), np.float32) for length in lengths]
+    padded, length = pad(rows)
+    packed = PackedSequences(positions(*pack(rows)), tf.constant(lengths)).to_ragged()
+    padded = positions(padded, length)
+    assert padded.shape == (len(rows), max(lengths), NUM_POSITIONS)
+    for i, row in enumerate(rows):
+        alone = positions(row[None], None)[0]
+        # But for the last digit: sines of many values at once are rounded otherwise than of one.
+        np.testing.assert_allclose(packed[i], alone, rtol=0, atol=2e-7)
+        np.testing.assert_allclose(padded[i, : len(row)], alone, rtol=0, atol=2e-7)
+
+
+def test_positions_are_counted_from_the_own_start_and_end():
+    # The turn of both sequences is over at their own end, and all timesteps differ.
+    for row, length in zip(positions(tf.zeros((2, 9, 1)), np.array([9, 4])), (9, 4), strict=True):
+        valid = row[:length].numpy()
+        assert len(np.unique(valid.round(5), axis=0)) == length
+        np.testing.assert_allclose(valid[:, 0], valid[::-1, 0], atol=1e-6)
+        np.testing.assert_allclose(valid[:, 2], -valid[::-1, 2], atol=1e-6)
