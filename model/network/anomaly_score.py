@@ -1,14 +1,17 @@
-"""How unusual a sequence is: where its code lies, and how well it is reconstructed for that.
+"""How unusual a sequence is: its shape, its level, and how well it is reconstructed.
 
-Either alone misses half of the anomalies. A good autoencoder reconstructs much that it has never
-seen, so that a sequence of another kind shows in its code alone; and a spike of one timestep hardly
-moves the code, so that it shows in the error alone.
+None of them finds every anomaly. A good autoencoder reconstructs much that it has never seen, so
+that a sequence of another kind shows in what the encoder makes of it alone; a spike of one timestep
+hardly moves that, so that it shows in the error alone; and a sequence that is too simple is
+reconstructed too well.
 
-The distance of the code beside the error is that of Denouden et al., Improving Reconstruction
-Autoencoder Out-of-distribution Detection with Mahalanobis Distance, 2018.
+The distance of what the encoder gives, beside the error, is that of Denouden et al., Improving
+Reconstruction Autoencoder Out-of-distribution Detection with Mahalanobis Distance, 2018.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -16,91 +19,121 @@ import tensorflow as tf
 
 from padless.model.network.layers import Array, Shape
 
-# The logarithm of a smaller error would say more of rounding than of a sequence.
-_SMALLEST_ERROR = 1e-12
+# Of the distances of shape and level, and the squared surprises at the error and at its share of
+# the variance. docs/quality.md has the measurements that they are from.
+WEIGHTS = (0.6, 0.3, 0.05, 0.05)
+# The logarithm of a smaller number would say more of rounding than of a sequence.
+_SMALLEST = 1e-12
+
+
+class Traits(NamedTuple):
+    """What the anomaly score is computed from, float32.
+
+    Attributes:
+        pooled: what the encoder's outputs are pooled to, `(batch, pooled_size)`: the shape.
+        level: mean and deviation of each feature, see `OwnScale.level`, `(batch, 2 * features)`.
+        error: of the reconstruction, `(batch,)`, in units of the training variance.
+        unexplained: share of the sequence's variance that this error is, `(batch,)`.
+    """
+
+    pooled: Array
+    level: Array
+    error: Array
+    unexplained: Array
 
 
 @keras.saving.register_keras_serializable(package="padless")
 class AnomalyScore(keras.layers.Layer):
-    """Scores sequences by their code and their error.
+    """Scores sequences by their traits.
 
-        distance = (code - mean)' covariance^-1 (code - mean) / code_size
-        surprise = (log(error) - what is expected of such a code) / its usual deviation
-        score    = (code_size * distance + weight * surprise^2) / (code_size + weight)
+        distance = (vector - mean)' covariance^-1 (vector - mean) / size    of pooled, and of level
+        surprise = (log(error) - what is expected of such a level) / its usual deviation
+        surprise = (log(unexplained) - its mean) / its usual deviation
+        score    = 0.6 shape distance + 0.3 level distance + 0.05 surprise^2 + 0.05 surprise^2
 
-    with `weight = sqrt(code_size)`, which lets both parts scatter alike where codes are normally
-    distributed. The covariance is scaled so that the distance, and with it the score, is 1
-    on average over the split that was not trained on. NaN before it is fitted.
+    Each distance and each squared surprise, and with them the score, is 1 on average over the split
+    that was not trained on. NaN before it is fitted.
 
     Call arguments:
-        code: `(batch, code_size)` float32.
-        error: `(batch,)` float32, of the reconstruction.
+        traits: the four of `Traits`, one by one.
 
     Returns:
         `(batch,)` float32, at least 0.
     """
 
-    def build(self, code_shape: Shape, error_shape: Shape) -> None:
+    def build(self, pooled_shape: Shape, level_shape: Shape, *others: Shape) -> None:
         """Creates the weights; none is trained."""
-        size = code_shape[-1]
         constant = {"initializer": "zeros", "trainable": False}
-        self.mean = self.add_weight((size,), name="mean", **constant)
-        self.whitening = self.add_weight((size, size), name="whitening", **constant)
-        self.slope = self.add_weight((size,), name="slope", **constant)
-        self.level = self.add_weight((), name="level", **constant)
-        self.deviation = self.add_weight((), name="deviation", **constant)
+        for name, size in (("pooled", pooled_shape[-1]), ("level", level_shape[-1])):
+            mean = self.add_weight((size,), name=f"{name}_mean", **constant)
+            whitening = self.add_weight((size, size), name=f"{name}_whitening", **constant)
+            setattr(self, f"{name}_mean", mean)
+            setattr(self, f"{name}_whitening", whitening)
+        self.slope = self.add_weight((level_shape[-1],), name="slope", **constant)
+        self.expected = self.add_weight((2,), name="expected", **constant)
+        self.deviation = self.add_weight((2,), name="deviation", **constant)
         self.built = True
 
     def assign(
         self,
-        mean: np.ndarray,
-        whitening: np.ndarray,
+        *,
+        pooled: tuple[np.ndarray, np.ndarray],
+        level: tuple[np.ndarray, np.ndarray],
         slope: np.ndarray,
-        level: float,
-        deviation: float,
+        expected: tuple[float, float],
+        deviation: tuple[float, float],
     ) -> None:
         """Sets the weights.
 
         Args:
-            mean: of the codes, `(code_size,)`.
-            whitening: `(code_size, code_size)`, with `whitening whitening' = covariance^-1`.
-            slope: of the logarithm of the error along the code, `(code_size,)`.
-            level: what that logarithm is at the mean code.
-            deviation: what it usually deviates by.
+            pooled: mean `(size,)` and whitening `(size, size)`, with `whitening whitening' =
+                covariance^-1`.
+            level: likewise.
+            slope: of the logarithm of the error along the level, `(2 * features,)`.
+            expected: of the logarithms of error, at the mean level, and of its share.
+            deviation: what these usually deviate by.
         """
-        self.mean.assign(mean)
-        self.whitening.assign(whitening)
+        self.pooled_mean.assign(pooled[0])
+        self.pooled_whitening.assign(pooled[1])
+        self.level_mean.assign(level[0])
+        self.level_whitening.assign(level[1])
         self.slope.assign(slope)
-        self.level.assign(level)
+        self.expected.assign(expected)
         self.deviation.assign(deviation)
 
-    def call(self, code: Array, error: Array) -> tf.Tensor:
-        """Adds up what `distance` and `surprise` tell."""
-        return self.add_up(self.distance(code), self.surprise(code, error))
+    def call(self, pooled: Array, level: Array, error: Array, unexplained: Array) -> tf.Tensor:
+        """Adds up what distances and surprises tell."""
+        return self.add_up(self.parts(Traits(pooled, level, error, unexplained)))
 
-    def distance(self, code: Array) -> tf.Tensor:
-        """Returns the squared Mahalanobis distance per value of the code, `(batch,)`."""
-        white = keras.ops.matmul(code - self.mean, self.whitening)
-        return keras.ops.mean(keras.ops.square(white), axis=-1)
+    def parts(self, traits: Traits) -> tf.Tensor:
+        """Returns both distances and both surprises, `(batch, 4)`; the latter may be negative."""
+        distances = [
+            _distance(traits.pooled, self.pooled_mean, self.pooled_whitening),
+            _distance(traits.level, self.level_mean, self.level_whitening),
+        ]
+        along = keras.ops.matmul(traits.level - self.level_mean, self.slope[:, None])[:, 0]
+        logs = [log_of(traits.error) - along, log_of(traits.unexplained)]
+        surprises = (keras.ops.stack(logs, axis=-1) - self.expected) / self.deviation
+        surprises = keras.ops.where(self.deviation > 0, surprises, float("nan"))
+        return keras.ops.concatenate((keras.ops.stack(distances, axis=-1), surprises), axis=-1)
 
-    def surprise(self, code: Array, error: Array) -> tf.Tensor:
-        """Returns how far the logarithm of the error is from what is expected, `(batch,)`."""
-        expected = self.level + keras.ops.matmul(code - self.mean, self.slope[:, None])[:, 0]
-        return keras.ops.where(
-            self.deviation > 0, (log_error(error) - expected) / self.deviation, float("nan")
-        )
+    def add_up(self, parts: Array) -> Array:
+        """Returns the score of parts `(batch, 4)`, `(batch,)`."""
+        shape, level, error, unexplained = (parts[:, i] for i in range(4))
+        terms = (shape, level, error * error, unexplained * unexplained)
+        return sum(weight * term for weight, term in zip(WEIGHTS, terms, strict=True))
 
-    def add_up(self, distance: Array, surprise: Array) -> Array:
-        """Returns the score, `(batch,)`."""
-        size = self.mean.shape[0]
-        weight = size**0.5
-        return (size * distance + weight * surprise * surprise) / (size + weight)
-
-    def compute_output_shape(self, code_shape: Shape, error_shape: Shape) -> Shape:
+    def compute_output_shape(self, pooled_shape: Shape, *others: Shape) -> Shape:
         """Returns `(batch,)`."""
-        return (code_shape[0],)
+        return (pooled_shape[0],)
 
 
-def log_error(error: Array) -> tf.Tensor:
+def log_of(values: Array) -> tf.Tensor:
     """Computes the logarithm of errors, `(batch,)`; an error of 0 counts as the smallest one."""
-    return keras.ops.log(keras.ops.maximum(error, _SMALLEST_ERROR))
+    return keras.ops.log(keras.ops.maximum(values, _SMALLEST))
+
+
+def _distance(vectors: Array, mean: Array, whitening: Array) -> tf.Tensor:
+    """Returns the squared Mahalanobis distance per value of the vector, `(batch,)`."""
+    white = keras.ops.matmul(vectors - mean, whitening)
+    return keras.ops.mean(keras.ops.square(white), axis=-1)

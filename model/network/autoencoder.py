@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from padless.model.network.anomaly_score import AnomalyScore
+from padless.model.network.anomaly_score import AnomalyScore, Traits
 from padless.model.network.architecture import PRECISIONS, Architecture
 from padless.model.network.keras_steps import ReconstructionModel, sequences_of
 from padless.model.network.layers import Array, DynamicRepeat, Shape, Standardize
@@ -168,22 +168,23 @@ class SequenceAutoencoder(ReconstructionModel):
             layer.build(latent_shape)
         if self.head:
             self.head.build((None, None, width))
-        self.anomaly_score.build((None, self.code_size), (None,))
+        self.anomaly_score.build((None, self.pooled_size), (None, 2 * self.num_features))
         self.built = True
 
     @property
-    def code_size(self) -> int:
-        """Values that a sequence is rebuilt from."""
-        level = 2 * self.num_features if self.architecture.own_scale else 0
-        return self.architecture.latent_size + level
+    def pooled_size(self) -> int:
+        """Values that the outputs of the encoder are pooled to."""
+        architecture = self.architecture
+        directions = 2 if architecture.bidirectional else 1
+        return WIDTHS[architecture.pooling] * architecture.units * directions
 
     @property
     def embedding_size(self) -> int:
         """Values in an embedding."""
-        if self.architecture.embedding == "code":
-            return self.code_size
-        directions = 2 if self.architecture.bidirectional else 1
-        return WIDTHS[self.architecture.pooling] * self.architecture.units * directions
+        if self.architecture.embedding == "pooled":
+            return self.pooled_size
+        level = 2 * self.num_features if self.architecture.own_scale else 0
+        return self.architecture.latent_size + level
 
     def call(
         self,
@@ -206,9 +207,7 @@ class SequenceAutoencoder(ReconstructionModel):
         """Returns the embeddings, `(batch, embedding_size)`, without running the decoder."""
         prepared = self._prepare(sequence, length)
         pooled = self._encode(prepared, self._patches(prepared), training)
-        if self.architecture.embedding == "pooled":
-            return pooled
-        return self._code(prepared, self.latent(pooled))
+        return self._embedding(prepared, pooled, self.latent(pooled))
 
     def analyze(
         self,
@@ -219,23 +218,25 @@ class SequenceAutoencoder(ReconstructionModel):
         """Returns each sequence's embedding, score and errors.
 
         Returns:
-            A dict of float32: `embedding` `(batch, embedding_size)`; `code` `(batch, code_size)`,
-            what the sequence is rebuilt from; `score` `(batch,)`, see `AnomalyScore`, NaN before
-            training has ended; `feature_error` `(batch, features)`, the squared error of the
-            reconstruction averaged over the valid timesteps, in units of the feature's training
-            variance; `error` `(batch,)`, the mean of `feature_error`.
+            A dict of float32: `embedding` `(batch, embedding_size)`; `score` `(batch,)`, see
+            `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
+            squared error of the reconstruction averaged over the valid timesteps, in units of the
+            feature's training variance; `error` `(batch,)`, the mean of `feature_error`;
+            `unexplained` `(batch,)`, the same as a share of the sequence's own variance, 1 - R²;
+            `pooled` `(batch, pooled_size)` and `level` `(batch, 2 * features)`, what the score is
+            computed from besides, see `Traits`.
         """
         prepared = self._prepare(sequence, length)
         pooled, latent, given = self._reconstruct(prepared, training)
-        code = self._code(prepared, latent)
         feature_error = prepared.errors_on_training_scale(given)
         error = keras.ops.mean(feature_error, axis=-1)
+        unexplained = error / prepared.scale.variance()
+        traits = Traits(pooled, prepared.scale.level(), error, unexplained)
         return {
-            "embedding": pooled if self.architecture.embedding == "pooled" else code,
-            "code": code,
-            "score": self.anomaly_score(code, error),
-            "error": error,
+            "embedding": self._embedding(prepared, pooled, latent),
+            "score": self.anomaly_score(*traits),
             "feature_error": feature_error,
+            **traits._asdict(),
         }
 
     def sequence_losses(
@@ -341,8 +342,10 @@ class SequenceAutoencoder(ReconstructionModel):
             decoded = layer(decoded, length=known, initial_state=state, training=training)
         return tf.cast(decoded, tf.float32) if self.head is None else self.head(decoded)
 
-    def _code(self, prepared: Prepared, latent: tf.Tensor) -> tf.Tensor:
-        if prepared.scale is None:
+    def _embedding(self, prepared: Prepared, pooled: tf.Tensor, latent: tf.Tensor) -> tf.Tensor:
+        if self.architecture.embedding == "pooled":
+            return pooled
+        if not prepared.is_own:
             return latent
         return tf.concat((latent, prepared.scale.level()), axis=-1)
 

@@ -63,6 +63,10 @@ class OwnScale(NamedTuple):
         """Returns mean and deviation, `(batch, 2 * features)`, both bent to be of moderate size."""
         return tf.concat((tf.asinh(self.mean), tf.math.log(self.deviation)), axis=-1)
 
+    def variance(self) -> tf.Tensor:
+        """Returns the mean over the features of their variances, `(batch,)`."""
+        return tf.reduce_mean(tf.square(self.deviation), axis=-1)
+
     def _for_timesteps(self) -> tuple[tf.Tensor, tf.Tensor]:
         return for_timesteps(self.mean, self.length), for_timesteps(self.deviation, self.length)
 

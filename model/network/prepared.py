@@ -25,7 +25,8 @@ class Prepared(NamedTuple):
         inputs: what the encoder reads, `(batch, timesteps, inputs)` float32; or, packed,
             `(timesteps of all rows, inputs)`. 0 after the end of a sequence.
         target: what is to be reconstructed, `(..., features)` likewise.
-        scale: the own scales of the sequences, if the target is on them; it has their lengths.
+        scale: the own scales of the sequences.
+        is_own: whether the target is on them, and not on that of the training set.
         length: valid timesteps of each row, `(batch,)`; None where all are; of packed sequences
             their `Packing`.
         known: what the layers may know of it: nothing, where padding counts as data.
@@ -34,7 +35,8 @@ class Prepared(NamedTuple):
 
     inputs: tf.Tensor
     target: tf.Tensor
-    scale: OwnScale | None
+    scale: OwnScale
+    is_own: bool
     length: tf.Tensor | Packing | None
     known: tf.Tensor | Packing | None
     timesteps: tf.Tensor | None
@@ -60,16 +62,15 @@ class Prepared(NamedTuple):
         is_packed = isinstance(length, Packing)
         timesteps = None if is_packed else tf.shape(standardized)[1]
         target = inputs = standardized if is_packed else blank(standardized, length)
-        scale = None
+        scale = OwnScale.of(inputs, length)
         if own_scale:
-            scale = OwnScale.of(inputs, length)
             target = scale.apply(inputs)
             target = target if is_packed else blank(target, length)
             inputs = tf.concat((inputs, target), axis=-1)
         if longest is None:
-            return cls(inputs, target, scale, length, length, timesteps)
+            return cls(inputs, target, scale, own_scale, length, length, timesteps)
         padded = _pad(inputs, longest), _pad(target, longest)
-        return cls(*padded, scale, length, None, timesteps)
+        return cls(*padded, scale, own_scale, length, None, timesteps)
 
     def errors(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the squared error of each feature over valid timesteps.
@@ -85,7 +86,7 @@ class Prepared(NamedTuple):
     def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the same in units of the training variance of each feature."""
         errors = self.errors(given)
-        return errors if self.scale is None else errors * tf.square(self.scale.deviation)
+        return errors * tf.square(self.scale.deviation) if self.is_own else errors
 
     def losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         """Computes what training minimises of each sequence, `(batch,)`.
@@ -109,7 +110,7 @@ class Prepared(NamedTuple):
             given: what the decoder gives, in the shape of `target`.
         """
         values = self._cropped(given)
-        return values if self.scale is None else self.scale.invert(values)
+        return self.scale.invert(values) if self.is_own else values
 
     def _cropped(self, values: tf.Tensor) -> tf.Tensor:
         return values if self.timesteps is None else values[:, : self.timesteps]

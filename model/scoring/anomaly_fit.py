@@ -1,10 +1,10 @@
 """Fits the anomaly score to what is normal.
 
-1. The training split tells the mean and the covariance of codes, and how the logarithm of the
-   error goes with them (`fit_codes`).
-2. A split that was not trained on tells how far codes usually are, and what that logarithm
-   usually is: sequences that were trained on lie nearer, and their errors are smaller. Its scores
-   are kept to compare with (`fit_anomaly_score`).
+1. The training split tells the mean and the covariance of shapes and of levels, and how the
+   logarithm of the error goes with the level (`fit_traits`).
+2. A split that was not trained on tells how far these usually are, and what the logarithms usually
+   are: sequences that were trained on lie nearer, and their errors are smaller. Its scores are kept
+   to compare with (`fit_anomaly_score`).
 """
 
 from __future__ import annotations
@@ -14,69 +14,103 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from padless.model.network.anomaly_score import AnomalyScore, log_error
+from padless.model.network.anomaly_score import AnomalyScore, Traits, log_of
 from padless.model.scoring.calibration import Calibration
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 # What is smaller is taken for rounding: a variance among those of correlated values, the deviation
-# of a value as a share of its mean, and the deviation of the logarithm of the error.
+# of a value as a share of its mean, and the deviation of the logarithm of an error.
 _SMALLEST_VARIANCE = 1e-4
 _SMALLEST_SHARE = 1e-6
 _SMALLEST_DEVIATION = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class CodeFit:
-    """What the codes of a split are like, and how the error goes with them, all float64.
+class VectorFit:
+    """What some vectors are like, float64.
 
     Attributes:
-        mean: `(code_size,)`.
-        whitening: `(code_size, code_size)`: times this, their covariance is about the unit
-            matrix, and smaller the more it is shrunk.
-        slope: `(code_size,)`: of the logarithm of the error.
-        level: the mean of that logarithm.
+        mean: `(size,)`.
+        whitening: `(size, size)`: times this, their covariance is about the unit matrix, and
+            smaller the more it is shrunk.
     """
 
     mean: np.ndarray
     whitening: np.ndarray
+
+    def scaled(self, variance: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and whitening for vectors whose variance is so many times as large."""
+        return self.mean, self.whitening / variance**0.5
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class TraitsFit:
+    """What the traits of a split are like, float64.
+
+    Attributes:
+        pooled: the shapes.
+        level: the levels.
+        slope: of the logarithm of the error along the level, `(2 * features,)`.
+        expected: the mean of that logarithm.
+    """
+
+    pooled: VectorFit
+    level: VectorFit
     slope: np.ndarray
-    level: float
+    expected: float
 
 
-def fit_codes(windows: Iterable[Mapping[str, np.ndarray]]) -> CodeFit:
-    """Fits the codes of a split in one pass, of which only sums are kept.
+class _Sums:
+    """Adds up vectors and their products."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._shift = self._sums = self._products = np.zeros(())
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Adds `(count, size)` float64."""
+        # About a vector of their own the products lose no digits.
+        self._shift = self._shift if self.count else vectors[0]
+        self.count += len(vectors)
+        self._sums = self._sums + (vectors - self._shift).sum(axis=0)
+        self._products = self._products + (vectors - self._shift).T @ (vectors - self._shift)
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and covariance."""
+        offset = self._sums / self.count
+        return self._shift + offset, self._products / self.count - np.outer(offset, offset)
+
+
+def fit_traits(windows: Iterable[Mapping[str, np.ndarray]]) -> TraitsFit:
+    """Fits the traits of a split in one pass, of which only sums are kept.
 
     The correlations are shrunk towards 0 by as much as the number of sequences asks for (Chen et
     al., Shrinkage Algorithms for MMSE Covariance Estimation, 2010), so that it may be smaller than
-    that of the values in a code.
+    that of the values in a vector.
 
     Args:
-        windows: `code` `(window, code_size)` and `error` `(window,)`, as an `Inference`
-            `WITH_BASELINES` yields.
+        windows: the `Traits` by name, as `Inference.windows` yields them.
 
     Raises:
         ValueError: if there is nothing, or a value is not finite.
     """
-    count = 0
-    shift = sums = products = np.zeros(())
+    shapes, levels = _Sums(), _Sums()
     for window in windows:
-        joint = np.column_stack([window["code"], log_error(window["error"])]).astype(np.float64)
-        if not np.isfinite(joint).all():
-            bad = int((~np.isfinite(joint)).any(axis=1).sum())
-            raise ValueError(f"codes and errors must be finite, got {bad} that are not.")
-        # About a value of their own the products lose no digits.
-        shift = shift if count else joint[0]
-        count += len(joint)
-        sums = sums + (joint - shift).sum(axis=0)
-        products = products + (joint - shift).T @ (joint - shift)
-    if not count:
+        vectors = window["pooled"].astype(np.float64)
+        joint = np.column_stack([window["level"], log_of(window["error"])]).astype(np.float64)
+        is_finite = np.isfinite(vectors).all(axis=1) & np.isfinite(joint).all(axis=1)
+        if bad := int((~is_finite).sum()):
+            raise ValueError(f"embeddings and errors must be finite, got {bad} that are not.")
+        shapes.add(vectors)
+        levels.add(joint)
+    if not shapes.count:
         raise ValueError("there must be at least one sequence to fit to, got none.")
-    offset = sums / count
-    covariance = products / count - np.outer(offset, offset)
-    mean = shift + offset
-    whitening = _whiten(mean[:-1], covariance[:-1, :-1], count)
-    slope = whitening @ (whitening.T @ covariance[:-1, -1])
-    return CodeFit(mean[:-1], whitening, slope, level=float(mean[-1]))
+    mean, covariance = shapes.moments()
+    pooled = VectorFit(mean, _whiten(mean, covariance, shapes.count))
+    mean, covariance = levels.moments()
+    level = VectorFit(mean[:-1], _whiten(mean[:-1], covariance[:-1, :-1], levels.count))
+    slope = level.whitening @ (level.whitening.T @ covariance[:-1, -1])
+    return TraitsFit(pooled, level, slope, float(mean[-1]))
 
 
 def _whiten(mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
@@ -118,47 +152,50 @@ def fit_anomaly_score(
 
     Args:
         layer: to give the weights to.
-        training: what an `Inference` `WITH_BASELINES` yields for the training split.
+        training: what `Inference.windows` yields for the training split.
         split: name of the split to calibrate on.
-        held_out: what that yields for it.
+        held_out: what `Inference.windows` yields for it.
 
     Returns:
         The lengths and scores of that split.
 
     Raises:
-        ValueError: if a split has no sequences, or a code or error is not finite.
+        ValueError: if a split has no sequences, or an embedding or error is not finite.
     """
     try:
-        fitted = fit_codes(training)
+        fitted = fit_traits(training)
     except ValueError as error:
         raise ValueError(f"Split {TRAINING_SPLIT!r}: {error}") from error
-    layer.assign(fitted.mean, fitted.whitening, fitted.slope, fitted.level, deviation=1.0)
-    # Some bytes per sequence: codes would be hundreds.
+    layer.assign(
+        pooled=fitted.pooled.scaled(1.0),
+        level=fitted.level.scaled(1.0),
+        slope=fitted.slope,
+        expected=(fitted.expected, 0.0),
+        deviation=(1.0, 1.0),
+    )
+    # Some bytes per sequence: its traits would be thousands.
     kept = [
-        (
-            window["length"],
-            layer.distance(window["code"]),
-            layer.surprise(window["code"], window["error"]),
-        )
+        (window["length"], layer.parts(Traits(*(window[name] for name in Traits._fields))))
         for window in held_out
     ]
     if not kept:
         raise ValueError(f"Split {split!r}: there must be at least one sequence, got none.")
-    length, distance, surprise = map(np.concatenate, zip(*kept, strict=True))
-    if bad := int((~np.isfinite(distance + surprise)).sum()):
+    length, parts = map(np.concatenate, zip(*kept, strict=True))
+    if bad := int((~np.isfinite(parts).all(axis=1)).sum()):
         raise ValueError(
-            f"Split {split!r}: codes and errors must be finite, got {bad} that are not."
+            f"Split {split!r}: embeddings and errors must be finite, got {bad} that are not."
         )
-    scale = _unless_rounding(distance.mean(), _SMALLEST_VARIANCE)
-    level, deviation = surprise.mean(), _unless_rounding(surprise.std(), _SMALLEST_DEVIATION)
+    scale = [_unless_rounding(mean, _SMALLEST_VARIANCE) for mean in parts[:, :2].mean(axis=0)]
+    usual = parts[:, 2:].mean(axis=0)
+    deviation = [_unless_rounding(d, _SMALLEST_DEVIATION) for d in parts[:, 2:].std(axis=0)]
     layer.assign(
-        fitted.mean,
-        fitted.whitening / scale**0.5,
-        fitted.slope,
-        fitted.level + level,
-        deviation,
+        pooled=fitted.pooled.scaled(scale[0]),
+        level=fitted.level.scaled(scale[1]),
+        slope=fitted.slope,
+        expected=(fitted.expected + usual[0], usual[1]),
+        deviation=(deviation[0], deviation[1]),
     )
-    score = layer.add_up(distance / scale, (surprise - level) / deviation)
+    score = layer.add_up(np.hstack([parts[:, :2] / scale, (parts[:, 2:] - usual) / deviation]))
     return Calibration(split, length, score)
 
 

@@ -27,9 +27,9 @@ from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import written_whole
 
 EMBEDDING = ("embedding",)
-EVERYTHING = ("embedding", "score", "error", "feature_error")
+EVERYTHING = ("embedding", "score", "error", "unexplained", "feature_error")
 BASELINES = ("feature_mean_error", "own_mean_error")
-WITH_BASELINES = (*EVERYTHING, "code", *BASELINES)
+WITH_BASELINES = (*EVERYTHING, "pooled", "level", *BASELINES)
 _WINDOW = 4096
 _MAX_BATCH_TIMESTEPS = 65_536
 
@@ -40,8 +40,9 @@ class Inference:
     Args:
         model: the autoencoder.
         outputs: what to compute: `EMBEDDING`, which leaves the decoder out; `EVERYTHING`; or
-            `WITH_BASELINES`, which adds the code, and the errors of two guesses that need no model:
-            each feature's mean over the training split, and each sequence's own mean.
+            `WITH_BASELINES`, which adds what the anomaly score is fitted to, and the errors of two
+            guesses that need no model: each feature's mean over the training split, and each
+            sequence's own mean.
     """
 
     def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
@@ -122,8 +123,8 @@ def write_parquet(
 
     Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
     int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
-    calibrated; `error` float32; `feature_error` fixed-size list of float32. Rows are in the order
-    of the splits and of the records in them.
+    calibrated; `error` and `unexplained` float32; `feature_error` fixed-size list of float32. Rows
+    are in the order of the splits and of the records in them.
 
     Args:
         inference: the model and the outputs.
@@ -238,6 +239,7 @@ def _schema(
         "score": pa.float32(),
         "p_value": pa.float32() if with_p_value else None,
         "error": pa.float32(),
+        "unexplained": pa.float32(),
         "feature_error": pa.list_(pa.float32(), num_features),
     }
     left_out = set(EVERYTHING) - set(inference.outputs)

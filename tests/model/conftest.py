@@ -60,9 +60,12 @@ def fit_score():
     """Gives the anomaly score of a model weights that no data has told."""
 
     def fit(model):
-        size = model.code_size
-        mean, slope = np.full(size, 0.1), np.linspace(-0.2, 0.2, size)
-        model.anomaly_score.assign(mean, np.eye(size) + 0.3, slope, level=0.5, deviation=0.8)
+        sizes = model.pooled_size, 2 * model.num_features
+        pooled, level = ((np.full(size, 0.1), np.eye(size) + 0.3) for size in sizes)
+        slope = np.linspace(-0.2, 0.2, sizes[1])
+        model.anomaly_score.assign(
+            pooled=pooled, level=level, slope=slope, expected=(0.5, -1.0), deviation=(0.8, 0.4)
+        )
 
     return fit
 

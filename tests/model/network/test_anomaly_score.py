@@ -14,22 +14,26 @@ from padless.model import (
     open_run,
     train,
 )
-from padless.model.network.anomaly_score import log_error
-from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_codes
+from padless.model.network.anomaly_score import WEIGHTS, Traits, log_of
+from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_traits
 from padless.model.scoring.inference import WITH_BASELINES
 
-SIZE = 5
+SIZE, LEVEL = 5, 4
+SLOPE = np.linspace(-0.2, 0.3, LEVEL)
 
 
 def draw(count, seed=0, shift=0.0):
-    """Draws correlated codes, and errors whose logarithm goes with them."""
+    """Draws correlated shapes and levels, and errors whose logarithm goes with the level."""
     rng = np.random.default_rng(seed)
-    mixing = np.random.default_rng(1).normal(size=(SIZE, SIZE))
-    code = rng.normal(size=(count, SIZE)) @ mixing + 3
-    logarithm = code @ np.linspace(-0.2, 0.3, SIZE) + 0.5 * rng.normal(size=count) + shift
+    mixing = np.random.default_rng(1).normal(size=(SIZE + LEVEL, SIZE + LEVEL))
+    vectors = rng.normal(size=(count, SIZE + LEVEL)) @ mixing + 3
+    level = vectors[:, SIZE:]
+    logarithm = level @ SLOPE + 0.5 * rng.normal(size=count) + shift
     return {
-        "code": code.astype(np.float32),
+        "pooled": vectors[:, :SIZE].astype(np.float32),
+        "level": level.astype(np.float32),
         "error": np.exp(logarithm).astype(np.float32),
+        "unexplained": np.exp(0.3 * rng.normal(size=count) - 2 + shift).astype(np.float32),
         "length": rng.integers(3, 9, count),
     }
 
@@ -40,9 +44,13 @@ def halve(window):
             for part in (slice(None, 7), slice(7, None))]  # fmt: skip
 
 
-def build_layer(size=SIZE):
+def traits(window):
+    return Traits(*(window[name] for name in Traits._fields))
+
+
+def build_layer():
     layer = AnomalyScore()
-    layer.build((None, size), (None,))
+    layer.build((None, SIZE), (None, LEVEL))
     return layer
 
 
@@ -51,98 +59,108 @@ def fitted_layer(training, held_out):
     return layer, fit_anomaly_score(layer, halve(training), "validation", halve(held_out))
 
 
-def test_codes_are_whitened_as_scikit_learn_shrinks_them():
+@pytest.mark.parametrize("name", ["pooled", "level"])
+def test_vectors_are_whitened_as_scikit_learn_shrinks_them(name):
     window = draw(40)
-    fitted = fit_codes(halve(window))
-    code = window["code"].astype(np.float64)
-    np.testing.assert_allclose(fitted.mean, code.mean(axis=0))
-    deviation = code.std(axis=0)
-    expected = OAS().fit((code - fitted.mean) / deviation)
+    fitted = getattr(fit_traits(halve(window)), name)
+    vectors = window[name].astype(np.float64)
+    np.testing.assert_allclose(fitted.mean, vectors.mean(axis=0))
+    deviation = vectors.std(axis=0)
+    expected = OAS().fit((vectors - fitted.mean) / deviation)
     scale = np.outer(deviation, deviation)
     np.testing.assert_allclose(
         fitted.whitening @ fitted.whitening.T, expected.precision_ / scale, rtol=1e-6
     )
     assert 0 < expected.shrinkage_ < 0.5
-    correlation = np.corrcoef(code.T)
+    correlation = np.corrcoef(vectors.T)
     assert choose_shrinkage(correlation, 40) == pytest.approx(expected.shrinkage_)
 
 
-def test_the_fit_finds_how_the_error_goes_with_the_code():
-    fitted = fit_codes(halve(draw(20_000)))
-    np.testing.assert_allclose(fitted.slope, np.linspace(-0.2, 0.3, SIZE), atol=0.02)
+def test_the_fit_finds_how_the_error_goes_with_the_level():
+    fitted = fit_traits(halve(draw(20_000)))
+    np.testing.assert_allclose(fitted.slope, SLOPE, atol=0.02)
 
 
 def test_score_is_what_its_formula_says():
     training, held_out, new = draw(300), draw(200, seed=1, shift=0.7), draw(50, seed=2)
     layer, _ = fitted_layer(training, held_out)
-    fitted = fit_codes([training])
-    precision = fitted.whitening @ fitted.whitening.T
+    fitted = fit_traits([training])
 
-    def residual(window):
-        return np.log(window["error"]) - (window["code"] - fitted.mean) @ fitted.slope
+    def distance(name):
+        one = getattr(fitted, name)
+        precision = one.whitening @ one.whitening.T
 
-    def squared(window):
-        centred = window["code"] - fitted.mean
-        return np.einsum("ni,ij,nj->n", centred, precision, centred)
+        def squared(window):
+            centred = window[name] - one.mean
+            return np.einsum("ni,ij,nj->n", centred, precision, centred)
 
-    distance = SIZE * squared(new) / squared(held_out).mean()
-    usual = residual(held_out)
-    surprise = (residual(new) - usual.mean()) / usual.std()
-    expected = (distance + SIZE**0.5 * surprise**2) / (SIZE + SIZE**0.5)
-    received = layer(new["code"], new["error"])
-    np.testing.assert_allclose(received, expected, rtol=1e-3)
+        return squared(new) / squared(held_out).mean()
+
+    def surprise(logarithm):
+        usual = logarithm(held_out)
+        return ((logarithm(new) - usual.mean()) / usual.std()) ** 2
+
+    terms = [
+        distance("pooled"),
+        distance("level"),
+        surprise(lambda w: np.log(w["error"]) - (w["level"] - fitted.level.mean) @ fitted.slope),
+        surprise(lambda w: np.log(w["unexplained"])),
+    ]
+    received = layer(*traits(new))
+    np.testing.assert_allclose(received, np.dot(WEIGHTS, terms), rtol=1e-3)
     assert received.dtype == "float32"
+    assert sum(WEIGHTS) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rank", [1, 3, SIZE])
 def test_score_is_1_on_average_though_the_covariance_is_shrunk(rank):
     training, held_out = draw(60), draw(500, seed=1, shift=0.7)
     for window in (training, held_out):
-        window["code"][:, rank:] = window["code"][:, :1]
+        window["pooled"][:, rank:] = window["pooled"][:, :1]
+        window["level"][:, rank:] = window["level"][:, :1]
     layer, calibration = fitted_layer(training, held_out)
     assert calibration.score.mean() == pytest.approx(1, rel=1e-3)
-    assert np.mean(layer.distance(held_out["code"])) == pytest.approx(1, rel=1e-3)
-    surprise = layer.surprise(held_out["code"], held_out["error"])
-    assert np.mean(np.square(surprise)) == pytest.approx(1, rel=1e-3)
+    parts = np.array(layer.parts(traits(held_out)))
+    parts[:, 2:] = np.square(parts[:, 2:])
+    np.testing.assert_allclose(parts.mean(axis=0), 1, rtol=1e-3)
 
 
-def test_both_parts_scatter_alike():
-    held_out = draw(5000, seed=1)
-    layer, _ = fitted_layer(draw(5000), held_out)
-    distance = SIZE * np.array(layer.distance(held_out["code"]))
-    surprise = SIZE**0.5 * np.square(layer.surprise(held_out["code"], held_out["error"]))
-    assert distance.std() == pytest.approx(surprise.std(), rel=0.1)
-
-
-def test_each_part_finds_what_the_other_cannot_see():
+def test_each_part_finds_what_the_others_cannot_see():
     layer, calibration = fitted_layer(draw(2000), draw(2000, seed=1))
-    code, error = (draw(200, seed=2)[name] for name in ("code", "error"))
+    usual, training = traits(draw(200, seed=2)), draw(2000)
     unusual = np.quantile(calibration.score, 0.95)
-    assert (np.array(layer(code, error)) > unusual).mean() < 0.1
-    assert (np.array(layer(code, np.exp(3) * error)) > unusual).mean() > 0.95
-    assert (np.array(layer(code, np.exp(-3) * error)) > unusual).mean() > 0.95
+
+    def alarms(**changed):
+        return (np.array(layer(*usual._replace(**changed))) > unusual).mean()
+
+    assert alarms() < 0.1
+    for factor in (np.exp(4), np.exp(-4)):
+        assert alarms(error=factor * usual.error) > 0.95
+        assert alarms(unexplained=factor * usual.unexplained) > 0.95
     # As far away as five standard deviations, with the error that is expected there.
-    away = 5 * draw(2000)["code"].std(axis=0)
-    expected = error * np.exp(away @ np.linspace(-0.2, 0.3, SIZE))
-    assert (np.array(layer(code + away, expected)) > unusual).mean() > 0.95
+    away = 5 * training["level"].std(axis=0)
+    assert alarms(level=usual.level + away, error=usual.error * np.exp(away @ SLOPE)) > 0.95
+    assert alarms(pooled=usual.pooled + 5 * training["pooled"].std(axis=0)) > 0.95
 
 
 def test_calibration_holds_the_scores_that_the_layer_gives():
     held_out = draw(200, seed=1)
     layer, calibration = fitted_layer(draw(300), held_out)
-    order = np.lexsort((layer(held_out["code"], held_out["error"]), held_out["length"]))
+    score = np.array(layer(*traits(held_out)))
+    order = np.lexsort((score, held_out["length"]))
     assert calibration.split == "validation"
     np.testing.assert_array_equal(calibration.length, held_out["length"][order])
-    score = np.array(layer(held_out["code"], held_out["error"]))[order]
-    np.testing.assert_allclose(calibration.score, score, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(calibration.score, score[order], rtol=1e-4, atol=1e-6)
 
 
-def test_score_is_nan_before_it_is_fitted_and_where_the_error_is():
+@pytest.mark.parametrize("name", ["error", "unexplained"])
+def test_score_is_nan_before_it_is_fitted_and_where_the_error_is(name):
     window = draw(3)
     layer = build_layer()
-    assert np.isnan(layer(window["code"], window["error"])).all()
+    assert np.isnan(layer(*traits(window))).all()
     layer, _ = fitted_layer(draw(30), draw(30))
-    score = layer(window["code"], np.float32([np.nan, 0.0, np.inf]))
+    window[name] = np.float32([np.nan, 0.0, np.inf])
+    score = layer(*traits(window))
     np.testing.assert_array_equal(np.isfinite(score), [False, True, False])
     assert np.isnan(score[0])
     assert np.isposinf(score[2])
@@ -155,7 +173,7 @@ def test_a_fit_to_one_sequence_and_to_equal_ones_stays_finite():
         windows = [{name: np.repeat(values, count, axis=0) for name, values in window.items()}]
         calibration = fit_anomaly_score(layer, windows, "train", windows)
         np.testing.assert_allclose(calibration.score, 0, atol=1e-6)
-        assert np.isfinite(layer(*(draw(9)[name] for name in ("code", "error")))).all()
+        assert np.isfinite(layer(*traits(draw(9)))).all()
 
 
 @pytest.mark.parametrize("count", [2, 7, 39])
@@ -163,7 +181,7 @@ def test_equal_sequences_held_out_are_as_usual_as_each_other(count):
     held_out = [{name: np.repeat(values, count, axis=0) for name, values in draw(1, 5).items()}]
     layer = build_layer()
     calibration = fit_anomaly_score(layer, [draw(50)], "validation", held_out)
-    again = np.array(layer(held_out[0]["code"], held_out[0]["error"]))
+    again = np.array(layer(*traits(held_out[0])))
     np.testing.assert_allclose(again, calibration.score, rtol=1e-3, atol=1e-6)
     assert (calibration.p_values(held_out[0]["length"], again) == 1).all()
 
@@ -171,19 +189,19 @@ def test_equal_sequences_held_out_are_as_usual_as_each_other(count):
 def test_values_that_hardly_vary_are_not_blown_up():
     count = 20_000
     window = draw(count)
-    window["code"][:, 1] = 3.0
-    window["code"][:, 2] = np.where(np.arange(count) % 2, 3.0, np.nextafter(np.float32(3), 4))
-    fitted = fit_codes([window])
+    window["pooled"][:, 1] = 3.0
+    window["pooled"][:, 2] = np.where(np.arange(count) % 2, 3.0, np.nextafter(np.float32(3), 4))
+    fitted = fit_traits([window]).pooled
     assert np.abs(fitted.whitening).max() < 10
     others = [0, 3, 4]
-    alone = fit_codes([window | {"code": window["code"][:, others]}])
+    alone = fit_traits([window | {"pooled": window["pooled"][:, others]}]).pooled
     received = fitted.whitening @ fitted.whitening.T
     expected = alone.whitening @ alone.whitening.T
     np.testing.assert_allclose(received[np.ix_(others, others)], expected, rtol=0.01, atol=0.001)
 
 
 def test_more_values_than_sequences_can_be_fitted():
-    fitted = fit_codes([draw(4)])
+    fitted = fit_traits([draw(4)]).pooled
     assert np.isfinite(fitted.whitening).all()
     assert np.linalg.matrix_rank(fitted.whitening) == SIZE
 
@@ -191,10 +209,10 @@ def test_more_values_than_sequences_can_be_fitted():
 def test_directions_that_are_rounding_alone_are_not_blown_up():
     window = draw(10_000)
     rng = np.random.default_rng(0)
-    copy = window["code"][:, :1] + 1e-5 * rng.normal(size=(10_000, 1)).astype(np.float32)
-    window["code"] = np.hstack([window["code"][:, :-1], copy])
-    fitted = fit_codes([window])
-    white = (window["code"] - fitted.mean) @ fitted.whitening
+    copy = window["pooled"][:, :1] + 1e-5 * rng.normal(size=(10_000, 1)).astype(np.float32)
+    window["pooled"] = np.hstack([window["pooled"][:, :-1], copy])
+    fitted = fit_traits([window]).pooled
+    white = (window["pooled"] - fitted.mean) @ fitted.whitening
     assert white.std(axis=0).min() < 0.01
     np.testing.assert_allclose(np.sort(white.std(axis=0))[1:], 1, rtol=0.01)
 
@@ -207,12 +225,12 @@ def test_directions_that_are_rounding_alone_are_not_blown_up():
         (
             [draw(3) | {"error": np.float32([1, np.nan, np.inf])}],
             [draw(3)],
-            "Split 'train': codes and errors must be finite, got 2 that are not",
+            "Split 'train': embeddings and errors must be finite, got 2 that are not",
         ),
         (
             [draw(3)],
-            [draw(3) | {"error": np.float32([1, 2, np.inf])}],
-            "Split 'dev': codes and errors must be finite, got 1 that are not",
+            [draw(3) | {"unexplained": np.float32([1, 2, np.inf])}],
+            "Split 'dev': embeddings and errors must be finite, got 1 that are not",
         ),
     ],
     ids=["no training", "none held out", "not finite", "held out not finite"],
@@ -222,8 +240,8 @@ def test_fit_anomaly_score_rejects(training, held_out, message):
         fit_anomaly_score(build_layer(), training, "dev", held_out)
 
 
-def test_log_error_of_none_is_as_low_as_it_gets():
-    np.testing.assert_allclose(log_error(np.float32([1.0, 0.0])), [0, np.log(1e-12)])
+def test_log_of_no_error_is_as_low_as_it_gets():
+    np.testing.assert_allclose(log_of(np.float32([1.0, 0.0])), [0, np.log(1e-12)])
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +289,6 @@ def test_the_saved_model_knows_the_score(waves):
     model = keras.saving.load_model(str(run / "model.keras"), safe_mode=True)
     assert not any(weight.trainable for weight in model.anomaly_score.weights)
     window = told["normal"]
-    again = model.anomaly_score(window["code"], window["error"])
+    again = model.anomaly_score(*traits(window))
     np.testing.assert_allclose(again, window["score"], rtol=1e-4)
     assert np.isfinite(window["score"]).all()

@@ -53,17 +53,16 @@ def gradient_of(model, sequence, length=None, weights=1.0):
 @all_kinds
 def test_model_gives_the_shape_it_takes_for_any_length(make_model, kind):
     model = make_model(**kind)
-    # Seven statistics of 4 units in each direction; and the latent vector, 3, with the level of 2.
-    pooled, code = (7 * 8 if kind["bidirectional"] else 7 * 4), 3 + 2 * 2
-    assert (model.embedding_size, model.code_size) == (pooled, code)
+    pooled = 7 * 8 if kind["bidirectional"] else 7 * 4  # seven statistics of 4 units each way
+    assert model.embedding_size == model.pooled_size == pooled
     for batch, timesteps in [(1, 1), (3, 2), (2, 9)]:
         sequence = np.zeros((batch, timesteps, 2), np.float32)
         results = model.analyze(sequence)
         assert model(sequence).shape == (batch, timesteps, 2)
         assert model.embed(sequence).shape == results["embedding"].shape == (batch, pooled)
-        assert results["code"].shape == (batch, code)
+        assert results["level"].shape == (batch, 4)
         assert results["feature_error"].shape == (batch, 2)
-        assert results["error"].shape == (batch,)
+        assert results["error"].shape == results["unexplained"].shape == (batch,)
 
 
 @pytest.mark.parametrize(("own_scale", "size"), [(True, 3 + 2 * 2), (False, 3)])
@@ -71,10 +70,11 @@ def test_a_code_is_embedded_where_it_is_asked_for(make_model, own_scale, size):
     model = make_model(embedding="code", own_scale=own_scale)
     sequence = np.stack(draw([6, 6, 6]))
     results = model.analyze(sequence)
-    assert model.embedding_size == model.code_size == size
+    assert model.embedding_size == size
     assert results["embedding"].shape == (3, size)
-    np.testing.assert_array_equal(results["embedding"], results["code"])
     np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
+    np.testing.assert_array_equal(results["embedding"][:, :3], model.latent(results["pooled"]))
+    np.testing.assert_array_equal(results["embedding"][:, 3:], results["level"][:, : size - 3])
 
 
 @all_kinds
@@ -101,6 +101,12 @@ def test_analyze_gives_the_errors_in_units_of_the_training_variance(make_model):
     np.testing.assert_array_equal(results["embedding"], model.embed(sequence))
 
 
+def unexplained(padded, length, model):
+    """Returns the error of each sequence as a share of its variance."""
+    own = np.array([row[:n].var(axis=0).mean() for row, n in zip(padded, length, strict=True)])
+    return model.analyze(padded, length)["error"] / own
+
+
 def read_own_scale_alone(model):
     """Sets what the encoder multiplies the values on the scale of the training set by to 0."""
     for direction in (model.encoder[0].forward_layer, model.encoder[0].backward_layer):
@@ -123,9 +129,9 @@ def test_a_model_of_the_own_scale_alone_follows_a_sequence(make_model, cell, ali
     moved_results = model.analyze(moved, length)
     np.testing.assert_allclose(model.sequence_losses(moved, length), losses, rtol=1e-4)
     assert_close(moved_results["embedding"], results["embedding"], rtol=1e-4)
-    # The latent vector is the same, and the level tells what differs.
-    assert_close(moved_results["code"][:, :3], results["code"][:, :3], rtol=1e-4)
-    assert_close(moved_results["code"][:, 5:], results["code"][:, 5:] + np.log(factor), rtol=1e-4)
+    # The shape is the same, and the level tells what differs.
+    assert_close(moved_results["unexplained"], unexplained(moved, length, model), rtol=1e-4)
+    assert_close(moved_results["level"][:, 2:], results["level"][:, 2:] + np.log(factor), rtol=1e-4)
     expected = results["feature_error"] * factor**2
     np.testing.assert_allclose(moved_results["feature_error"], expected, rtol=1e-4)
     for received, rebuilt, n in zip(
@@ -265,6 +271,8 @@ def test_dropout_is_off_unless_training(make_model, kind):
     sequence = np.stack(draw([5, 5]))
     for name, expected in whole.analyze(sequence).items():
         np.testing.assert_array_equal(model.analyze(sequence)[name], expected)
+        if name == "level":  # which no layer has a part in
+            continue
         assert np.abs(model.analyze(sequence, training=True)[name] - expected).max() > 1e-4
     np.testing.assert_array_equal(model(sequence), whole(sequence))
     np.testing.assert_array_equal(model.embed(sequence), whole.embed(sequence))

@@ -82,7 +82,7 @@ def test_a_sequence_is_read_on_both_scales_and_rebuilt_on_its_own(prepare, is_pa
 @layouts
 def test_without_its_own_scale_it_is_read_and_rebuilt_as_it_is(prepare, is_packed):
     prepared, rows = prepare(own_scale=False, is_packed=is_packed)
-    assert prepared.scale is None
+    assert not prepared.is_own
     for part in (prepared.inputs, prepared.target):
         for received, row in zip(cut(part, is_packed), rows, strict=True):
             np.testing.assert_array_equal(received, row)
