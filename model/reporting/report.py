@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +13,7 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.examples import ExampleSequence, pick_rows
 from padless.model.reporting.length_bias import LengthBias, measure_length_bias
 from padless.model.reporting.summary import ErrorSums, Summary, show_warning
-from padless.model.run_directory.metrics_files import HISTORY_FILE
+from padless.model.run_directory.metrics_files import read_history
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run, open_run
 from padless.pipeline.batching.batches import equal_length_batches
@@ -169,7 +168,7 @@ def report_run(
         epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress),
         summaries={name: errors[name].summary(run.model) for name in dataset.splits},
         length_bias=measure_length_bias(calibration, scored, example_split),
-        history=_read_history(run.directory),
+        history=read_history(run.directory),
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
     )
@@ -241,11 +240,3 @@ def _pick_examples(
         )
         for key, error in chosen.items()
     ]
-
-
-def _read_history(run: epath.Path) -> dict[str, list[float]]:
-    with (run / HISTORY_FILE).open() as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{run / HISTORY_FILE} must have a row per epoch, got none.")
-    return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

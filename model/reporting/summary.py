@@ -19,6 +19,10 @@ from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 _MAX_RANGES = 5
+# Of the variance of a sequence that a decoder worth its name explains.
+_LEAST_EXPLAINED = 0.1
+# Where, among all sequences, those are whose share is shown.
+_QUANTILES = (0.1, 0.5, 0.9)
 _FEATURES_SHOWN = 8
 _LEARNED = {
     "mean of each feature": "it has learned nothing more",
@@ -100,8 +104,9 @@ class Summary:
     Attributes:
         split: name of the split.
         weighting: what weighs the same, each `"sequence"` or each `"timestep"`.
-        losses: mean squared errors, in units of the training variance; that of the model is its
-            loss on the split.
+        losses: mean squared errors, in units of the training variance.
+        explained: R², the share of its variance that is explained, of the sequences at the tenth,
+            the half and nine tenths of all.
         ranges: the same by length, ascending; at most five, of about as many sequences each.
         features: by feature, in the order of the dataset.
     """
@@ -109,6 +114,7 @@ class Summary:
     split: str
     weighting: str
     losses: BaselineComparison
+    explained: tuple[float, ...]
     ranges: tuple[LengthRange, ...]
     features: tuple[FeatureErrors, ...]
 
@@ -128,18 +134,31 @@ class Summary:
             advice = "Train longer, or with another learning rate or size."
             return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
         found = {part: part.losses.unbeaten() for part in self.ranges}
-        return [
+        return self._warn_of_flatness() + [
             self._warn(baseline, f" at {lengths} timesteps: {_LEARNED[baseline]} there.")
             for baseline in _LEARNED
             if (lengths := _enumerate([part for part in found if found[part] == baseline]))
         ]
+
+    def _warn_of_flatness(self) -> list[str]:
+        if self.explained[1] >= _LEAST_EXPLAINED:
+            return []
+        found = (
+            f"on {self.split} less than {_LEAST_EXPLAINED:.0%} of the variance of half of the "
+            "sequences is explained: their reconstruction is flat. Train longer, or with longer "
+            "patches (`patch_length`)."
+        )
+        return [found]
 
     def _warn(self, baseline: str, rest: str) -> str:
         return f"on {self.split} the model does not beat the {baseline}{rest}"
 
     def __str__(self) -> str:
         """Shows the summary as two tables, followed by its warnings."""
-        lines = [*self._length_table(), "", *self._feature_table()]
+        low, median, high = self.explained
+        explained = f"median {median:.2f}, of four fifths of them {low:.2f} to {high:.2f}"
+        lines = [*self._length_table(), f"R² of a sequence: {explained}"]
+        lines += ["", *self._feature_table()]
         if warnings := self.warnings():
             lines += ["", *map(show_warning, warnings)]
         return "\n".join(lines)
@@ -208,6 +227,8 @@ def summarize(
 class ErrorSums:
     """The errors of a split, added up by range of lengths and feature, window by window.
 
+    One number per sequence is kept, its share of the variance.
+
     Args:
         dataset: the dataset.
         split: name of the split.
@@ -225,6 +246,7 @@ class ErrorSums:
         self.counts = np.zeros(len(self.ranges), np.int64)
         self.weights = np.zeros(len(self.ranges))
         self.sums = np.zeros((len(self.ranges), 3, dataset.record_format.num_features))
+        self.unexplained: list[np.ndarray] = []
 
     def add(self, window: Mapping[str, np.ndarray]) -> None:
         """Adds what `Inference.windows` yields, with the errors of the baselines."""
@@ -234,6 +256,7 @@ class ErrorSums:
         weight = length if self.weighting == "timestep" else np.ones_like(length)
         names = ("feature_error", *BASELINES)
         errors = np.stack([window[name] for name in names], axis=1).astype(np.float64)
+        self.unexplained.append(window["unexplained"])
         np.add.at(self.counts, place, 1)
         np.add.at(self.weights, place, weight)
         np.add.at(self.sums, place, weight[:, None, None] * errors)
@@ -262,6 +285,9 @@ class ErrorSums:
             split=self.split,
             weighting=self.weighting,
             losses=_errors(by_feature.mean(axis=1)),
+            explained=tuple(
+                1 - np.quantile(np.concatenate(self.unexplained), 1 - np.array(_QUANTILES))
+            ),
             ranges=tuple(
                 LengthRange(*ends, int(count), _errors(losses))
                 for ends, count, losses in zip(self.ranges, self.counts, by_range, strict=True)

@@ -4,7 +4,7 @@
 config.json                             what was asked for, and of which data
 calibration.npz                         scores of normal sequences, see `Calibration`
 model.keras                             the model with its best weights, see `open_run`
-saved_model/                            for TensorFlow without padless: `serve(sequence)`
+saved_model/                            for TensorFlow without padless: `serve(sequence, length)`
 checkpoints/                            the newest states of the run, see `Checkpoints`
 steps.csv, history.csv, timing.csv      per step and per epoch, see `MetricsFiles`
 tensorboard/                            the same as TensorBoard logs
@@ -68,8 +68,9 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
 def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
     """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
 
-    The SavedModel is called with `(batch, timesteps, features)` float32 in raw units and returns
-    what `SequenceAutoencoder.analyze` does.
+    The SavedModel is called with `sequence` `(batch, timesteps, features)` float32 in raw units and
+    `length` `(batch,)` int64, so that a request may hold sequences of many lengths; the timesteps
+    after them may have any value. It returns what `SequenceAutoencoder.analyze` does.
     """
     run = pathlib.Path(run)
     with written_whole(run / MODEL_FILE) as beside:
@@ -83,8 +84,11 @@ def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
         layer.avoid_cudnn()
     archive = keras.export.ExportArchive()
     archive.track(model)
-    signature = tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence")
-    archive.add_endpoint("serve", model.analyze, input_signature=[signature])
+    signature = [
+        tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence"),
+        tf.TensorSpec((None,), tf.int64, name="length"),
+    ]
+    archive.add_endpoint("serve", model.analyze, input_signature=signature)
     with written_whole(path) as beside:
         archive.write_out(str(beside), verbose=False)
 

@@ -7,6 +7,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from etils import epath
+
 STEPS_FILE = "steps.csv"
 HISTORY_FILE = "history.csv"
 TIMING_FILE = "timing.csv"
@@ -74,3 +76,17 @@ class MetricsFiles:
             if is_new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def read_history(run: epath.PathLike) -> dict[str, list[float]]:
+    """Reads the metrics of the epochs of a run: name -> value in each epoch.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = epath.Path(run) / HISTORY_FILE
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{path} must have a row per epoch, got none.")
+    return {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}

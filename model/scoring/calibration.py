@@ -199,6 +199,16 @@ def count_neighbours(size: int) -> int:
     return min(size, max(FEWEST_NEIGHBOURS, min(wanted, MOST_NEIGHBOURS)))
 
 
+def smallest_p_value(size: int) -> float:
+    """Returns the smallest p-value that a calibration on `size` sequences gives without ties.
+
+    Example:
+        >>> round(smallest_p_value(200), 4)
+        0.0099
+    """
+    return 1 / (1 + count_neighbours(size))
+
+
 def find_nearest(lengths: np.ndarray, wanted: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """Finds the lengths nearest to each wanted one.
 

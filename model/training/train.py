@@ -37,10 +37,10 @@ from padless.model.run_directory.config import (
     write_config,
 )
 from padless.model.run_directory.lock import locked
-from padless.model.run_directory.metrics_files import MetricsFiles
+from padless.model.run_directory.metrics_files import MetricsFiles, read_history
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
-from padless.model.scoring.calibration import choose_split, save_calibration
+from padless.model.scoring.calibration import choose_split, save_calibration, smallest_p_value
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run
 from padless.model.training.cluster import (
@@ -177,9 +177,11 @@ def _train_and_report(
     return TrainingReport.of(
         loop.state.progress,
         monitor=loop.monitor,
+        losses=read_history(run)[loop.monitor],
         steps_per_epoch=loop.steps_per_epoch,
         times=loop.times,
         calibration_split=split,
+        smallest_p_value=smallest_p_value(request.dataset.split(split).num_sequences),
         summary=summary or summarize(inference, request.dataset, split, request.options.weighting),
     )
 

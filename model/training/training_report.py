@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from padless.model.reporting.summary import Summary
 from padless.model.training.state import RunProgress
 from padless.model.training.timing import Times
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+
+# A loss that falls by more in the last fifth of the epochs is said to be falling still.
+_STILL_FALLING = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class TrainingReport:
         steps: number of steps trained.
         seconds: wall time of the epochs.
         times: what the time was spent on, since the run was started or resumed.
+        last_fall: share by which that loss fell in the last fifth of the epochs; 0 if fewer than 5.
         calibration_split: what p-values compare with; `"validation"`, or `"train"` without it.
+        smallest_p_value: that it can give.
         summary: the errors of the best epoch's model, by feature and by length, beside baselines.
     """
 
@@ -34,7 +39,9 @@ class TrainingReport:
     steps: int
     seconds: float
     times: Times
+    last_fall: float
     calibration_split: str
+    smallest_p_value: float
     summary: Summary
 
     @classmethod
@@ -43,12 +50,24 @@ class TrainingReport:
         progress: RunProgress,
         *,
         monitor: str,
+        losses: Sequence[float],
         steps_per_epoch: int,
         times: Times,
         calibration_split: str,
+        smallest_p_value: float,
         summary: Summary,
     ) -> TrainingReport:
         """Makes the report of a run that has come to its end.
+
+        Args:
+            progress: how far it has come.
+            monitor: see the attributes.
+            losses: that loss in each epoch.
+            steps_per_epoch: number of steps in one.
+            times: see the attributes.
+            calibration_split: likewise.
+            smallest_p_value: likewise.
+            summary: likewise.
 
         Raises:
             ValueError: if no epoch is over.
@@ -63,7 +82,9 @@ class TrainingReport:
             steps=progress.epoch * steps_per_epoch,
             seconds=progress.seconds,
             times=times,
+            last_fall=_last_fall(losses),
             calibration_split=calibration_split,
+            smallest_p_value=smallest_p_value,
             summary=summary,
         )
 
@@ -71,22 +92,33 @@ class TrainingReport:
         """Shows the report as text."""
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:,} epochs"
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
+        lines = [
+            f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
+            f"{epochs}, {self.steps:,} steps in {self.seconds:.1f} s",
+        ]
+        if self.last_fall > _STILL_FALLING:
+            lines.append(
+                f"{self.monitor} still fell by {self.last_fall:.0%} in the last fifth of the "
+                "epochs: more epochs may give a better model"
+            )
         return "\n".join(
-            [
-                f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
-                f"{epochs}, {self.steps:,} steps in {self.seconds:.1f} s",
-                str(self.times),
-                self._describe_p_values(),
-                "",
-                str(self.summary),
-            ]
+            [*lines, str(self.times), self._describe_p_values(), "", str(self.summary)]
         )
 
     def _describe_p_values(self) -> str:
-        text = f"p-values of `padless score` compare with the split {self.calibration_split!r}"
+        text = (
+            f"p-values of `padless score` compare with the split {self.calibration_split!r}; the "
+            f"smallest is {self.smallest_p_value:.2g}"
+        )
         if self.calibration_split == TRAINING_SPLIT:
             text += (
-                f", which was trained on: on new data they are too small; a split "
+                f". The model was trained on it: on new data they are too small; a split "
                 f"{VALIDATION_SPLIT!r} mends that"
             )
         return text
+
+
+def _last_fall(losses: Sequence[float]) -> float:
+    """Returns the share by which losses, one per epoch, fell in the last fifth of the epochs."""
+    part = len(losses) // 5
+    return 1 - losses[-1] / losses[-1 - part] if part and losses[-1 - part] > 0 else 0.0

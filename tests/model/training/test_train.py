@@ -203,30 +203,30 @@ def test_train_calls_the_callbacks_given(repeated):
     assert repeated[2] == [*steps, (0, [*ORDER, "loss"]), *steps, (1, [*ORDER, "loss"])]
 
 
-def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_dataset, tmp_path):
+def test_the_saved_model_needs_no_padless_and_takes_mixed_lengths(
+    finished, read_sequences, validated_dataset, tmp_path
+):
     run, _ = finished
-    by_length = {len(s): s for s in read_sequences(validated_dataset, "validation").values()}
-    np.savez(tmp_path / "in.npz", **{str(length): s[None] for length, s in by_length.items()})
+    sequences = list(read_sequences(validated_dataset, "validation").values())
+    lengths = [len(sequence) for sequence in sequences]
+    padded = np.full((len(sequences), max(lengths), 2), np.nan, np.float32)
+    for row, sequence in zip(padded, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    np.savez(tmp_path / "in.npz", sequence=padded, length=lengths)
     script = """
         import sys
         sys.modules["padless"] = None
         import numpy as np, tensorflow as tf
-        model = tf.saved_model.load(sys.argv[1])
-        results = {
-            f"{length}/{name}": value
-            for length, sequence in np.load("in.npz").items()
-            for name, value in model.serve(sequence).items()
-        }
-        np.savez("out.npz", **results)
+        model, given = tf.saved_model.load(sys.argv[1]), np.load("in.npz")
+        np.savez("out.npz", **model.serve(given["sequence"], given["length"]))
     """
     command = [sys.executable, "-c", textwrap.dedent(script), run / "saved_model"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     results, model = np.load(tmp_path / "out.npz"), load_model(run)
-    assert len(results) == 4 * len(by_length) == 16
-    for length, sequence in by_length.items():
+    assert len(set(lengths)) == 4
+    for i, sequence in enumerate(sequences):
         for name, expected in model.analyze(sequence[None]).items():
-            received = results[f"{length}/{name}"]
-            np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(results[name][i], expected[0], rtol=1e-5, atol=1e-6)
 
 
 def test_train_rejects_an_existing_run_directory(train_small, dataset, tmp_path):
