@@ -100,8 +100,8 @@ class Summary:
     Attributes:
         split: name of the split.
         weighting: what weighs the same, each `"sequence"` or each `"timestep"`.
-        losses: mean squared errors, in units of the training variance; that of the model is its
-            loss on the split.
+        losses: mean squared errors, in units of the training variance; that of a model without
+            `own_scale` is its loss on the split.
         ranges: the same by length, ascending; at most five, of about as many sequences each.
         features: by feature, in the order of the dataset.
     """

@@ -67,10 +67,26 @@ def test_summarize_is_the_mean_that_numpy_takes(make_model, skewed, read_sequenc
     assert summary.num_sequences == len(sequences)
 
 
-def test_summarize_gives_the_loss_of_the_run(finished, validated_dataset):
-    run, report = finished
+def test_summarize_gives_the_loss_of_a_run_on_one_scale(
+    train_small, on_one_scale, validated_dataset
+):
+    run, report = train_small(validated_dataset, architecture=on_one_scale)
     summary = summarize(load_model(run), validated_dataset, "validation")
     assert summary.losses.model == pytest.approx(report.best["val_loss"], rel=1e-5)
+
+
+def test_summarize_takes_the_loss_of_a_run_to_the_scale_of_the_training_set(
+    finished, validated_dataset, read_sequences
+):
+    run, report = finished
+    model, scale = load_model(run), np.sqrt(validated_dataset.moments.variance)
+    sequences = read_sequences(validated_dataset, "validation").values()
+    errors = [np.square((model(s[None])[0].numpy() - s) / scale).mean(axis=0) for s in sequences]
+    variances = [np.square((s / scale).std(axis=0).clip(min=0.05)) for s in sequences]
+    summary = summarize(model, validated_dataset, "validation")
+    assert summary.losses.model == pytest.approx(np.mean(errors), rel=1e-5)
+    on_own_scale = np.mean(np.array(errors) / variances)
+    assert report.best["val_loss"] == pytest.approx(on_own_scale, rel=1e-4)
 
 
 def test_summarize_takes_a_model_that_runs(make_model, skewed):

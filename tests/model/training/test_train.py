@@ -36,9 +36,9 @@ def folder_of(dataset):
     return dataset.split("train").files[0].parent
 
 
-def mean_error(run, sequences):
+def mean_loss(run, sequences):
     model = load_model(run)
-    return np.mean([float(model.analyze(s[None])["error"][0]) for s in sequences])
+    return np.mean([float(model.sequence_losses(s[None])[0]) for s in sequences])
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_train_saves_the_weights_of_the_best_epoch(
 ):
     run, report = request.getfixturevalue(kind)
     sequences = read_sequences(validated_dataset, "validation").values()
-    assert mean_error(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
+    assert mean_loss(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
 
 
 def test_train_standardizes_by_the_training_split(finished, read_sequences, validated_dataset):
@@ -222,7 +222,7 @@ def test_the_saved_model_needs_no_padless(finished, read_sequences, validated_da
     command = [sys.executable, "-c", textwrap.dedent(script), run / "saved_model"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     results, model = np.load(tmp_path / "out.npz"), load_model(run)
-    assert len(results) == 4 * len(by_length) == 16
+    assert len(results) == 5 * len(by_length) == 20
     for length, sequence in by_length.items():
         for name, expected in model.analyze(sequence[None]).items():
             received = results[f"{length}/{name}"]
