@@ -248,7 +248,8 @@ class SequenceAutoencoder(ReconstructionModel):
         """Returns what training minimises of each sequence, `(batch,)` float32.
 
         That is its mean squared error over valid timesteps and features, on its own scale: the
-        share of its variance that the model does not explain. Without `own_scale` it is `error`.
+        share of its variance that the model does not explain, and infinite where `error` is.
+        Without `own_scale` it is `error`.
 
         Two alignments differ: `masked_repeat` counts the last step that the decoder gives once more
         for each padded timestep, and `padded` takes the mean over all `longest` timesteps, whatever

@@ -20,6 +20,9 @@ NUM_POSITIONS = 4
 # A smaller deviation, in units of that of the training set, is not scaled up: what varies so little
 # is mostly noise.
 _SMALLEST_DEVIATION = 0.05
+# The square of a larger one would be more than a float32 holds: infinite, it would make the shape
+# of any sequence a flat line, and its level no number.
+_LARGEST_DEVIATION = 1e18
 
 
 class OwnScale(NamedTuple):
@@ -29,7 +32,8 @@ class OwnScale(NamedTuple):
         length: valid timesteps of each row, `(batch,)`; None where all are; of packed sequences
             their `Packing`.
         mean: `(batch, features)` float32.
-        deviation: `(batch, features)` float32, at least a twentieth of that of the training set.
+        deviation: `(batch, features)` float32, at least a twentieth of that of the training set,
+            and finite.
     """
 
     length: tf.Tensor | Packing | None
@@ -47,7 +51,8 @@ class OwnScale(NamedTuple):
         """
         mean = mean_of_rows(values, length)
         variance = mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
-        return cls(length, mean, tf.maximum(tf.sqrt(variance), _SMALLEST_DEVIATION))
+        deviation = tf.clip_by_value(tf.sqrt(variance), _SMALLEST_DEVIATION, _LARGEST_DEVIATION)
+        return cls(length, mean, deviation)
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Returns values on the scale of their sequence."""

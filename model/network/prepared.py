@@ -91,10 +91,21 @@ class Prepared(NamedTuple):
     def losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         """Computes what training minimises of each sequence, `(batch,)`.
 
+        It is infinite where the error on the scale of the training set is. On its own scale a
+        sequence of values that are too large has a finite loss, and only the fit of the score,
+        after all epochs, would find it.
+
         Args:
             given: what the decoder gives, in the shape of `target`.
             alignment: what counts besides the valid timesteps.
         """
+        losses = self._losses(given, alignment)
+        if not self.is_own:
+            return losses
+        error = tf.reduce_mean(self.errors_on_training_scale(given), axis=-1)
+        return tf.where(tf.math.is_finite(error), losses, float("inf"))
+
+    def _losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         if not (alignment.counts_tail or alignment.counts_padding):
             return tf.reduce_mean(self.errors(given), axis=-1)
         target = _repeat_last(self.target, self.length) if alignment.counts_tail else self.target

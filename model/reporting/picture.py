@@ -93,16 +93,31 @@ def _draw_losses(axes: Axes, report: RunReport) -> None:
         values = report.history[name]
         marker = "o" if len(values) < _FEW_POINTS else None
         axes.plot(range(1, len(values) + 1), values, marker=marker, label=names[name])
+    if report.own_scale:
+        _draw_unit(axes)
+    else:
+        _draw_baselines(axes, report)
+    axes.locator_params(axis="x", integer=True)
+    axes.set_xlabel("epoch")
+    axes.legend(loc="upper right", ncols=2)
+
+
+def _draw_unit(axes: Axes) -> None:
+    """Draws the unit of losses on the own scale; those of the summaries are in another one."""
+    axes.axhline(1, color="gray", linestyle="--", label="variance of the sequence")
+    axes.set_ylim(0, 1.4)
+    axes.set_title("loss: the share of its variance that is left of each sequence")
+    axes.set_ylabel("squared error / variance of the sequence")
+
+
+def _draw_baselines(axes: Axes, report: RunReport) -> None:
     split = report.example_split
     losses = report.summaries[split].losses
     axes.axhline(losses.feature_mean, color="gray", linestyle=":", label="mean of each feature")
     axes.axhline(losses.own_mean, color="gray", linestyle="--", label="the sequence's own mean")
     axes.set_ylim(0, 1.4 * max(losses.feature_mean, losses.own_mean))
-    axes.locator_params(axis="x", integer=True)
     axes.set_title(f"loss, and on {split} the loss of two baselines")
-    axes.set_xlabel("epoch")
     axes.set_ylabel("squared error / training variance")
-    axes.legend(loc="upper right", ncols=2)
 
 
 def draw_example(

@@ -58,6 +58,8 @@ class RunReport:
         summaries: by split, see `padless.model.reporting.summary`.
         length_bias: how far score and p-value go with the length, on `example_split`.
         history: metric -> its value in each epoch.
+        own_scale: whether its losses are on the own scale of each sequence; if not, they are in
+            units of the training variance, as the summaries are.
         examples: sequences of low, median and high error, of the first split that is not training.
         example_split: that split.
     """
@@ -70,6 +72,7 @@ class RunReport:
     summaries: Mapping[str, Summary]
     length_bias: LengthBias
     history: Mapping[str, list[float]]
+    own_scale: bool
     examples: list[ExampleSequence]
     example_split: str
 
@@ -169,6 +172,7 @@ def report_run(
         summaries={name: errors[name].summary(run.model) for name in dataset.splits},
         length_bias=measure_length_bias(calibration, scored, example_split),
         history=read_history(run.directory),
+        own_scale=run.model.architecture.own_scale,
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
     )

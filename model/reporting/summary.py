@@ -104,7 +104,8 @@ class Summary:
     Attributes:
         split: name of the split.
         weighting: what weighs the same, each `"sequence"` or each `"timestep"`.
-        losses: mean squared errors, in units of the training variance.
+        losses: mean squared errors, in units of the training variance; that of a model without
+            `own_scale` is its loss on the split.
         explained: R², the share of its variance that is explained, of the sequences at the tenth,
             the half and nine tenths of all.
         ranges: the same by length, ascending; at most five, of about as many sequences each.

@@ -42,6 +42,12 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def on_one_scale():
+    """A small architecture whose loss is the error in units of the training variance."""
+    return Architecture(**SMALL, own_scale=False)
+
+
+@pytest.fixture(scope="session")
 def make_model(fit_score):
     """Builds a small model with the same weights for the same arguments, whose score is fitted."""
 
@@ -134,7 +140,7 @@ def read_sequences():
 def train_small(tmp_path_factory, small):
     """Trains a small model on a dataset: (run directory, report)."""
 
-    def train_on(dataset, run=None, **options):
+    def train_on(dataset, run=None, architecture=small, **options):
         passed = ("callbacks", "progress", "resume")
         passed = {name: options.pop(name) for name in passed if name in options}
         run = run or tmp_path_factory.mktemp("runs") / "run"
@@ -144,7 +150,7 @@ def train_small(tmp_path_factory, small):
         report = train(
             dataset.split("train").files[0].parent,
             run,
-            architecture=small,
+            architecture=architecture,
             options=TrainingOptions(**options),
             **passed,
         )

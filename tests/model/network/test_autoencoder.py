@@ -154,6 +154,25 @@ def test_a_loss_is_the_error_on_the_scale_that_is_rebuilt(make_model, own_scale)
     np.testing.assert_allclose(model.sequence_losses(raw), expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e15, 1e20, 1e30, 3e38])
+@pytest.mark.parametrize("own_scale", [True, False])
+def test_a_value_of_any_size_is_embedded_and_scored(make_model, own_scale, size):
+    model = make_model(own_scale=own_scale)
+    sequence = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)
+    usual = model.analyze(sequence)
+    sequence[1, 2, 0] = size
+    results, loss = model.analyze(sequence), model.sequence_losses(sequence)
+    assert np.isfinite(results["embedding"]).all()
+    assert np.isfinite(results["code"]).all()
+    is_held = size < 1e19  # its square is at most what a float32 holds
+    for values in (results["score"], results["error"], loss):
+        assert np.isfinite(values).tolist() == [True, is_held]
+        assert not np.isnan(values).any()
+    assert results["score"][1] > 100 * results["score"][0]
+    for name, expected in usual.items():
+        assert_close(results[name][0], expected[0])
+
+
 def test_model_sees_the_standardized_values_alone(make_model):
     raw = np.stack(draw([6, 6, 6]))
     standardized = ((raw - MEAN) / np.sqrt(VARIANCE)).astype(np.float32)

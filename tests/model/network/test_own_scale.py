@@ -82,6 +82,16 @@ def test_a_deviation_below_the_floor_is_not_scaled_up(amplitude, scaled):
     np.testing.assert_allclose(scale.apply(values)[0, :, 0], [-scaled, scaled], rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e20, 1e30, 3e38])
+def test_a_deviation_whose_square_is_too_large_stays_finite(size):
+    values = np.float32([[size], [-size], [0]])[None]
+    scale = OwnScale.of(values, None)
+    np.testing.assert_allclose(scale.deviation, [[1e18]])
+    np.testing.assert_allclose(scale.level(), [[0, np.log(1e18)]], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scale.apply(values), values / 1e18, rtol=1e-6)
+    np.testing.assert_allclose(scale.invert(scale.apply(values)), values, rtol=1e-6)
+
+
 @pytest.mark.parametrize("fill", [1e6, np.nan])
 def test_values_after_the_end_do_not_matter(fill):
     rows = draw()

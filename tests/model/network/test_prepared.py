@@ -204,6 +204,19 @@ def test_the_target_is_the_same_at_another_scale_and_level(factor):
     assert_close(Prepared.of(moved, None, own_scale=True).target, target)
 
 
+@pytest.mark.parametrize("alignment", ["dynamic_repeat", "masked_repeat", "padded"])
+@both_scales
+def test_a_loss_is_infinite_where_the_error_is(alignment, own_scale):
+    values = draw()
+    values[1, 2, 0] = 1e30
+    prepared = Prepared.of(tf.constant(values), None, own_scale=own_scale)
+    given = draw(seed=1)
+    expected = np.isfinite(prepared.errors_on_training_scale(given)).all(axis=1)
+    losses = prepared.losses(given, ALIGNMENTS[alignment]).numpy()
+    assert expected.tolist() == np.isfinite(losses).tolist() == [True, False, True]
+    assert np.isposinf(losses[1])
+
+
 def test_no_row_has_no_error_and_no_loss():
     packing = Packing.of(tf.zeros([0], tf.int32))
     prepared, given = Prepared.of(tf.zeros((0, 2)), packing, own_scale=True), tf.zeros((0, 2))

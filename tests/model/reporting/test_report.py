@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from padless.model.reporting import picture
 from padless.model.reporting.length_bias import measure_length_bias
 from padless.model.reporting.picture import draw_report
 from padless.model.reporting.report import _pick_examples, count_epoch, report_run
@@ -106,6 +107,45 @@ def test_draw_report_writes_a_picture(report, tmp_path, extension):
     draw_report(report, path)
     start = {"png": b"\x89PNG", "svg": b"<?xml"}[extension]
     assert path.read_bytes().startswith(start)
+
+
+@pytest.fixture
+def draw_losses(monkeypatch):
+    """Draws a report and reads its loss curves: (the unit, label -> values)."""
+
+    def draw(report):
+        drawn = []
+        monkeypatch.setattr(picture, "save_figure", lambda figure, path: drawn.append(figure))
+        draw_report(report, "unused.png")
+        axes = drawn[0].axes[1]
+        return axes.get_ylabel(), {line.get_label(): line.get_ydata() for line in axes.lines}
+
+    return draw
+
+
+def test_losses_on_the_own_scale_are_not_drawn_beside_baselines_in_another_unit(
+    report, draw_losses
+):
+    unit, lines = draw_losses(report)
+    assert report.own_scale
+    assert unit == "squared error / variance of the sequence"
+    assert list(lines) == ["training", "validation", "variance of the sequence"]
+    assert list(lines["validation"]) == report.history["val_loss"]
+    assert list(lines["variance of the sequence"]) == [1, 1]
+
+
+def test_losses_on_one_scale_are_drawn_beside_the_baselines(
+    train_small, on_one_scale, validated_dataset, draw_losses
+):
+    run, _ = train_small(validated_dataset, architecture=on_one_scale)
+    report = report_run(run)
+    unit, lines = draw_losses(report)
+    losses = report.summaries["validation"].losses
+    assert unit == "squared error / training variance"
+    assert list(lines["validation"]) == report.history["val_loss"]
+    assert losses.model == pytest.approx(min(report.history["val_loss"]), rel=1e-5)
+    assert list(lines["mean of each feature"]) == [losses.feature_mean] * 2
+    assert list(lines["the sequence's own mean"]) == [losses.own_mean] * 2
 
 
 def test_draw_report_takes_a_key_that_looks_like_a_formula(report, tmp_path):

@@ -67,10 +67,26 @@ def test_summarize_is_the_mean_that_numpy_takes(make_model, skewed, read_sequenc
     assert summary.num_sequences == len(sequences)
 
 
-def test_summarize_gives_the_loss_of_the_run(finished, validated_dataset):
-    run, report = finished
+def test_summarize_gives_the_loss_of_a_run_on_one_scale(
+    train_small, on_one_scale, validated_dataset
+):
+    run, report = train_small(validated_dataset, architecture=on_one_scale)
     summary = summarize(load_model(run), validated_dataset, "validation")
     assert summary.losses.model == pytest.approx(report.best["val_loss"], rel=1e-5)
+
+
+def test_summarize_takes_the_loss_of_a_run_to_the_scale_of_the_training_set(
+    finished, validated_dataset, read_sequences
+):
+    run, report = finished
+    model, scale = load_model(run), np.sqrt(validated_dataset.moments.variance)
+    sequences = read_sequences(validated_dataset, "validation").values()
+    errors = [np.square((model(s[None])[0].numpy() - s) / scale).mean(axis=0) for s in sequences]
+    variances = [np.square((s / scale).std(axis=0).clip(min=0.05)) for s in sequences]
+    summary = summarize(model, validated_dataset, "validation")
+    assert summary.losses.model == pytest.approx(np.mean(errors), rel=1e-5)
+    on_own_scale = np.mean(np.array(errors) / variances)
+    assert report.best["val_loss"] == pytest.approx(on_own_scale, rel=1e-4)
 
 
 def test_summarize_takes_a_model_that_runs(make_model, skewed):
@@ -129,12 +145,13 @@ def test_divide_lengths_into_ranges_of_about_the_same_size():
         assert max(sizes) < 1.3 * min(sizes)
 
 
-def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2):
+def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2, explained=(0.2, 0.6, 0.9)):
     """A summary of made-up numbers; the range of the i-th is of length i + 1."""
     return Summary(
         split="validation",
         weighting="sequence",
         losses=BaselineComparison(*losses),
+        explained=explained,
         ranges=tuple(
             LengthRange(i + 1, i + 1, 10, BaselineComparison(*r)) for i, r in enumerate(ranges)
         ),
@@ -159,6 +176,13 @@ def test_summary_warns_of_a_model_that_only_learned_a_mean(losses, warning):
     warnings = made_summary(losses).warnings()
     assert len(warnings) == (warning is not None)
     assert all(text.startswith("on validation ") and warning in text for text in warnings)
+
+
+def test_summary_shows_what_is_explained_and_warns_of_a_flat_reconstruction():
+    good = made_summary((0.4, 1.0, 0.5))
+    assert "R² of a sequence: median 0.60, of four fifths of them 0.20 to 0.90" in str(good)
+    (warning,) = made_summary((0.4, 1.0, 0.5), explained=(-0.1, 0.09, 0.8)).warnings()
+    assert warning.startswith("on validation less than 10% of the variance of half of the sequences")
 
 
 def test_summary_names_the_ranges_that_only_learned_a_mean():

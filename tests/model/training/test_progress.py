@@ -1,5 +1,6 @@
 """What a training tells while it runs, and what it logs."""
 
+import csv
 import logging
 import re
 
@@ -111,11 +112,14 @@ def test_what_only_an_expert_reads_is_a_detail(logged):
 
 def test_train_tells_and_logs_and_prints_nothing(train_small, validated_dataset, logged, capsys):
     told = []
-    train_small(validated_dataset, progress=told.append)
+    run, _ = train_small(validated_dataset, progress=told.append)
     lines = [r.getMessage() for r in logged.records if r.levelname == "INFO"]
     epochs = [line for line in lines if line.startswith("epoch")]
-    for i, line in enumerate(epochs):
-        assert re.match(rf"epoch {i + 1}/2: 4 steps in .* loss 0.\d+, val_loss 0.\d+$", line)
+    with (run / "history.csv").open(newline="") as file:
+        history = list(csv.DictReader(file))
+    for i, (line, row) in enumerate(zip(epochs, history, strict=True)):
+        losses = f"loss {float(row['loss']):.4f}, val_loss {float(row['val_loss']):.4f}"
+        assert re.match(rf"epoch {i + 1}/2: 4 steps in .*, {re.escape(losses)}$", line)
     assert len(epochs) == 2
     assert any("length_correlation" in message for message in logged.messages)
     works = list(dict.fromkeys(progress.work for progress in told))

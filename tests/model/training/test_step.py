@@ -55,9 +55,15 @@ def train_on(make_trainer, deal, dataset):
 
 
 def mean_error(model, sequences, weighting):
-    """Computes the loss of sequences in NumPy, from the output of the model for each alone."""
-    variance = np.float32(model.variance)
-    errors = [np.square(model(s[None])[0].numpy() - s) / variance for s in sequences]
+    """Computes the loss of sequences in NumPy, from the output of the model for each alone.
+
+    The errors are in units of the sequence's own deviation, unless it is below a twentieth of that
+    of the training set.
+    """
+    smallest = 0.05 * np.sqrt(model.variance)
+    scales = [np.maximum(s.std(axis=0), smallest) for s in sequences]
+    pairs = zip(sequences, scales, strict=True)
+    errors = [np.square((model(s[None])[0].numpy() - s) / scale) for s, scale in pairs]
     weights = [len(s) if weighting == "timestep" else 1 for s in sequences]
     return np.average([error.mean() for error in errors], weights=weights)
 
@@ -153,8 +159,8 @@ def test_a_step_is_one_step_on_the_padded_batch(
     variables = reference.trainable_variables
     start = weights_of(reference)
     with tf.GradientTape() as tape:
-        error = reference.analyze(padded, length)["error"]
-        loss = tf.reduce_sum(weight * error) / weight.sum()
+        losses = reference.sequence_losses(padded, length)
+        loss = tf.reduce_sum(weight * losses) / weight.sum()
     gradients = tape.gradient(loss, [variable.value for variable in variables])
     reference.optimizer.apply(gradients, variables)
 

@@ -36,9 +36,9 @@ def folder_of(dataset):
     return dataset.split("train").files[0].parent
 
 
-def mean_error(run, sequences):
+def mean_loss(run, sequences):
     model = load_model(run)
-    return np.mean([float(model.analyze(s[None])["error"][0]) for s in sequences])
+    return np.mean([float(model.sequence_losses(s[None])[0]) for s in sequences])
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_train_saves_the_weights_of_the_best_epoch(
 ):
     run, report = request.getfixturevalue(kind)
     sequences = read_sequences(validated_dataset, "validation").values()
-    assert mean_error(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
+    assert mean_loss(run, sequences) == pytest.approx(report.best["val_loss"], rel=1e-5)
 
 
 def test_train_standardizes_by_the_training_split(finished, read_sequences, validated_dataset):
