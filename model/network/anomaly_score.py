@@ -21,7 +21,7 @@ from padless.model.network.layers import Array, Shape
 
 # Of the distances of shape and level, and the squared surprises at the error and at its share of
 # the variance. docs/quality.md has the measurements that they are from.
-WEIGHTS = (0.6, 0.3, 0.05, 0.05)
+WEIGHTS = (0.75, 0.1, 0.075, 0.075)
 # The logarithm of a smaller number would say more of rounding than of a sequence.
 _SMALLEST = 1e-12
 
@@ -49,7 +49,7 @@ class AnomalyScore(keras.layers.Layer):
         distance = (vector - mean)' covariance^-1 (vector - mean) / size    of pooled, and of level
         surprise = (log(error) - what is expected of such a level) / its usual deviation
         surprise = (log(unexplained) - its mean) / its usual deviation
-        score    = 0.6 shape distance + 0.3 level distance + 0.05 surprise^2 + 0.05 surprise^2
+        score    = 0.75 shape distance + 0.1 level distance + 0.075 surprise^2 + 0.075 surprise^2
 
     Each distance and each squared surprise, and with them the score, is 1 on average over the split
     that was not trained on. NaN before it is fitted.
