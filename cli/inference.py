@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import COLUMNS, RULES, columns_of
 
@@ -27,12 +27,18 @@ RAW_OPTIONS = {
 }
 
 
-def infer(args: argparse.Namespace, *, scores: bool) -> None:
-    """Writes scores or embeddings of all sequences of the input and prints a line."""
+def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
+    """Writes scores or embeddings of all sequences of the input and prints a line.
+
+    Args:
+        args: the arguments.
+        scores: whether to write scores, or embeddings alone.
+        columns: of `Run.write_scores`: which columns it adds.
+    """
     is_raw = _check_usage(args)
     from padless.cli.progress import progress_shown
     from padless.model import open_run
-    from padless.model.scoring.inference import check_output
+    from padless.model.scoring.scores_file import check_output
 
     started = time.monotonic()
     check_output(args.output)
@@ -49,6 +55,7 @@ def infer(args: argparse.Namespace, *, scores: bool) -> None:
             splits=args.split,
             name_splits=not is_raw,
             progress=progress,
+            **columns,
         )
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from padless.cli.arguments import add_inference_arguments as add_arguments
+from padless.cli.arguments import add_inference_arguments
 from padless.cli.inference import infer
-
-__all__ = ["EXAMPLES", "USAGE", "add_arguments", "run"]
+from padless.cli.parser import Parser, add_option
 
 USAGE = "RUN INPUT ... --output FILE.parquet [options]"
 EXAMPLES = (
     "padless score run data --split test --output scores.parquet",
-    "padless score run new_runs.csv --label-column machine --output new_scores.parquet",
+    "padless score run new_runs.csv --level 0.02 --timesteps --output new_scores.parquet",
 )
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds the arguments."""
+    add_inference_arguments(parser)
+    group = parser.add_argument_group("columns of the output")
+    level = "add the column is_anomaly: whether the p-value is at most X (default: none)"
+    add_option(group, "--level", level, type=float, metavar="X")
+    timesteps = "add the column timestep_error: the error of each feature at each timestep"
+    add_option(group, "--timesteps", timesteps, action="store_true", default=None)
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes everything that the model says of a sequence."""
-    infer(args, scores=True)
+    infer(args, scores=True, level=args.level, timesteps=bool(args.timesteps))

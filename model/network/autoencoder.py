@@ -221,7 +221,9 @@ class SequenceAutoencoder(ReconstructionModel):
             A dict of float32: `embedding` `(batch, embedding_size)`; `score` `(batch,)`, see
             `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
             squared error of the reconstruction averaged over the valid timesteps, in units of the
-            feature's training variance; `error` `(batch,)`, the mean of `feature_error`;
+            feature's training variance; `timestep_error`, the same of each timestep, `(batch,
+            timesteps, features)`, of packed sequences packed as they are; `error` `(batch,)`, the
+            mean of `feature_error`;
             `unexplained` `(batch,)`, the same as a share of the sequence's own variance, 1 - R²;
             `pooled` `(batch, pooled_size)` and `level` `(batch, 2 * features)`, what the score is
             computed from besides, see `Traits`.
@@ -236,6 +238,7 @@ class SequenceAutoencoder(ReconstructionModel):
             "embedding": self._embedding(prepared, pooled, latent),
             "score": self.anomaly_score(*traits),
             "feature_error": feature_error,
+            "timestep_error": _as_given(prepared.timestep_errors(given), prepared, sequence),
             **traits._asdict(),
         }
 
@@ -353,13 +356,20 @@ class SequenceAutoencoder(ReconstructionModel):
     def _in_raw_units(
         self, prepared: Prepared, given: tf.Tensor, sequence: Array | PackedSequences
     ) -> tf.Tensor:
-        """Returns the reconstruction as the sequences were given, packed or not."""
+        """Returns the reconstruction, 0 after the end of a sequence."""
         raw = self.standardize.invert(prepared.on_training_scale(given))
         if not isinstance(sequence, PackedSequences):
-            return blank(raw, prepared.length)
-        if isinstance(prepared.length, Packing):
-            return raw
-        return Packing.of(sequence.length).unpad(raw)
+            raw = blank(raw, prepared.length)
+        return _as_given(raw, prepared, sequence)
 
     def _split(self, states: tf.Tensor) -> list[tf.Tensor]:
         return tf.split(states, _STATES[self.architecture.cell], axis=-1)
+
+
+def _as_given(
+    values: tf.Tensor, prepared: Prepared, sequence: Array | PackedSequences
+) -> tf.Tensor:
+    """Returns the values of timesteps packed, if the sequences were and the alignment pads them."""
+    if isinstance(sequence, PackedSequences) and not isinstance(prepared.length, Packing):
+        return Packing.of(sequence.length).unpad(values)
+    return values

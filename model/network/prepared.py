@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from padless.model.network.alignment import Alignment
 from padless.model.network.own_scale import OwnScale
-from padless.model.network.pooling import mean_of_rows
+from padless.model.network.pooling import for_timesteps, mean_of_rows
 from padless.model.network.recurrent import blank, valid_timesteps
 from padless.pipeline.batching.packing import Packing
 
@@ -82,6 +82,18 @@ class Prepared(NamedTuple):
             `(batch, features)`, in squared units of the target.
         """
         return mean_of_rows(self._cropped(tf.square(given - self.target)), self.length)
+
+    def timestep_errors(self, given: tf.Tensor) -> tf.Tensor:
+        """Computes the squared error of each timestep in units of the training variance.
+
+        Returns:
+            `(batch, timesteps, features)`, 0 after the end of a sequence; packed `(timesteps of all
+            rows, features)`.
+        """
+        squared = self._cropped(tf.square(given - self.target))
+        if self.is_own:
+            squared *= tf.square(for_timesteps(self.scale.deviation, self.length))
+        return squared if isinstance(self.length, Packing) else blank(squared, self.length)
 
     def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the same in units of the training variance of each feature."""

@@ -13,13 +13,8 @@ from padless.model.run_directory import layout
 from padless.model.run_directory.config import RunConfig, read_config
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.calibration import Calibration, load_calibration
-from padless.model.scoring.inference import (
-    EMBEDDING,
-    EVERYTHING,
-    Inference,
-    check_output,
-    write_parquet,
-)
+from padless.model.scoring.inference import EMBEDDING, EVERYTHING, TIMESTEPS, Inference
+from padless.model.scoring.scores_file import check_output, write_parquet
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
@@ -160,11 +155,13 @@ class Run:
         splits: Sequence[str] | None = None,
         name_splits: bool = True,
         p_values: bool = True,
+        level: float | None = None,
+        timesteps: bool = False,
         progress: ShowProgress = ignore_progress,
     ) -> int:
         """Writes embedding, score, p-value and errors of all sequences as a Parquet file.
 
-        The columns are those of `padless score`, see `padless.model.scoring.inference`.
+        The columns are those of `padless score`, see `padless.model.scoring.scores_file`.
 
         Args:
             dataset: an opened dataset whose records have keys.
@@ -172,6 +169,9 @@ class Run:
             splits: names of the splits to take; all if None.
             name_splits: whether to write the column `split`.
             p_values: whether to write the column `p_value`.
+            level: largest p-value of what the column `is_anomaly` calls an anomaly; there is no
+                such column if None.
+            timesteps: whether to write the column `timestep_error`.
             progress: called with how many are done, see `padless.pipeline.Progress`.
 
         Returns:
@@ -181,16 +181,17 @@ class Run:
             FileNotFoundError: if the training has not finished, or the folder of `output` is
                 missing.
             ValueError: if the dataset has other features, a split is unknown, the records are
-                damaged or have no keys, or a key is not UTF-8.
+                damaged or have no keys, a key is not UTF-8, or no p-value reaches the level.
         """
         self.check_features(dataset)
         return write_parquet(
-            Inference(self.model, EVERYTHING),
+            Inference(self.model, (*EVERYTHING, TIMESTEPS) if timesteps else EVERYTHING),
             dataset,
             check_output(output),
             splits=splits,
             name_splits=name_splits,
             calibration=self.calibration if p_values else None,
+            level=level,
             progress=progress,
         )
 

@@ -182,7 +182,9 @@ def test_summary_shows_what_is_explained_and_warns_of_a_flat_reconstruction():
     good = made_summary((0.4, 1.0, 0.5))
     assert "R² of a sequence: median 0.60, of four fifths of them 0.20 to 0.90" in str(good)
     (warning,) = made_summary((0.4, 1.0, 0.5), explained=(-0.1, 0.09, 0.8)).warnings()
-    assert warning.startswith("on validation less than 10% of the variance of half of the sequences")
+    assert warning.startswith(
+        "on validation less than 10% of the variance of half of the sequences"
+    )
 
 
 def test_summary_names_the_ranges_that_only_learned_a_mean():

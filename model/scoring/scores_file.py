@@ -1,0 +1,161 @@
+"""Embeddings and scores as a Parquet file, which appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from etils import epath
+
+from padless.model.scoring.calibration import Calibration, smallest_p_value
+from padless.model.scoring.inference import TIMESTEPS, Inference
+from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
+from padless.pipeline.written_whole import written_whole
+
+
+def write_parquet(
+    inference: Inference,
+    dataset: SequenceDataset,
+    output: epath.PathLike,
+    *,
+    splits: Sequence[str] | None = None,
+    name_splits: bool = True,
+    calibration: Calibration | None = None,
+    level: float | None = None,
+    progress: ShowProgress = ignore_progress,
+) -> int:
+    """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
+
+    Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
+    int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
+    calibrated; `is_anomaly` bool, at a level; `error` and `unexplained` float32; `feature_error`
+    fixed-size list of float32; `timestep_error` list of such lists, where the inference computes
+    it. Rows are in the order of the splits and of the records in them.
+
+    Args:
+        inference: the model and the outputs.
+        dataset: an opened dataset whose records have keys.
+        output: the file; one that exists is replaced.
+        splits: names of the splits to take; all if None.
+        name_splits: whether to write the column `split`.
+        calibration: what the p-values compare with, that of the same run as the model; there are
+            none if None.
+        level: largest p-value of what is called an anomaly; nothing is if None.
+        progress: called with how many are done, see `padless.pipeline.Progress`.
+
+    Returns:
+        The number of sequences.
+
+    Raises:
+        FileNotFoundError: if the folder of `output` is missing.
+        ValueError: if a split is unknown, the records are damaged or have no keys, a key is not
+            UTF-8, there is a calibration but no score, or the level is one that no p-value reaches.
+    """
+    output = check_output(output)
+    if dataset.record_format.key is None:
+        raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
+    if calibration is not None and "score" not in inference.outputs:
+        raise ValueError(f"`calibration` needs the output 'score', got {inference.outputs}.")
+    _check_level(level, calibration)
+    chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
+    added = {
+        "split": name_splits,
+        "p_value": calibration is not None,
+        "is_anomaly": level is not None,
+    }
+    schema = _schema(inference, dataset, {name for name, is_added in added.items() if is_added})
+    total, done = sum(split.num_sequences for split in chosen), 0
+    work = "score" if "score" in inference.outputs else "embed"
+    progress(Progress(work, done, total, "sequences"))
+    with (
+        written_whole(output, shared=True) as beside,
+        pq.ParquetWriter(str(beside), schema) as writer,
+    ):
+        for split in chosen:
+            for window in inference.windows(dataset, split.name):
+                if name_splits:
+                    window["split"] = np.full(len(window["length"]), split.name.encode())
+                if calibration is not None:
+                    window["p_value"] = _p_values(calibration, window)
+                if level is not None:
+                    window["is_anomaly"] = window["p_value"] <= np.float32(level)
+                writer.write_table(_as_table(window, schema))
+                done += len(window["length"])
+                progress(Progress(work, done, total, "sequences"))
+    return done
+
+
+def _check_level(level: float | None, calibration: Calibration | None) -> None:
+    if level is None:
+        return
+    if calibration is None:
+        raise ValueError(f"`level` needs p-values, got {level} without a calibration.")
+    smallest = smallest_p_value(len(calibration.score))
+    if not smallest <= level <= 1:
+        raise ValueError(
+            f"`level` must be from {smallest:.3g}, the smallest p-value that a comparison with "
+            f"{len(calibration.score):,} sequences gives, to 1, got {level}."
+        )
+
+
+def _p_values(calibration: Calibration, window: dict[str, np.ndarray]) -> np.ndarray:
+    return calibration.p_values(window["length"], window["score"]).astype(np.float32)
+
+
+def check_output(output: epath.PathLike) -> epath.Path:
+    """Checks that a file can be written there, before any work is done for it.
+
+    Raises:
+        FileNotFoundError: if its folder is missing.
+        IsADirectoryError: if it is a folder itself.
+    """
+    output = epath.Path(output)
+    if output.is_dir():
+        raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    return output
+
+
+def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> pa.Schema:
+    """Returns the columns: those of the outputs, and of `added` those that are not always there."""
+    of_features = pa.list_(pa.float32(), inference.model.num_features)
+    types = {
+        "key": pa.string(),
+        "split": pa.string(),
+        "label": pa.string(),
+        "length": pa.int64(),
+        "embedding": pa.list_(pa.float32(), inference.model.embedding_size),
+        "score": pa.float32(),
+        "p_value": pa.float32(),
+        "is_anomaly": pa.bool_(),
+        "error": pa.float32(),
+        "unexplained": pa.float32(),
+        "feature_error": of_features,
+        TIMESTEPS: pa.list_(of_features),
+    }
+    written = {"key", "length", *added, *inference.outputs}
+    written |= {"label"} if dataset.record_format.label else set()
+    return pa.schema([(name, kind) for name, kind in types.items() if name in written])
+
+
+def _as_table(window: dict[str, np.ndarray], schema: pa.Schema) -> pa.Table:
+    return pa.table([_as_array(window[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as_array(values: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_list(kind):
+        offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+        return pa.ListArray.from_arrays(offsets, _as_array(np.concatenate(values), kind.value_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), kind.list_size)
+    if pa.types.is_string(kind):
+        try:
+            return pa.array(values.tolist(), pa.binary()).cast(kind)
+        except pa.ArrowInvalid as error:
+            bad = next(value for value in values if value.decode(errors="ignore").encode() != value)
+            raise ValueError(f"Keys and labels must be UTF-8, got {bad!r}.") from error
+    return pa.array(values, kind)

@@ -1,0 +1,67 @@
+"""Columns of the scores that are there when they are asked for."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from padless.model import Calibration, Inference
+from padless.model.scoring.inference import EVERYTHING, TIMESTEPS
+from padless.model.scoring.scores_file import write_parquet
+
+
+@pytest.fixture(scope="module")
+def dataset(make_dataset):
+    return make_dataset({"train": [3, 7, 1, 3], "test": [2, 9]})
+
+
+@pytest.mark.parametrize("alignment", ["dynamic_repeat", "masked_repeat", "padded"])
+def test_errors_of_timesteps_are_those_of_each_sequence_alone(
+    make_model, dataset, read_sequences, tmp_path, alignment
+):
+    model = make_model(alignment=alignment, longest=9, mean=[1.0, 2.0], variance=[4.0, 0.25])
+    inference = Inference(model, (*EVERYTHING, TIMESTEPS))
+    write_parquet(inference, dataset, tmp_path / "scores.parquet", name_splits=False)
+    table = pq.read_table(tmp_path / "scores.parquet")
+    assert table.schema.field(TIMESTEPS).type == pa.list_(pa.list_(pa.float32(), 2))
+    sequences = read_sequences(dataset, "train") | read_sequences(dataset, "test")
+    for row in table.to_pylist():
+        sequence = sequences[row["key"]]
+        errors = np.square(model(sequence[None])[0] - sequence) / [4.0, 0.25]
+        np.testing.assert_allclose(row[TIMESTEPS], errors, rtol=2e-3, atol=1e-5)
+        np.testing.assert_allclose(np.mean(row[TIMESTEPS], axis=0), row["feature_error"], rtol=1e-5)
+
+
+def test_anomalies_are_named_at_a_level(make_model, dataset, tmp_path):
+    rng = np.random.default_rng(0)
+    inference, output = Inference(make_model()), tmp_path / "scores.parquet"
+    scores = np.concatenate([w["score"] for w in inference.windows(dataset, "train")])
+    spread = rng.uniform(scores.min(), scores.max(), 99)
+    calibration = Calibration("test", np.full(99, 5), spread)
+    write_parquet(inference, dataset, output, calibration=calibration, level=0.3)
+    table = pq.read_table(output)
+    p_values, named = table["p_value"].to_numpy(), table["is_anomaly"].to_numpy()
+    np.testing.assert_array_equal(named, p_values <= np.float32(0.3))
+    assert 0 < named.sum() < len(named)
+    level = float(p_values[0])  # the largest p-value that is named
+    write_parquet(inference, dataset, output, calibration=calibration, level=level)
+    assert pq.read_table(output)["is_anomaly"][0].as_py()
+
+
+@pytest.mark.parametrize("level", [0.009, 0.0, -1.0, 1.5, float("nan")])
+def test_a_level_that_no_p_value_reaches_is_rejected(make_model, dataset, tmp_path, level):
+    calibration = Calibration("test", np.full(99, 5), np.linspace(0, 1, 99))
+    with pytest.raises(ValueError, match=r"`level` must be from 0\.01, .* 99 sequences .* got"):
+        write_parquet(
+            Inference(make_model()),
+            dataset,
+            tmp_path / "scores.parquet",
+            calibration=calibration,
+            level=level,
+        )
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_a_level_needs_p_values(make_model, dataset, tmp_path):
+    with pytest.raises(ValueError, match="`level` needs p-values, got 0.05 without"):
+        write_parquet(Inference(make_model()), dataset, tmp_path / "scores.parquet", level=0.05)
