@@ -163,7 +163,8 @@ def test_a_value_of_any_size_is_embedded_and_scored(make_model, own_scale, size)
     sequence[1, 2, 0] = size
     results, loss = model.analyze(sequence), model.sequence_losses(sequence)
     assert np.isfinite(results["embedding"]).all()
-    assert np.isfinite(results["code"]).all()
+    assert np.isfinite(results["pooled"]).all()
+    assert np.isfinite(results["level"]).all()
     is_held = size < 1e19  # its square is at most what a float32 holds
     for values in (results["score"], results["error"], loss):
         assert np.isfinite(values).tolist() == [True, is_held]

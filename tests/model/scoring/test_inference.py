@@ -16,7 +16,7 @@ from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.progress import Progress
 
 LENGTHS = {"train": [3, 5, 3, 9, 5, 5, 1, 3] * 3, "test": [4, 3, 4]}
-FLOATS = ["embedding", "score", "error", "feature_error"]
+FLOATS = ["embedding", "score", "error", "unexplained", "feature_error"]
 MEAN, VARIANCE = [0.1, -0.1], [0.5, 0.4]
 # What float32 sums of other shapes may differ by; embeddings and scores here are about 0.1 to 1.
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
@@ -136,6 +136,7 @@ def test_write_parquet_has_the_columns_documented(table):
                 ("embedding", vector["e"]),
                 ("score", pa.float32()),
                 ("error", pa.float32()),
+                ("unexplained", pa.float32()),
                 ("feature_error", vector["f"]),
             ]
         )
@@ -217,7 +218,7 @@ def test_windows_read_records_without_keys(everything, write_keys):
     dataset = write_keys([b"a", b"b"])
     dataset = dataclasses.replace(dataset, record_format=RecordFormat(2, key=None))
     (window,) = everything.windows(dataset, "train")
-    assert sorted(window) == ["embedding", "error", "feature_error", "length", "score"]
+    assert sorted(window) == sorted([*FLOATS, "length"])
     assert window["length"].tolist() == [1, 2]
 
 
