@@ -9,7 +9,7 @@ import pytest
 
 from padless.model import Calibration, Inference
 from padless.model.scoring import inference
-from padless.model.scoring.inference import write_parquet
+from padless.model.scoring.scores_file import write_parquet
 from padless.pipeline import RecordFormat, open_records
 from padless.pipeline.dataset.framing import frame_record, read_records
 from padless.pipeline.dataset.records import encode_example
@@ -187,7 +187,8 @@ def test_results_of_a_deep_bidirectional_model_are_those_alone(
     make_model, dataset, read_sequences, cell
 ):
     model = make_model(mean=MEAN, variance=VARIANCE, cell=cell, layers=2, bidirectional=True)
-    (window,) = Inference(model, inference.WITH_BASELINES).windows(dataset, "train")
+    outputs = (*inference.WITH_BASELINES, inference.TIMESTEPS)
+    (window,) = Inference(model, outputs).windows(dataset, "train")
     for i, sequence in enumerate(list(read_sequences(dataset, "train").values())[:6]):
         for name, expected in model.analyze(sequence[None]).items():
             np.testing.assert_allclose(window[name][i], expected[0], **TOLERANCE)

@@ -32,6 +32,14 @@ def test_errors_of_timesteps_are_those_of_each_sequence_alone(
         np.testing.assert_allclose(np.mean(row[TIMESTEPS], axis=0), row["feature_error"], rtol=1e-5)
 
 
+def test_errors_of_timesteps_of_sequences_of_one_length(make_model, make_dataset):
+    dataset, model = make_dataset([4, 4, 4]), make_model()
+    (window,) = Inference(model, (*EVERYTHING, TIMESTEPS)).windows(dataset, "train")
+    assert [errors.shape for errors in window[TIMESTEPS]] == [(4, 2)] * 3
+    means = [errors.mean(axis=0) for errors in window[TIMESTEPS]]
+    np.testing.assert_allclose(means, window["feature_error"], rtol=1e-5)
+
+
 def test_anomalies_are_named_at_a_level(make_model, dataset, tmp_path):
     rng = np.random.default_rng(0)
     inference, output = Inference(make_model()), tmp_path / "scores.parquet"
@@ -63,5 +71,5 @@ def test_a_level_that_no_p_value_reaches_is_rejected(make_model, dataset, tmp_pa
 
 
 def test_a_level_needs_p_values(make_model, dataset, tmp_path):
-    with pytest.raises(ValueError, match="`level` needs p-values, got 0.05 without"):
+    with pytest.raises(ValueError, match=r"`level` needs p-values, got 0\.05 without"):
         write_parquet(Inference(make_model()), dataset, tmp_path / "scores.parquet", level=0.05)
