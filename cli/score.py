@@ -11,7 +11,7 @@ from padless.cli.parser import Parser, add_option
 USAGE = "RUN INPUT ... --output FILE.parquet [options]"
 EXAMPLES = (
     "padless score run data --split test --output scores.parquet",
-    "padless score run new_runs.csv --level 0.02 --timesteps --output new_scores.parquet",
+    "padless score run new_runs.csv --timesteps --output new_scores.parquet",
 )
 
 

@@ -61,7 +61,13 @@ class AnomalyScore(keras.layers.Layer):
         `(batch,)` float32, at least 0.
     """
 
-    def build(self, pooled_shape: Shape, level_shape: Shape, *others: Shape) -> None:
+    def build(
+        self,
+        pooled_shape: Shape,
+        level_shape: Shape,
+        error_shape: Shape = (None,),
+        unexplained_shape: Shape = (None,),
+    ) -> None:
         """Creates the weights; none is trained."""
         constant = {"initializer": "zeros", "trainable": False}
         for name, size in (("pooled", pooled_shape[-1]), ("level", level_shape[-1])):
@@ -123,7 +129,13 @@ class AnomalyScore(keras.layers.Layer):
         terms = (shape, level, error * error, unexplained * unexplained)
         return sum(weight * term for weight, term in zip(WEIGHTS, terms, strict=True))
 
-    def compute_output_shape(self, pooled_shape: Shape, *others: Shape) -> Shape:
+    def compute_output_shape(
+        self,
+        pooled_shape: Shape,
+        level_shape: Shape,
+        error_shape: Shape = (None,),
+        unexplained_shape: Shape = (None,),
+    ) -> Shape:
         """Returns `(batch,)`."""
         return (pooled_shape[0],)
 

@@ -214,8 +214,16 @@ class SequenceAutoencoder(ReconstructionModel):
         sequence: Array | PackedSequences,
         length: Array | None = None,
         training: bool = False,
+        *,
+        timesteps: bool = False,
     ) -> dict[str, tf.Tensor]:
         """Returns each sequence's embedding, score and errors.
+
+        Args:
+            sequence: as the model is called with.
+            length: likewise.
+            training: likewise.
+            timesteps: whether to return `timestep_error` too.
 
         Returns:
             A dict of float32: `embedding` `(batch, embedding_size)`; `score` `(batch,)`, see
@@ -234,12 +242,13 @@ class SequenceAutoencoder(ReconstructionModel):
         error = keras.ops.mean(feature_error, axis=-1)
         unexplained = error / prepared.scale.variance()
         traits = Traits(pooled, prepared.scale.level(), error, unexplained)
+        by_timestep = _as_given(prepared.timestep_errors(given), prepared, sequence)
         return {
             "embedding": self._embedding(prepared, pooled, latent),
             "score": self.anomaly_score(*traits),
             "feature_error": feature_error,
-            "timestep_error": _as_given(prepared.timestep_errors(given), prepared, sequence),
             **traits._asdict(),
+            **({"timestep_error": by_timestep} if timesteps else {}),
         }
 
     def sequence_losses(

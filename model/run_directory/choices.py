@@ -67,7 +67,7 @@ def choose(
         options = choose_batch_size(options, lengths)
         reasons.append(f"{options.batch_size} sequences per step: there are {num_sequences:,}")
     if options.epochs is None:
-        steps = options.plan(lengths, replicas=1).steps_per_epoch
+        steps = _count_steps(options, lengths)
         epochs = int(np.clip(-(-_UPDATES // steps), *_EPOCHS))
         options = dataclasses.replace(options, epochs=epochs)
         reasons.append(f"{epochs:,} epochs: an epoch has {steps:,} steps")
@@ -86,6 +86,12 @@ def choose_batch_size(options: TrainingOptions, lengths: Mapping[int, int]) -> T
     wanted = max(sum(lengths.values()) // _STEPS_PER_EPOCH, 1)
     power = 2 ** (wanted.bit_length() - 1)
     return dataclasses.replace(options, batch_size=int(np.clip(power, *_BATCH_SIZES)))
+
+
+def _count_steps(options: TrainingOptions, lengths: Mapping[int, int]) -> int:
+    """Counts the steps of an epoch, as a plan does, which also checks the budget."""
+    sizes, counts = np.array(list(lengths)), np.array(list(lengths.values()))
+    return -(-int(options.budget.work(sizes) @ counts) // options.budget.limit)
 
 
 def _median(lengths: Mapping[int, int]) -> int:

@@ -98,7 +98,7 @@ class Inference:
         packed = PackedSequences(values, length)
         if self.outputs == EMBEDDING:
             return {"embedding": self.model.embed(packed)}
-        computed = self.model.analyze(packed)
+        computed = self.model.analyze(packed, timesteps=TIMESTEPS in self.outputs)
         computed = {name: computed[name] for name in self.outputs if name in computed}
         if self.outputs == WITH_BASELINES:
             standardized, packing = self.model.standardize(values), Packing.of(length)

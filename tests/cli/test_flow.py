@@ -122,7 +122,8 @@ def test_score_of_raw_rows_is_that_of_the_sequence_alone(call, trained, tmp_path
     assert call(*argv).code == 0
     table = pq.read_table(output)
     assert table.column_names == [
-        *("key", "label", "length", "embedding", "score", "p_value", "error", "feature_error")
+        *("key", "label", "length", "embedding", "score", "p_value"),
+        *("error", "unexplained", "feature_error"),
     ]
     model = load_model(trained.run)
     for row in table.to_pylist():

@@ -148,7 +148,7 @@ def test_help_shows_every_default_and_two_examples(call, command):
         ("plan", "--group-size N", "8,"),
         ("train", "--seed N", "0"),
         ("train", "--bidirectional, --no-bidirectional", "on"),
-        ("train", "--batch-size N", "64,"),
+        ("train", "--batch-size N", "16 to 64,"),
         ("compare", "--initial-state, --no-initial-state", "on"),
     ],
 )

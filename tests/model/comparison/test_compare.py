@@ -156,7 +156,7 @@ def test_compare_names_the_run_that_failed(labelled, small, tmp_path, capfd):
     [
         ({"alignments": ["mask"]}, {}, "`alignment` must be one of"),
         ({"split": "later"}, {}, "later"),
-        ({}, {"group_size": 65}, "`group_size` must be at most `batch_size`, 64"),
+        ({}, {"group_size": 65}, "`group_size` must be at most `batch_size`, 16"),
         ({}, {"batch_timesteps": 5}, "`batch_timesteps` must be at least the length"),
     ],
 )

@@ -62,7 +62,8 @@ def test_mixed_precision_is_close_to_float32_and_rounded(make, precision, kind):
     results = results_of(make(precision, **kind), draw())
     for name, expected in results_of(make(**kind), draw()).items():
         assert_close_by_norm(results[name], expected, TOLERANCE[precision])
-        assert np.abs(results[name] - expected).max() > 0
+        # Levels are computed in float32 before any layer.
+        assert (np.abs(results[name] - expected).max() > 0) == (name != "level")
 
 
 @all_precisions

@@ -40,6 +40,14 @@ def test_budget_and_epochs_follow_the_number_of_sequences(count, batch_size, epo
     assert number == f"{epochs} epochs: an epoch has {steps:,} steps"
 
 
+@pytest.mark.parametrize("budget", [{"batch_size": 7}, {"batch_timesteps": 211}])
+def test_epochs_are_chosen_for_the_steps_that_the_plan_has(budget):
+    lengths, options = {3: 11, 20: 40, 200: 9}, TrainingOptions(**budget)
+    chosen = choose(Architecture(), options, lengths)
+    steps = chosen.options.plan(lengths, replicas=1).steps_per_epoch
+    assert chosen.reasons[-1] == f"{chosen.options.epochs} epochs: an epoch has {steps:,} steps"
+
+
 def test_what_is_given_stays():
     architecture = Architecture(patch_length=2, units=4)
     options = TrainingOptions(epochs=3, batch_timesteps=100, seed=7)

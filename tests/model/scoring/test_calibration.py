@@ -312,15 +312,17 @@ def test_train_calibrates_on_validation_with_the_model_that_it_saves(finished, v
     order = np.argsort(window["length"])
     assert calibration.length.tolist() == window["length"][order].tolist() == [3, 5, 6, 7]
     np.testing.assert_allclose(calibration.score, window["score"][order], rtol=1e-5)
-    assert "`padless score` compare with the split 'validation'\n" in str(report)
+    assert "`padless score` compare with the split 'validation'; the smallest is 0.2\n" in str(
+        report
+    )
 
 
 def test_train_says_where_it_calibrates_on_what_it_was_trained_on(without_validation):
     run, report = without_validation
     assert not open_run(run).calibration.is_held_out
     (line,) = (line for line in str(report).splitlines() if line.startswith("p-values"))
-    assert line.endswith("'train', which was trained on: on new data they are too small; "
-                         "a split 'validation' mends that")  # fmt: skip
+    assert line.endswith("'train'; the smallest is 0.091. The model was trained on it: on new data "
+                         "they are too small; a split 'validation' mends that")  # fmt: skip
 
 
 def test_train_makes_the_calibration_of_a_finished_run_that_has_none(

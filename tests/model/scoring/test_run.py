@@ -9,7 +9,7 @@ import pytest
 from padless.model import Calibration, Inference, load_model, open_run
 from padless.model.run_directory.layout import save_model
 from padless.model.scoring.calibration import save_calibration
-from padless.model.scoring.inference import write_parquet
+from padless.model.scoring.scores_file import write_parquet
 
 
 @pytest.fixture
