@@ -29,7 +29,8 @@ class WriteDataset(beam.PTransform):
 
     Raises:
         FileExistsError: when it is applied, if the output exists and may not be replaced.
-        ValueError: if `rules` has labels without `has_label`, or the output the order of the input.
+        ValueError: if `rules` has labels without `has_label`, or the output the order of the input
+            or a split to hold out that does not go with its `splits`.
 
     Example:
         >>> import tempfile, numpy as np
@@ -59,6 +60,7 @@ class WriteDataset(beam.PTransform):
         )
         if self._rules.labels is not None and not has_label:
             raise ValueError(f"`labels` needs `has_label`, got {self._rules.labels} without it.")
+        self._output.check_drawn()
         if self._output.order == "input":
             raise ValueError("`order` must be 'hash': a PCollection has no order, got 'input'.")
 

@@ -22,6 +22,7 @@ COLUMN_OPTIONS = {
     "length": "--length-column",
     "label": "--label-column",
     "split": "--split-column",
+    "group": "--hold-out-by",
     "features": "--feature-columns",
 }
 

@@ -52,6 +52,7 @@ def add_arguments(parser: Parser) -> None:
     add_json_argument(output)
     _add_split_arguments(parser.add_argument_group("splits"))
     add_raw_arguments(parser)
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group")}
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
     parser.add_argument_group(
         "options of Apache Beam",
@@ -115,6 +116,16 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
         help="take the split from the file: the name of its directory, X_TRAIN.ts or X_TEST.ts, or "
         "the split of a TFDS builder",
     )
+    hold_out = (
+        "shares of the split train to take from it as splits of these names, also where splits are "
+        "not drawn (default: none)"
+    )
+    add_option(group, "--hold-out", hold_out, type=shares, metavar="NAME=SHARE,...")
+    by = (
+        "column or field, such as a person or a machine, that --hold-out draws by instead of the "
+        "key, so that all sequences of one value go together"
+    )
+    add_option(group, "--hold-out-by", by, metavar="NAME")
     seed = "seed of the hash that draws splits and order"
     add_option(group, "--seed", seed, type=int, default=OUTPUT["seed"], metavar="N")
 
@@ -125,11 +136,12 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
         output=Output(
             args.output,
             splits=args.splits,
+            hold_out=args.hold_out or (),
             seed=args.seed,
             shard_bytes=args.shard_bytes,
             overwrite=args.overwrite,
         ),
-        columns=Columns(**columns_of(args, split=args.split_column)),
+        columns=Columns(**columns_of(args, split=args.split_column, group=args.hold_out_by)),
         rules=Rules(
             missing=args.missing,
             time_order=args.time_order,

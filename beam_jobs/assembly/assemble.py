@@ -28,8 +28,10 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Rules
-from padless.pipeline.dataset.keys import draw_split, is_piece_key, piece_key
+from padless.pipeline.dataset.keys import draw_held_out, draw_split, is_piece_key, piece_key
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
+CAME_WITH_SPLIT = "came with split "  # and its name, in a tally
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
 
@@ -43,12 +45,14 @@ class Assembler:
         seed: of the hash of the key that draws the split.
         splits: share of the sequences per split, for those that do not come with one.
         feature_names: names of the features for messages, or None.
+        hold_out: splits that are taken from the training split, and their shares of it.
     """
 
     rules: Rules
     seed: int
     splits: Seq[tuple[str, float]]
     feature_names: Seq[str] | None = None
+    hold_out: Seq[tuple[str, float]] = ()
 
     def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | RejectedPart]) -> Assembled:
         """Assembles the fragments of one key, in whatever order they arrived.
@@ -77,9 +81,22 @@ class Assembler:
             pieces = list(self._cut(key, values, tally))
         except RejectionError as rejection:
             return [rejection.reject(unit[0].place, key)]
-        given = unit[0].split
-        split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
+        split = self._draw_split(key, unit[0], tally)
         return [self._accept(*piece, unit[0], split) for piece in pieces]
+
+    def _draw_split(self, key: bytes, part: Rows | Whole, tally: Tally) -> str:
+        if part.split is None:
+            split = draw_split(key, self.seed, self.splits)
+        else:
+            split = part.split.decode()
+        if not self.hold_out:
+            return split
+        if part.split is not None:
+            tally[f"{CAME_WITH_SPLIT}{split}"] += 1
+        if split != TRAINING_SPLIT:
+            return split
+        name = key if part.group is None else part.group
+        return draw_held_out(name, self.seed, self.hold_out) or split
 
     def _accept(
         self, key: bytes, values: np.ndarray, part: Rows | Whole, split: str
@@ -99,7 +116,7 @@ class Assembler:
 
     def _join(self, unit: Unit) -> np.ndarray:
         """Joins the parts of one sequence in the order of time."""
-        for what in ("label", "split"):
+        for what in ("label", "split", "group"):
             _check_same(unit, what)
         if len({part.values.shape[1] for part in unit}) > 1:
             raise RejectionError(
@@ -180,7 +197,8 @@ class Assembled(NamedTuple):
     Attributes:
         results: one sequence or reject per sequence of the input, in its order, or
             one per piece of a sequence that was split.
-        tally: `read`, the number of sequences in the input, and what was done to them.
+        tally: `read`, the number of sequences in the input, what was done to them, and, where some
+            are held out, how many came with each split.
     """
 
     results: list[Sequence | Reject]

@@ -28,6 +28,7 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     pack_times,
+    parse_group,
     parse_key,
     parse_label,
     parse_numbers,
@@ -50,6 +51,7 @@ class CsvColumns:
         time: position of the time.
         label: position of the label, or None.
         split: position of the split, or None.
+        group: position of the group, or None.
         features: positions of the features.
         feature_names: their names.
     """
@@ -59,6 +61,7 @@ class CsvColumns:
     time: int
     label: int | None
     split: int | None
+    group: int | None
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
 
@@ -94,6 +97,7 @@ class CsvColumns:
             time=places["time"],
             label=places.get("label"),
             split=places.get("split"),
+            group=places.get("group"),
             features=tuple(map(header.index, names)),
             feature_names=tuple(names),
         )
@@ -105,7 +109,7 @@ class CsvColumns:
         return parse_key(row[self.key])
 
     def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], _Constants]:
-        """Reads a row's time, features, label and split."""
+        """Reads a row's time, features, label, split and group."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
         return (
@@ -114,6 +118,7 @@ class CsvColumns:
             _Constants(
                 None if self.label is None else parse_label(row[self.label]),
                 None if self.split is None else parse_split(row[self.split]),
+                None if self.group is None else parse_group(row[self.group]),
             ),
         )
 
@@ -129,10 +134,11 @@ class _Constants(NamedTuple):
 
     label: bytes | None
     split: bytes | None
+    group: bytes | None
 
 
 class _Stretch:
-    """Consecutive rows of one key, label and split."""
+    """Consecutive rows of one key, label, split and group."""
 
     def __init__(self, key: bytes, constants: _Constants):
         self.key, self.constants = key, constants
@@ -151,11 +157,9 @@ class _Stretch:
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = to_float32(np.array(self.values, np.float64))
         if (bad := first_where(np.isinf(values))) is None:
-            label, split = self.constants
-            lines = np.array(self.lines, np.int64)
-            return Rows(
-                source.place(self.lines[0]), values, label, lines, pack_times(self.times), split
-            )
+            label, split, group = self.constants
+            lines, times = np.array(self.lines, np.int64), pack_times(self.times)
+            return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)
         row, feature = bad
         rule = (
             f"column {columns.feature_names[feature]!r} must be finite as float32, "
@@ -246,6 +250,6 @@ FORM = InputForm(
     extensions=(".csv",),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "label", "split", "features"}),
+    roles=frozenset({"key", "time", "label", "split", "group", "features"}),
     check=_check,
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from padless.beam_jobs.files import check_no_directory, expand_glob, open_input
 from padless.beam_jobs.fragments import Item, RejectionError, Source
-from padless.beam_jobs.options import Columns, PreprocessOptions
+from padless.beam_jobs.options import Columns, PreprocessOptions, as_output
 from padless.beam_jobs.readers import (
     csv_reader,
     jsonl_reader,
@@ -21,6 +21,7 @@ from padless.beam_jobs.readers import (
 )
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import parse_split
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 FORMS = {
     module.FORM.name: module.FORM
@@ -103,8 +104,8 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is a directory, empty, of an unknown form or not what its form says,
-            if one lacks a column, if its split is kept and has a name that no split may have, or
-            if an option does not go with the forms.
+            if one lacks a column, if its split is kept and has a name that no split may have or
+            that is to be held out, or if an option does not go with the forms.
     """
     _check_format(options)
     paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
@@ -118,6 +119,7 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
         for index, (path, form) in enumerate(forms.items())
         for part in facts[path].parts
     )
+    _check_kept_splits(sources, options)
     return CheckedInputs(
         paths,
         sources,
@@ -163,6 +165,25 @@ def _split_of(
         ) from None
 
 
+def _check_kept_splits(sources: Iterable[Source], options: PreprocessOptions) -> None:
+    """Checks that there is a split to hold out from, and none of the same name."""
+    hold_out = dict(as_output(options.output).held_out)
+    if not options.keep_splits or not hold_out:
+        return
+    found = {source.split.decode(): source.path for source in sources if source.split}
+    for name in hold_out:
+        if name in found:
+            raise ValueError(
+                f"{found[name]}: `hold_out` must name a split that the input does not have, "
+                f"got {name!r}."
+            )
+    if TRAINING_SPLIT not in found:
+        raise ValueError(
+            f"`hold_out` takes from the split {TRAINING_SPLIT!r}, which the input must have, "
+            f"it has {list(found)}."
+        )
+
+
 def _expand(pattern: str, options: PreprocessOptions) -> list[str]:
     return [pattern] if _is_prefixed(pattern, options) else expand_glob(pattern)
 
@@ -187,7 +208,7 @@ def _checked_columns(
     columns: Columns, forms: dict[str, InputForm], features_need_names: bool
 ) -> Columns:
     """Checks that the forms have the columns that are named; drops features that none has."""
-    for role in ("label", "split"):
+    for role in ("label", "split", "group"):
         if (name := getattr(columns, role)) is not None:
             _check_role(role, name, forms)
     if columns.features is None or any("features" in form.roles for form in forms.values()):

@@ -164,6 +164,6 @@ FORM = InputForm(
     extensions=(".parquet", ".pq"),
     unit="row",
     read=_read,
-    roles=frozenset({"key", "time", "sequence", "label", "split", "features"}),
+    roles=frozenset({"key", "time", "sequence", "label", "split", "group", "features"}),
     check=_check,
 )

@@ -6,18 +6,20 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
 import padless
+from padless.beam_jobs.assembly.assemble import CAME_WITH_SPLIT
 from padless.beam_jobs.files import create_bytes, open_bytes
-from padless.beam_jobs.output.layout import Layout
+from padless.beam_jobs.output.layout import Layout, order_splits
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import free_reserve
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.beam_jobs.stages.job import Job
 from padless.pipeline.dataset.metadata import ShardSummary
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.dataset.provenance import Made
 
 _OUTCOME_FILE = "outcome.json"
@@ -62,8 +64,11 @@ def finish(
         return Outcome(failure="\n".join(messages))
     (rejected,) = rejects
     shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
-    splits = job.drawn_splits or tuple(layout.num_shards)
-    report = PreprocessReport.of(shards, rejected, tally=tally, splits=splits)
+    report = PreprocessReport.of(
+        shards, rejected, tally=tally, splits=_possible_splits(job, layout)
+    )
+    if (unmet := _unmet_hold_out(job, tally)) is not None:
+        return Outcome(failure=unmet)
     if (broken := _broken_limit(report, job)) is not None:
         return Outcome(failure=f"{broken}\n{report}")
     names = job.feature_names
@@ -106,6 +111,36 @@ def read_outcome(temporary: str) -> Outcome:
     return Outcome(report, content["failure"])
 
 
+def _possible_splits(job: Job, layout: Layout) -> Sequence[str]:
+    """Lists the splits that sequences could be in: those that are drawn, or that were found."""
+    if job.drawn_splits:
+        return job.drawn_splits
+    held_out = [name for name, _ in job.output.held_out]
+    taken_from = [TRAINING_SPLIT] if held_out else []
+    return order_splits({*layout.num_shards, *taken_from, *held_out}, job.output)
+
+
+def _unmet_hold_out(job: Job, tally: Mapping[str, int]) -> str | None:
+    """Returns why nothing can be held out of the splits that sequences came with."""
+    prefix = CAME_WITH_SPLIT
+    came = {k.removeprefix(prefix): n for k, n in tally.items() if n and k.startswith(prefix)}
+    held_out = [name for name, _ in job.output.held_out]
+    if not came or not held_out:
+        return None
+    for name in held_out:
+        if name in came:
+            return (
+                f"`hold_out` must name a split that the input does not have, got {name!r}, "
+                f"with which {came[name]:,} sequences come."
+            )
+    if TRAINING_SPLIT not in came:
+        return (
+            f"`hold_out` takes from the split {TRAINING_SPLIT!r}, which the input must have, "
+            f"it has {sorted(came)}."
+        )
+    return None
+
+
 def _broken_limit(report: PreprocessReport, job: Job) -> str | None:
     limit = job.rules.max_rejects
     allowed = limit * max(report.read, 1) if isinstance(limit, float) else limit
@@ -121,6 +156,8 @@ def _describe_job(job: Job, report: PreprocessReport) -> Made:
         padless=padless.__version__,
         seed=output.seed,
         splits=None if job.splits_are_given else output.shares,
+        hold_out=output.held_out,
+        hold_out_by=job.columns.group,
         order=output.order,
         rules=dataclasses.asdict(job.rules),
         report=report.counts,

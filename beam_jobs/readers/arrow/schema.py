@@ -89,12 +89,14 @@ class _ColumnTypes:
             )
 
     def check_constants(self, columns: Columns) -> None:
-        """Checks the columns of key, label and split."""
+        """Checks the columns of key, label, split and group."""
         self.check(columns.key, is_key, "strings or integers")
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
         if columns.split is not None:
             self.check(columns.split, is_key, "strings")
+        if columns.group is not None:
+            self.check(columns.group, is_label, "strings, numbers or truth values")
 
     def check_features(
         self, names: Iterable[str], is_right: Callable[[pa.DataType], bool], rule: str
