@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.suggestions import did_you_mean
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
@@ -95,6 +96,8 @@ class Rules:
             timesteps, or `"split"` it into pieces, whose keys are the sequence's followed by the
             timesteps, as in `run[0:100]`, `run[100:150]`.
         labels: the labels that are known, or None for any.
+        train_labels: the labels of the split `train` and of what is held out of it: sequences with
+            others are left out of it, and are no rejects. None for any.
         max_rejects: a number of rejects, or a share of what was read if it is a float: with more,
             the job fails. None for any.
 
@@ -108,14 +111,22 @@ class Rules:
     max_length: int | None = None
     too_long: str = "reject"
     labels: Sequence[str] | None = None
+    train_labels: Sequence[str] | None = None
     max_rejects: int | float | None = None
 
     def __post_init__(self) -> None:
         _check_choice("missing", self.missing, MISSING)
         _check_choice("time_order", self.time_order, TIME_ORDERS)
         _check_choice("too_long", self.too_long, TOO_LONG)
-        if self.labels is not None:
-            _set(self, labels=_as_names("labels", self.labels))
+        for name in ("labels", "train_labels"):
+            if (labels := getattr(self, name)) is not None:
+                _set(self, **{name: _as_names(name, labels)})
+        for label in self.train_labels or ():
+            if self.labels is not None and label not in self.labels:
+                raise ValueError(
+                    f"`train_labels` must be among `labels`, {self.labels}, got {label!r}."
+                    f"{did_you_mean(label, self.labels)}"
+                )
         if self.min_length < 1:
             raise ValueError(f"`min_length` must be at least 1, got {self.min_length}.")
         if self.max_length is not None and self.max_length < self.min_length:
@@ -197,18 +208,19 @@ class Output:
         after = names.index(TRAINING_SPLIT) + 1 if TRAINING_SPLIT in names else len(names)
         return (*names[:after], *held_out, *names[after:])
 
-    def check_drawn(self) -> None:
-        """Checks that what is held out goes with `splits`, where these are drawn.
+    def check_drawn(self, rules: Rules) -> None:
+        """Checks that what is about the training split goes with `splits`, where these are drawn.
+
+        Args:
+            rules: of the same job.
 
         Raises:
-            ValueError: if there is no training split, or a split of the same name.
+            ValueError: if there is no training split, or a split that is to be held out.
         """
         names = [name for name, _ in self.shares]
-        if self.held_out and TRAINING_SPLIT not in names:
-            raise ValueError(
-                f"`hold_out` takes from the split {TRAINING_SPLIT!r}, which `splits` must have, "
-                f"got {names}."
-            )
+        if (self.held_out or rules.train_labels) and TRAINING_SPLIT not in names:
+            option = "hold_out" if self.held_out else "train_labels"
+            raise ValueError(needs_training_split(option, "`splits`", names))
         for name, _ in self.held_out:
             if name in names:
                 raise ValueError(
@@ -253,14 +265,15 @@ class PreprocessOptions:
                 f"`keep_splits` must not be set with a `split` column, got {self.columns.split!r}."
             )
         if not self.splits_are_given:
-            as_output(self.output).check_drawn()
+            as_output(self.output).check_drawn(self.rules)
         if self.columns.group is not None and not as_output(self.output).held_out:
             raise ValueError(
                 f"`group` needs `hold_out`, which holds groups out, got {self.columns.group!r} "
                 "without it."
             )
-        if self.rules.labels is not None and self.columns.label is None:
-            raise ValueError(f"`labels` needs a `label` column, got {self.rules.labels} alone.")
+        for name in ("labels", "train_labels"):
+            if (labels := getattr(self.rules, name)) is not None and self.columns.label is None:
+                raise ValueError(f"`{name}` needs a `label` column, got {labels} alone.")
 
     @property
     def splits_are_given(self) -> bool:
@@ -271,6 +284,14 @@ class PreprocessOptions:
 def as_output(output: Output | str) -> Output:
     """Returns an `Output`, with all defaults where only its directory is given."""
     return output if isinstance(output, Output) else Output(output)
+
+
+def needs_training_split(option: str, where: str, splits: Sequence[str]) -> str:
+    """Returns the rule that splits break which lack the training split."""
+    return (
+        f"`{option}` is about the split {TRAINING_SPLIT!r}, which {where} must have, "
+        f"it has {list(splits)}."
+    )
 
 
 def check_split_name(name: str) -> None:

@@ -171,6 +171,14 @@ def count_or_share(text: str) -> int | float:
         ) from None
 
 
+def label_choice(text: str) -> tuple[str, tuple[str, ...]]:
+    """Parses `label=a,b` as a name and its values."""
+    name, equals, labels = text.partition("=")
+    if not name or not equals or not labels:
+        raise argparse.ArgumentTypeError(f"must be label=A,B,..., got {text!r}")
+    return name, comma_separated(labels)
+
+
 def shares(text: str) -> dict[str, float]:
     """Parses `train=0.8,test=0.2`."""
     pairs = [part.partition("=") for part in text.split(",")]

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn, cast
 
 import numpy as np
 
+from padless.beam_jobs.assembly.split_draw import SplitDraw
 from padless.beam_jobs.assembly.time_order import find_disorder, join_times, sort_by_time
 from padless.beam_jobs.fragments import (
     Place,
@@ -28,10 +29,8 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Rules
-from padless.pipeline.dataset.keys import draw_held_out, draw_split, is_piece_key, piece_key
-from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.dataset.keys import is_piece_key, piece_key
 
-CAME_WITH_SPLIT = "came with split "  # and its name, in a tally
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
 
@@ -54,6 +53,11 @@ class Assembler:
     feature_names: Seq[str] | None = None
     hold_out: Seq[tuple[str, float]] = ()
 
+    @property
+    def split_draw(self) -> SplitDraw:
+        """How the split of a sequence is found."""
+        return SplitDraw(self.seed, self.splits, self.hold_out, self.rules.train_labels)
+
     def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | RejectedPart]) -> Assembled:
         """Assembles the fragments of one key, in whatever order they arrived.
 
@@ -65,38 +69,28 @@ class Assembler:
         if len(units) > 1:
             return Assembled(list(_reject_duplicates(key, units)), tally)
         mended: Tally = collections.Counter()
-        results = self._assemble_unit(key, units[0], mended)
+        results = self._assemble_unit(key, units[0], mended, tally)
         if any(isinstance(result, Sequence) for result in results):
             tally += mended  # what was done to a sequence that is rejected shows nowhere
         return Assembled(results, tally)
 
-    def _assemble_unit(self, key: bytes, unit: Unit, tally: Tally) -> list[Sequence | Reject]:
+    def _assemble_unit(
+        self, key: bytes, unit: Unit, mended: Tally, seen: Tally
+    ) -> list[Sequence | Reject]:
         if rejected := _first_rejected(key, unit):
             return [rejected]
         try:
             self._check_key(key)
             values = self._join(unit)
-            values = self._deal_with_missing(values, tally)
+            values = self._deal_with_missing(values, mended)
             self._check_label(unit[0].label)
-            pieces = list(self._cut(key, values, tally))
+            split = self.split_draw.split_of(key, unit[0], seen)
+            if split is None:
+                return []
+            pieces = list(self._cut(key, values, mended))
         except RejectionError as rejection:
             return [rejection.reject(unit[0].place, key)]
-        split = self._draw_split(key, unit[0], tally)
         return [self._accept(*piece, unit[0], split) for piece in pieces]
-
-    def _draw_split(self, key: bytes, part: Rows | Whole, tally: Tally) -> str:
-        if part.split is None:
-            split = draw_split(key, self.seed, self.splits)
-        else:
-            split = part.split.decode()
-        if not self.hold_out:
-            return split
-        if part.split is not None:
-            tally[f"{CAME_WITH_SPLIT}{split}"] += 1
-        if split != TRAINING_SPLIT:
-            return split
-        name = key if part.group is None else part.group
-        return draw_held_out(name, self.seed, self.hold_out) or split
 
     def _accept(
         self, key: bytes, values: np.ndarray, part: Rows | Whole, split: str
@@ -196,9 +190,9 @@ class Assembled(NamedTuple):
 
     Attributes:
         results: one sequence or reject per sequence of the input, in its order, or
-            one per piece of a sequence that was split.
-        tally: `read`, the number of sequences in the input, what was done to them, and, where some
-            are held out, how many came with each split.
+            one per piece of a sequence that was split; none for one that was left out.
+        tally: `read`, the number of sequences in the input, what was done to them, and what
+            `SplitDraw` has counted.
     """
 
     results: list[Sequence | Reject]

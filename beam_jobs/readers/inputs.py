@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator
 
 from padless.beam_jobs.files import check_no_directory, expand_glob, open_input
 from padless.beam_jobs.fragments import Item, RejectionError, Source
-from padless.beam_jobs.options import Columns, PreprocessOptions, as_output
+from padless.beam_jobs.options import (
+    Columns,
+    PreprocessOptions,
+    as_output,
+    needs_training_split,
+)
 from padless.beam_jobs.readers import (
     csv_reader,
     jsonl_reader,
@@ -166,9 +171,9 @@ def _split_of(
 
 
 def _check_kept_splits(sources: Iterable[Source], options: PreprocessOptions) -> None:
-    """Checks that there is a split to hold out from, and none of the same name."""
+    """Checks that there is a training split where one is needed, and none that is held out."""
     hold_out = dict(as_output(options.output).held_out)
-    if not options.keep_splits or not hold_out:
+    if not options.keep_splits or not (hold_out or options.rules.train_labels):
         return
     found = {source.split.decode(): source.path for source in sources if source.split}
     for name in hold_out:
@@ -178,10 +183,8 @@ def _check_kept_splits(sources: Iterable[Source], options: PreprocessOptions) ->
                 f"got {name!r}."
             )
     if TRAINING_SPLIT not in found:
-        raise ValueError(
-            f"`hold_out` takes from the split {TRAINING_SPLIT!r}, which the input must have, "
-            f"it has {list(found)}."
-        )
+        option = "hold_out" if hold_out else "train_labels"
+        raise ValueError(needs_training_split(option, "the input", sorted(found)))
 
 
 def _expand(pattern: str, options: PreprocessOptions) -> list[str]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from apache_beam.io.filesystems import FileSystems
 
 import padless
-from padless.beam_jobs.assembly.assemble import CAME_WITH_SPLIT
 from padless.beam_jobs.files import create_bytes, open_bytes
 from padless.beam_jobs.output.layout import Layout, order_splits
 from padless.beam_jobs.output.report import PreprocessReport
@@ -67,7 +66,7 @@ def finish(
     report = PreprocessReport.of(
         shards, rejected, tally=tally, splits=_possible_splits(job, layout)
     )
-    if (unmet := _unmet_hold_out(job, tally)) is not None:
+    if (unmet := job.assembler().split_draw.explain_unmet(tally)) is not None:
         return Outcome(failure=unmet)
     if (broken := _broken_limit(report, job)) is not None:
         return Outcome(failure=f"{broken}\n{report}")
@@ -118,27 +117,6 @@ def _possible_splits(job: Job, layout: Layout) -> Sequence[str]:
     held_out = [name for name, _ in job.output.held_out]
     taken_from = [TRAINING_SPLIT] if held_out else []
     return order_splits({*layout.num_shards, *taken_from, *held_out}, job.output)
-
-
-def _unmet_hold_out(job: Job, tally: Mapping[str, int]) -> str | None:
-    """Returns why nothing can be held out of the splits that sequences came with."""
-    prefix = CAME_WITH_SPLIT
-    came = {k.removeprefix(prefix): n for k, n in tally.items() if n and k.startswith(prefix)}
-    held_out = [name for name, _ in job.output.held_out]
-    if not came or not held_out:
-        return None
-    for name in held_out:
-        if name in came:
-            return (
-                f"`hold_out` must name a split that the input does not have, got {name!r}, "
-                f"with which {came[name]:,} sequences come."
-            )
-    if TRAINING_SPLIT not in came:
-        return (
-            f"`hold_out` takes from the split {TRAINING_SPLIT!r}, which the input must have, "
-            f"it has {sorted(came)}."
-        )
-    return None
 
 
 def _broken_limit(report: PreprocessReport, job: Job) -> str | None:

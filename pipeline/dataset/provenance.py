@@ -40,22 +40,25 @@ class Counts(NamedTuple):
         rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often. `pieces` were made of
             `split_sequences`, and each counts as accepted or rejected.
+        left_out: number of sequences of the training split that have other labels than those that
+            it was to be made of.
     """
 
     read: int
     accepted: int
     rejected: Mapping[str, int]
     mended: Mapping[str, int]
+    left_out: int = 0
 
     @property
     def expected(self) -> int:
-        """Number of sequences and pieces that must be accepted or rejected."""
+        """Number of sequences and pieces that must be accepted, rejected or left out."""
         return self.read + self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
 
     @property
     def num_lost(self) -> int:
-        """Number of sequences neither accepted nor rejected; negative if there are too many."""
-        return self.expected - self.accepted - sum(self.rejected.values())
+        """Number of sequences of which nothing became; negative if there are too many."""
+        return self.expected - self.accepted - sum(self.rejected.values()) - self.left_out
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,13 +220,14 @@ def _parse_shares(content: Any) -> Shares:
 
 def _parse_counts(report: Any) -> Counts:
     for name in Counts._fields:
-        if name not in report:
+        if name not in report and name not in Counts._field_defaults:
             raise ValueError(f"`made.report.{name}` must be there, it is missing.")
     return Counts(
         read=operator.index(report["read"]),
         accepted=operator.index(report["accepted"]),
         rejected=_parse_numbers(report["rejected"]),
         mended=_parse_numbers(report["mended"]),
+        left_out=operator.index(report.get("left_out", 0)),
     )
 
 

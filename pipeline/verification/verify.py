@@ -299,10 +299,11 @@ class _Verification:
         found = sum(content.num_records for content in self.contents)
         if counts is not None and counts.num_lost:
             rejected = sum(counts.rejected.values())
+            left_out = f", {counts.left_out:,} left out" if counts.left_out else ""
             self._fault(
                 PROVENANCE_FILE,
                 f"the sequences accepted and rejected must be the {counts.expected:,} that were "
-                f"read or made by splitting, got {counts.accepted:,} and {rejected:,}.",
+                f"read or made by splitting, got {counts.accepted:,} and {rejected:,}{left_out}.",
             )
         if counts is not None and is_sound and found != counts.accepted:
             self._fault(

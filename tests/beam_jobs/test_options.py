@@ -53,9 +53,19 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"hold_out": {"test": 0.1}}, "that `splits` does not have, got 'test' and .'train', 'v"),
         (
             {"hold_out": {"a": 0.1}, "splits": {"fit": 1}},
-            r"`hold_out` takes from the split 'train', which `splits` must have, got \['fit'\]",
+            r"`hold_out` is about the split 'train', which `splits` must have, it has \['fit'\]",
         ),
         ({"labels": ("a",)}, r"`labels` needs a `label` column, got \('a',\) alone"),
+        ({"train_labels": ("a",)}, r"`train_labels` needs a `label` column, got \('a',\) alone"),
+        ({"train_labels": (), "label": "c"}, "`train_labels` must hold at least one name"),
+        (
+            {"train_labels": ("normla",), "labels": ("normal",), "label": "c"},
+            r"must be among `labels`, \('normal',\), got 'normla'. Did you mean 'normal'",
+        ),
+        (
+            {"train_labels": ("a",), "label": "c", "splits": {"fit": 1}},
+            "`train_labels` is about the split 'train', which `splits` must have",
+        ),
         ({"labels": "ab", "label": "c"}, "`labels` must be a sequence of names"),
         ({"missing": "zero"}, "`missing` must be one of .*, got 'zero'"),
         ({"time_order": "none"}, "`time_order` must be one of .*, got 'none'"),

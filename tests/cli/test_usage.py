@@ -57,6 +57,15 @@ def test_help_of_each_command(call, command):
             ["preprocess", "a.csv", "--output=o", "--hold-out-by=person"],
             "--hold-out-by needs --hold-out, which holds groups out, got 'person' without it",
         ),
+        (["preprocess", "a.csv", "--output=o", "--train-where=a"], "label=A,B,..., got 'a'"),
+        (
+            ["preprocess", "a.csv", "--output=o", "--train-where=label=a"],
+            "--train-where needs a --label-column column, got ('a',) alone",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--label-column=kind", "--train-where=sort=a,b"],
+            "--train-where must choose by the label, as in label=A,B, got sort=...",
+        ),
         (["preprocess", "a.csv", "--output="], "--output must name a directory"),
         (["plan", "d", "--group-size=0"], "--group-size must be at least 1, got 0"),
         (["plan", "d", "--order=0"], "--order must be at least 1, got 0"),
