@@ -41,10 +41,12 @@ class Columns:
         split: holds the name of the sequence's split, or None.
         group: holds what the sequence belongs to, such as a person or a machine, for
             `Output.hold_out` to hold out whole groups; None to hold out single sequences.
-        features: the features, in order; by default all columns but the above.
+        features: the features, in order; by default all columns but the above, those of `drop`, and
+            an index without a name.
+        drop: columns that are no features, or None.
 
     Raises:
-        ValueError: if a name is empty or names two parts.
+        ValueError: if a name is empty or names two parts, or `drop` holds one of another part.
     """
 
     key: str = "key"
@@ -55,10 +57,12 @@ class Columns:
     split: str | None = None
     group: str | None = None
     features: Sequence[str] | None = None
+    drop: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.features is not None:
-            _set(self, features=_as_names("features", self.features))
+        for argument in ("features", "drop"):
+            if (names := getattr(self, argument)) is not None:
+                _set(self, **{argument: _as_names(argument, names)})
         record = {"sequence": self.sequence, "length": self.length}
         for role, name in {**self.roles(), **record}.items():
             if not name:
@@ -79,6 +83,12 @@ class Columns:
                 raise ValueError(
                     f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
                 )
+        for name in self.drop or ():
+            for role, column in roles.items():
+                if name == column:
+                    raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
+            if name in (self.features or ()):
+                raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ COLUMN_OPTIONS = {
     "split": "--split-column",
     "group": "--hold-out-by",
     "features": "--feature-columns",
+    "drop": "--drop-columns",
 }
 
 
@@ -68,8 +69,12 @@ def add_picture_argument(
     )
 
 
-def add_raw_arguments(parser: Parser) -> None:
-    """Adds how raw files are read: their form, their columns, and what missing values become."""
+def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
+    """Adds how raw files are read: their form, their columns, and what missing values become.
+
+    Returns:
+        The group of the columns, for further ones.
+    """
     parser.names |= {name: COLUMN_OPTIONS[name] for name in ("features", "label")}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(
@@ -96,6 +101,7 @@ def add_raw_arguments(parser: Parser) -> None:
         choices=TIME_ORDERS,
         default=RULES["time_order"],
     )
+    return form
 
 
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:

@@ -52,8 +52,10 @@ def add_arguments(parser: Parser) -> None:
     )
     add_json_argument(output)
     _add_split_arguments(parser.add_argument_group("splits"))
-    add_raw_arguments(parser)
-    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group")}
+    columns = add_raw_arguments(parser)
+    drop = "columns of CSV and Parquet that are no features (default: none)"
+    add_option(columns, "--drop-columns", drop, type=comma_separated, metavar="A,B,...")
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "drop")}
     parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
     parser.add_argument_group(
@@ -148,7 +150,10 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
             shard_bytes=args.shard_bytes,
             overwrite=args.overwrite,
         ),
-        columns=Columns(**columns_of(args, split=args.split_column, group=args.hold_out_by)),
+        columns=Columns(
+            **columns_of(args, split=args.split_column, group=args.hold_out_by),
+            drop=args.drop_columns,
+        ),
         rules=Rules(
             missing=args.missing,
             time_order=args.time_order,

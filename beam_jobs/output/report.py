@@ -51,6 +51,9 @@ class PreprocessReport:
         left_out: number of sequences of the training split whose labels are not `train_labels`.
         splits: name -> number of sequences, minimum and maximum length.
         num_bytes: size of all shards.
+        num_features: values per timestep; 0 where nothing was accepted.
+        features: their names, in order, or None where they have none.
+        unused_columns: names of the columns of tables that are neither features nor another part.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
         examples: messages of the first few rejects.
@@ -64,6 +67,9 @@ class PreprocessReport:
     splits: Mapping[str, SplitReport]
     num_bytes: int
     left_out: int = 0
+    num_features: int = 0
+    features: tuple[str, ...] | None = None
+    unused_columns: tuple[str, ...] = ()
     empty_splits: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -108,6 +114,11 @@ class PreprocessReport:
         report.check()
         return report
 
+    def with_features(self, num_features: int, names: Sequence[str] | None) -> PreprocessReport:
+        """Returns the report with the features of the dataset; other names than theirs are none."""
+        features = tuple(names) if names and len(names) == num_features else None
+        return dataclasses.replace(self, num_features=num_features, features=features)
+
     @property
     def num_rejected(self) -> int:
         """Number of all rejects."""
@@ -142,8 +153,9 @@ class PreprocessReport:
         """Reads what `to_json` wrote."""
         content = json.loads(text)
         content["splits"] = {name: SplitReport(*s) for name, s in content["splits"].items()}
-        for name in ("empty_splits", "examples"):
+        for name in ("empty_splits", "examples", "unused_columns"):
             content[name] = tuple(content[name])
+        content["features"] = content["features"] and tuple(content["features"])
         return cls(**content)
 
     def __str__(self) -> str:

@@ -25,6 +25,7 @@ from padless.beam_jobs.fragments import (
     first_where,
 )
 from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     pack_times,
@@ -76,9 +77,8 @@ class CsvColumns:
             if header.count(name) > 1:
                 raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
         roles = columns.roles()
-        names = columns.features
-        if names is None:
-            names = tuple(name for name in header if name not in roles.values())
+        check_dropped(path, header, columns)
+        names = choose_features(header, columns)
         for name in (*roles.values(), *names):
             if name not in header:
                 raise ValueError(
@@ -86,8 +86,9 @@ class CsvColumns:
                     f"{did_you_mean(name, header)}"
                 )
         if not names or "" in names:
+            others = [*roles.values(), *(columns.drop or ())]
             raise ValueError(
-                f"{path}: must have named feature columns besides {list(roles.values())}, "
+                f"{path}: must have named feature columns besides {others}, "
                 f"it has {header}; choose them with `features`."
             )
         places = {role: header.index(name) for role, name in roles.items()}
@@ -99,7 +100,7 @@ class CsvColumns:
             split=places.get("split"),
             group=places.get("group"),
             features=tuple(map(header.index, names)),
-            feature_names=tuple(names),
+            feature_names=names,
         )
 
     def parse_key(self, row: list[str]) -> bytes:
@@ -242,7 +243,9 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
 def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
     with decode_text(path, stream, newline="") as lines:
         header = read_header(path, lines)
-    return InputFacts(features=CsvColumns.locate(path, header, columns).feature_names)
+    features = CsvColumns.locate(path, header, columns).feature_names
+    used = {*features, *columns.roles().values()}
+    return InputFacts(features, unused=tuple(name for name in header if name not in used))
 
 
 FORM = InputForm(
@@ -250,6 +253,6 @@ FORM = InputForm(
     extensions=(".csv",),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "label", "split", "group", "features"}),
+    roles=frozenset({"key", "time", "label", "split", "group", "features", "drop"}),
     check=_check,
 )

@@ -74,12 +74,14 @@ class CheckedInputs:
         paths: the inputs, with globs expanded, in their order.
         sources: the parts of the inputs, in their order.
         columns: those of the options, with `features` as the first file with names has them.
+        unused: names of the columns that are neither features nor another part, in any file.
         num_bytes: size of all inputs that are files.
     """
 
     paths: tuple[str, ...]
     sources: tuple[Source, ...]
     columns: Columns
+    unused: tuple[str, ...]
     num_bytes: int
 
 
@@ -129,6 +131,7 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
         paths,
         sources,
         dataclasses.replace(columns, features=features),
+        unused=tuple(dict.fromkeys(name for found in facts.values() for name in found.unused)),
         num_bytes=sum(found.num_bytes for found in facts.values()),
     )
 
@@ -211,7 +214,7 @@ def _checked_columns(
     columns: Columns, forms: dict[str, InputForm], features_need_names: bool
 ) -> Columns:
     """Checks that the forms have the columns that are named; drops features that none has."""
-    for role in ("label", "split", "group"):
+    for role in ("label", "split", "group", "drop"):
         if (name := getattr(columns, role)) is not None:
             _check_role(role, name, forms)
     if columns.features is None or any("features" in form.roles for form in forms.values()):
@@ -224,7 +227,7 @@ def _checked_columns(
     return dataclasses.replace(columns, features=None)
 
 
-def _check_role(role: str, name: str, forms: dict[str, InputForm]) -> None:
+def _check_role(role: str, name: object, forms: dict[str, InputForm]) -> None:
     for path, form in forms.items():
         if role not in form.roles:
             raise ValueError(

@@ -63,20 +63,20 @@ def finish(
         return Outcome(failure="\n".join(messages))
     (rejected,) = rejects
     shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
+    names = job.feature_names
     report = PreprocessReport.of(
         shards, rejected, tally=tally, splits=_possible_splits(job, layout)
-    )
+    ).with_features(layout.num_features, names)
     if (unmet := job.assembler().split_draw.explain_unmet(tally)) is not None:
         return Outcome(failure=unmet)
     if (broken := _broken_limit(report, job)) is not None:
         return Outcome(failure=f"{broken}\n{report}")
-    names = job.feature_names
     try:
         job.writer.write_metadata(
             shards,
             layout,
             has_label=job.columns.label is not None,
-            feature_names=names if names and len(names) == layout.num_features else None,
+            feature_names=report.features,
             made=_describe_job(job, report),
         )
     except OSError as error:

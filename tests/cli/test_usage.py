@@ -66,6 +66,10 @@ def test_help_of_each_command(call, command):
             ["preprocess", "a.csv", "--output=o", "--label-column=kind", "--train-where=sort=a,b"],
             "--train-where must choose by the label, as in label=A,B, got sort=...",
         ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--drop-columns=x", "--feature-columns=x,y"],
+            "--drop-columns must not hold 'x', which --feature-columns holds",
+        ),
         (["preprocess", "a.csv", "--output="], "--output must name a directory"),
         (["plan", "d", "--group-size=0"], "--group-size must be at least 1, got 0"),
         (["plan", "d", "--order=0"], "--order must be at least 1, got 0"),

@@ -58,6 +58,10 @@ def test_report_names_no_empty_split_where_there_is_no_dataset():
 
 def test_report_survives_json():
     assert PreprocessReport.from_json(make().to_json()) == make()
+    named = make().with_features(2, ["x", "y"])
+    assert PreprocessReport.from_json(named.to_json()) == named
+    assert named.features == ("x", "y")
+    assert make().with_features(3, ["x", "y"]).features is None
 
 
 def test_report_shows_aligned_lines():

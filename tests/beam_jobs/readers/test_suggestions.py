@@ -19,6 +19,7 @@ MISTYPED = [
     ("split", "folds", "fold"),
     ("group", "persons", "person"),
     ("features", ("temperatur",), "temperature"),
+    ("drop", ("stat",), "state"),
 ]
 
 
