@@ -95,6 +95,7 @@ class Rows:
         lines: position of each row, int64 `(rows,)`.
         times: time of each row.
         split: split of all of these rows, UTF-8, or None.
+        group: group of all of these rows, UTF-8, or None.
     """
 
     whole: ClassVar[bool] = False
@@ -105,6 +106,7 @@ class Rows:
     lines: np.ndarray
     times: Times
     split: bytes | None = None
+    group: bytes | None = None
 
     @property
     def num_records(self) -> int:
@@ -112,7 +114,8 @@ class Rows:
         return len(self.lines)
 
     def __reduce__(self) -> tuple:
-        return _restore, (Rows, *_pack(self), self.label, self.lines, self.times, self.split)
+        fields = (self.label, self.lines, self.times, self.split, self.group)
+        return _restore, (Rows, *_pack(self), *fields)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +128,7 @@ class Whole:
         label: UTF-8, or None.
         times: time of each timestep, or None where the timesteps are in order.
         split: UTF-8, or None.
+        group: UTF-8, or None.
     """
 
     whole: ClassVar[bool] = True
@@ -135,9 +139,10 @@ class Whole:
     label: bytes | None
     times: Times | None = None
     split: bytes | None = None
+    group: bytes | None = None
 
     def __reduce__(self) -> tuple:
-        return _restore, (Whole, *_pack(self), self.label, self.times, self.split)
+        return _restore, (Whole, *_pack(self), self.label, self.times, self.split, self.group)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.suggestions import did_you_mean
+
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
 FORMS = ("csv", "jsonl", "npz", "parquet", "tfds", "tfrecord", "ts")
@@ -21,6 +24,7 @@ MISSING = ("reject", "forward_fill", "drop_timestep")
 TOO_LONG = ("reject", "truncate", "split")
 TIME_ORDERS = ("sort", "reject")
 _SHARE_TOLERANCE = 1e-9
+_ROLES = ("key", "time", "label", "split", "group")
 _SPLIT_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 
 
@@ -35,10 +39,14 @@ class Columns:
         length: holds the number of timesteps, where a record's values are one flat list.
         label: holds the sequence's label, or None for no labels.
         split: holds the name of the sequence's split, or None.
-        features: the features, in order; by default all columns but the above.
+        group: holds what the sequence belongs to, such as a person or a machine, for
+            `Output.hold_out` to hold out whole groups; None to hold out single sequences.
+        features: the features, in order; by default all columns but the above, those of `drop`, and
+            an index without a name.
+        drop: columns that are no features, or None.
 
     Raises:
-        ValueError: if a name is empty or names two parts.
+        ValueError: if a name is empty or names two parts, or `drop` holds one of another part.
     """
 
     key: str = "key"
@@ -47,11 +55,14 @@ class Columns:
     length: str = "length"
     label: str | None = None
     split: str | None = None
+    group: str | None = None
     features: Sequence[str] | None = None
+    drop: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.features is not None:
-            _set(self, features=_as_names("features", self.features))
+        for argument in ("features", "drop"):
+            if (names := getattr(self, argument)) is not None:
+                _set(self, **{argument: _as_names(argument, names)})
         record = {"sequence": self.sequence, "length": self.length}
         for role, name in {**self.roles(), **record}.items():
             if not name:
@@ -60,8 +71,8 @@ class Columns:
 
     def roles(self) -> dict[str, str]:
         """Returns the columns of a long table that are not features, role -> name."""
-        roles = {"key": self.key, "time": self.time, "label": self.label, "split": self.split}
-        return {role: name for role, name in roles.items() if name is not None}
+        names = (getattr(self, role) for role in _ROLES)
+        return {role: name for role, name in zip(_ROLES, names, strict=True) if name is not None}
 
     def _check_roles_differ(self) -> None:
         roles = self.roles()
@@ -72,6 +83,12 @@ class Columns:
                 raise ValueError(
                     f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
                 )
+        for name in self.drop or ():
+            for role, column in roles.items():
+                if name == column:
+                    raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
+            if name in (self.features or ()):
+                raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +106,8 @@ class Rules:
             timesteps, or `"split"` it into pieces, whose keys are the sequence's followed by the
             timesteps, as in `run[0:100]`, `run[100:150]`.
         labels: the labels that are known, or None for any.
+        train_labels: the labels of the split `train` and of what is held out of it: sequences with
+            others are left out of it, and are no rejects. None for any.
         max_rejects: a number of rejects, or a share of what was read if it is a float: with more,
             the job fails. None for any.
 
@@ -102,14 +121,22 @@ class Rules:
     max_length: int | None = None
     too_long: str = "reject"
     labels: Sequence[str] | None = None
+    train_labels: Sequence[str] | None = None
     max_rejects: int | float | None = None
 
     def __post_init__(self) -> None:
         _check_choice("missing", self.missing, MISSING)
         _check_choice("time_order", self.time_order, TIME_ORDERS)
         _check_choice("too_long", self.too_long, TOO_LONG)
-        if self.labels is not None:
-            _set(self, labels=_as_names("labels", self.labels))
+        for name in ("labels", "train_labels"):
+            if (labels := getattr(self, name)) is not None:
+                _set(self, **{name: _as_names(name, labels)})
+        for label in self.train_labels or ():
+            if self.labels is not None and label not in self.labels:
+                raise ValueError(
+                    f"`train_labels` must be among `labels`, {self.labels}, got {label!r}."
+                    f"{did_you_mean(label, self.labels)}"
+                )
         if self.min_length < 1:
             raise ValueError(f"`min_length` must be at least 1, got {self.min_length}.")
         if self.max_length is not None and self.max_length < self.min_length:
@@ -137,6 +164,9 @@ class Output:
         directory: dataset directory to write, on a file system that Beam knows.
         splits: share of the sequences per split, as a mapping or as pairs (kept as pairs), drawn by
             the hash of the key; not used for sequences that come with a split.
+        hold_out: splits that are taken from the split `train`, drawn or not, each with its share of
+            it, as a mapping or as pairs (kept as pairs); drawn by the hash of the key, or of the
+            group where `Columns.group` names one.
         seed: of the hash of the key that draws the split and the order.
         shard_bytes: target size of a shard.
         order: `"hash"` mixes the sequences of a split; `"input"` keeps the order of the input, in
@@ -147,12 +177,13 @@ class Output:
         ValueError: if an option is out of its range.
 
     Example:
-        >>> Output("runs", splits={"train": 1}).splits
-        (('train', 1.0),)
+        >>> Output("runs", splits={"train": 1}, hold_out={"validation": 0.1}).hold_out
+        (('validation', 0.1),)
     """
 
     directory: str
     splits: Mapping[str, float] | Sequence[tuple[str, float]] = DEFAULT_SPLITS
+    hold_out: Mapping[str, float] | Sequence[tuple[str, float]] = ()
     seed: int = 0
     shard_bytes: int = 128 * 1024 * 1024
     order: str = "hash"
@@ -160,6 +191,7 @@ class Output:
 
     def __post_init__(self) -> None:
         _set(self, directory=os.fspath(self.directory), splits=_as_splits(self.splits))
+        _set(self, hold_out=_as_hold_out(self.hold_out))
         if not self.directory.rstrip("/"):
             raise ValueError(f"`output` must name a directory, got {self.directory!r}.")
         if not 0 <= self.seed < 2**63:
@@ -172,6 +204,39 @@ class Output:
     def shares(self) -> tuple[tuple[str, float], ...]:
         """The splits as pairs, which they are once they are checked."""
         return cast("tuple[tuple[str, float], ...]", self.splits)
+
+    @property
+    def held_out(self) -> tuple[tuple[str, float], ...]:
+        """What is held out, as pairs."""
+        return cast("tuple[tuple[str, float], ...]", self.hold_out)
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits in their order, those that are held out after the training split."""
+        names = [name for name, _ in self.shares]
+        held_out = [name for name, _ in self.held_out if name not in names]
+        after = names.index(TRAINING_SPLIT) + 1 if TRAINING_SPLIT in names else len(names)
+        return (*names[:after], *held_out, *names[after:])
+
+    def check_drawn(self, rules: Rules) -> None:
+        """Checks that what is about the training split goes with `splits`, where these are drawn.
+
+        Args:
+            rules: of the same job.
+
+        Raises:
+            ValueError: if there is no training split, or a split that is to be held out.
+        """
+        names = [name for name, _ in self.shares]
+        if (self.held_out or rules.train_labels) and TRAINING_SPLIT not in names:
+            option = "hold_out" if self.held_out else "train_labels"
+            raise ValueError(needs_training_split(option, "`splits`", names))
+        for name, _ in self.held_out:
+            if name in names:
+                raise ValueError(
+                    f"`hold_out` must name a split that `splits` does not have, got {name!r} and "
+                    f"{names}."
+                )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -209,8 +274,16 @@ class PreprocessOptions:
             raise ValueError(
                 f"`keep_splits` must not be set with a `split` column, got {self.columns.split!r}."
             )
-        if self.rules.labels is not None and self.columns.label is None:
-            raise ValueError(f"`labels` needs a `label` column, got {self.rules.labels} alone.")
+        if not self.splits_are_given:
+            as_output(self.output).check_drawn(self.rules)
+        if self.columns.group is not None and not as_output(self.output).held_out:
+            raise ValueError(
+                f"`group` needs `hold_out`, which holds groups out, got {self.columns.group!r} "
+                "without it."
+            )
+        for name in ("labels", "train_labels"):
+            if (labels := getattr(self.rules, name)) is not None and self.columns.label is None:
+                raise ValueError(f"`{name}` needs a `label` column, got {labels} alone.")
 
     @property
     def splits_are_given(self) -> bool:
@@ -221,6 +294,14 @@ class PreprocessOptions:
 def as_output(output: Output | str) -> Output:
     """Returns an `Output`, with all defaults where only its directory is given."""
     return output if isinstance(output, Output) else Output(output)
+
+
+def needs_training_split(option: str, where: str, splits: Sequence[str]) -> str:
+    """Returns the rule that splits break which lack the training split."""
+    return (
+        f"`{option}` is about the split {TRAINING_SPLIT!r}, which {where} must have, "
+        f"it has {list(splits)}."
+    )
 
 
 def check_split_name(name: str) -> None:
@@ -270,19 +351,46 @@ def _as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
 def _as_splits(
     splits: Mapping[str, float] | Sequence[tuple[str, float]],
 ) -> tuple[tuple[str, float], ...]:
-    given = splits.items() if isinstance(splits, Mapping) else splits
-    pairs = tuple((name, float(share)) for name, share in given)
-    names = [name for name, _ in pairs]
+    pairs = _as_shares("splits", splits)
     for name, share in pairs:
-        try:
-            check_split_name(name)
-        except ValueError as error:
-            raise ValueError(f"`splits`: {error}") from None
-        if names.count(name) > 1:
-            raise ValueError(f"`splits` must name each split once, got {names}.")
         if not share > 0:
             raise ValueError(f"`splits` must give each split a share above 0, got {name}={share}.")
     total = math.fsum(share for _, share in pairs)
     if not abs(total - 1) <= _SHARE_TOLERANCE:
         raise ValueError(f"`splits` must have shares that sum to 1, got {dict(pairs)}: {total}.")
+    return pairs
+
+
+def _as_hold_out(
+    hold_out: Mapping[str, float] | Sequence[tuple[str, float]],
+) -> tuple[tuple[str, float], ...]:
+    pairs = _as_shares("hold_out", hold_out)
+    for name, share in pairs:
+        if name == TRAINING_SPLIT:
+            raise ValueError(f"`hold_out` must name another split than {name!r}, it takes from it.")
+        if not 0 < share < 1:
+            raise ValueError(
+                f"`hold_out` must hold out a share above 0 and below 1, got {name}={share}."
+            )
+    if not math.fsum(share for _, share in pairs) < 1:
+        raise ValueError(
+            f"`hold_out` must leave something of {TRAINING_SPLIT!r}, got shares that sum to 1 or "
+            f"more: {dict(pairs)}."
+        )
+    return pairs
+
+
+def _as_shares(
+    argument: str, splits: Mapping[str, float] | Sequence[tuple[str, float]]
+) -> tuple[tuple[str, float], ...]:
+    given = splits.items() if isinstance(splits, Mapping) else splits
+    pairs = tuple((name, float(share)) for name, share in given)
+    names = [name for name, _ in pairs]
+    for name in names:
+        try:
+            check_split_name(name)
+        except ValueError as error:
+            raise ValueError(f"`{argument}`: {error}") from None
+        if names.count(name) > 1:
+            raise ValueError(f"`{argument}` must name each split once, got {names}.")
     return pairs

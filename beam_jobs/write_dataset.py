@@ -29,7 +29,8 @@ class WriteDataset(beam.PTransform):
 
     Raises:
         FileExistsError: when it is applied, if the output exists and may not be replaced.
-        ValueError: if `rules` has labels without `has_label`, or the output the order of the input.
+        ValueError: if `rules` has labels without `has_label`, or the output the order of the input
+            or no training split where one is needed.
 
     Example:
         >>> import tempfile, numpy as np
@@ -57,8 +58,10 @@ class WriteDataset(beam.PTransform):
         self._columns = Columns(
             features=feature_names, label="label" if has_label else None, key="key"
         )
-        if self._rules.labels is not None and not has_label:
-            raise ValueError(f"`labels` needs `has_label`, got {self._rules.labels} without it.")
+        for name in ("labels", "train_labels"):
+            if (labels := getattr(self._rules, name)) is not None and not has_label:
+                raise ValueError(f"`{name}` needs `has_label`, got {labels} without it.")
+        self._output.check_drawn(self._rules)
         if self._output.order == "input":
             raise ValueError("`order` must be 'hash': a PCollection has no order, got 'input'.")
 

@@ -22,7 +22,9 @@ COLUMN_OPTIONS = {
     "length": "--length-column",
     "label": "--label-column",
     "split": "--split-column",
+    "group": "--hold-out-by",
     "features": "--feature-columns",
+    "drop": "--drop-columns",
 }
 
 
@@ -67,8 +69,12 @@ def add_picture_argument(
     )
 
 
-def add_raw_arguments(parser: Parser) -> None:
-    """Adds how raw files are read: their form, their columns, and what missing values become."""
+def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
+    """Adds how raw files are read: their form, their columns, and what missing values become.
+
+    Returns:
+        The group of the columns, for further ones.
+    """
     parser.names |= {name: COLUMN_OPTIONS[name] for name in ("features", "label")}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(
@@ -95,6 +101,7 @@ def add_raw_arguments(parser: Parser) -> None:
         choices=TIME_ORDERS,
         default=RULES["time_order"],
     )
+    return form
 
 
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:
@@ -168,6 +175,14 @@ def count_or_share(text: str) -> int | float:
         raise argparse.ArgumentTypeError(
             f"must be a count such as 10 or a share such as 1%, got {text!r}"
         ) from None
+
+
+def label_choice(text: str) -> tuple[str, tuple[str, ...]]:
+    """Parses `label=a,b` as a name and its values."""
+    name, equals, labels = text.partition("=")
+    if not name or not equals or not labels:
+        raise argparse.ArgumentTypeError(f"must be label=A,B,..., got {text!r}")
+    return name, comma_separated(labels)
 
 
 def shares(text: str) -> dict[str, float]:

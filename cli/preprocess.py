@@ -14,6 +14,7 @@ from padless.cli.arguments import (
     columns_of,
     comma_separated,
     count_or_share,
+    label_choice,
     shares,
 )
 from padless.cli.json_output import add_json_argument, as_json, print_json
@@ -51,7 +52,11 @@ def add_arguments(parser: Parser) -> None:
     )
     add_json_argument(output)
     _add_split_arguments(parser.add_argument_group("splits"))
-    add_raw_arguments(parser)
+    columns = add_raw_arguments(parser)
+    drop = "columns of CSV and Parquet that are no features (default: none)"
+    add_option(columns, "--drop-columns", drop, type=comma_separated, metavar="A,B,...")
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "drop")}
+    parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
     parser.add_argument_group(
         "options of Apache Beam",
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     from padless.cli.progress import progress_shown
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
-    with options_checked(args.parser, COLUMN_OPTIONS):
+    with options_checked(args.parser, args.parser.names | COLUMN_OPTIONS):
         options = _make_options(args)
     with beam_quieted(for_good=True), progress_shown(quiet=args.quiet) as progress:
         report = preprocess(options, beam_options, progress=progress)
@@ -115,6 +120,21 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
         help="take the split from the file: the name of its directory, X_TRAIN.ts or X_TEST.ts, or "
         "the split of a TFDS builder",
     )
+    hold_out = (
+        "shares of the split train to take from it as splits of these names, also where splits are "
+        "not drawn (default: none)"
+    )
+    add_option(group, "--hold-out", hold_out, type=shares, metavar="NAME=SHARE,...")
+    by = (
+        "column or field, such as a person or a machine, that --hold-out draws by instead of the "
+        "key, so that all sequences of one value go together"
+    )
+    add_option(group, "--hold-out-by", by, metavar="NAME")
+    labels = (
+        "labels that the split train, and what is held out of it, is made of; its sequences with "
+        "other labels are left out, without being rejects (default: all)"
+    )
+    add_option(group, "--train-where", labels, type=label_choice, metavar="label=A,B,...")
     seed = "seed of the hash that draws splits and order"
     add_option(group, "--seed", seed, type=int, default=OUTPUT["seed"], metavar="N")
 
@@ -125,11 +145,15 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
         output=Output(
             args.output,
             splits=args.splits,
+            hold_out=args.hold_out or (),
             seed=args.seed,
             shard_bytes=args.shard_bytes,
             overwrite=args.overwrite,
         ),
-        columns=Columns(**columns_of(args, split=args.split_column)),
+        columns=Columns(
+            **columns_of(args, split=args.split_column, group=args.hold_out_by),
+            drop=args.drop_columns,
+        ),
         rules=Rules(
             missing=args.missing,
             time_order=args.time_order,
@@ -137,11 +161,22 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
             max_length=args.max_length,
             too_long=args.too_long,
             labels=args.labels,
+            train_labels=_train_labels(args),
             max_rejects=args.max_rejects,
         ),
         input_format=args.input_format,
         keep_splits=args.keep_splits,
     )
+
+
+def _train_labels(args: argparse.Namespace) -> tuple[str, ...] | None:
+    """Returns the labels of `--train-where`, which begins with `label` or the column's name."""
+    if args.train_where is None:
+        return None
+    name, labels = args.train_where
+    if name not in ("label", args.label_column):
+        raise ValueError(f"`train_where` must choose by the label, as in label=A,B, got {name}=...")
+    return labels
 
 
 def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOptions:

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn, cast
 
 import numpy as np
 
+from padless.beam_jobs.assembly.split_draw import SplitDraw
 from padless.beam_jobs.assembly.time_order import find_disorder, join_times, sort_by_time
 from padless.beam_jobs.fragments import (
     Place,
@@ -28,7 +29,7 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Rules
-from padless.pipeline.dataset.keys import draw_split, is_piece_key, piece_key
+from padless.pipeline.dataset.keys import is_piece_key, piece_key
 
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
@@ -43,12 +44,19 @@ class Assembler:
         seed: of the hash of the key that draws the split.
         splits: share of the sequences per split, for those that do not come with one.
         feature_names: names of the features for messages, or None.
+        hold_out: splits that are taken from the training split, and their shares of it.
     """
 
     rules: Rules
     seed: int
     splits: Seq[tuple[str, float]]
     feature_names: Seq[str] | None = None
+    hold_out: Seq[tuple[str, float]] = ()
+
+    @property
+    def split_draw(self) -> SplitDraw:
+        """How the split of a sequence is found."""
+        return SplitDraw(self.seed, self.splits, self.hold_out, self.rules.train_labels)
 
     def assemble(self, key: bytes, fragments: Iterable[Rows | Whole | RejectedPart]) -> Assembled:
         """Assembles the fragments of one key, in whatever order they arrived.
@@ -61,24 +69,27 @@ class Assembler:
         if len(units) > 1:
             return Assembled(list(_reject_duplicates(key, units)), tally)
         mended: Tally = collections.Counter()
-        results = self._assemble_unit(key, units[0], mended)
+        results = self._assemble_unit(key, units[0], mended, tally)
         if any(isinstance(result, Sequence) for result in results):
             tally += mended  # what was done to a sequence that is rejected shows nowhere
         return Assembled(results, tally)
 
-    def _assemble_unit(self, key: bytes, unit: Unit, tally: Tally) -> list[Sequence | Reject]:
+    def _assemble_unit(
+        self, key: bytes, unit: Unit, mended: Tally, seen: Tally
+    ) -> list[Sequence | Reject]:
         if rejected := _first_rejected(key, unit):
             return [rejected]
         try:
             self._check_key(key)
             values = self._join(unit)
-            values = self._deal_with_missing(values, tally)
+            values = self._deal_with_missing(values, mended)
             self._check_label(unit[0].label)
-            pieces = list(self._cut(key, values, tally))
+            split = self.split_draw.split_of(key, unit[0], seen)
+            if split is None:
+                return []
+            pieces = list(self._cut(key, values, mended))
         except RejectionError as rejection:
             return [rejection.reject(unit[0].place, key)]
-        given = unit[0].split
-        split = draw_split(key, self.seed, self.splits) if given is None else given.decode()
         return [self._accept(*piece, unit[0], split) for piece in pieces]
 
     def _accept(
@@ -99,7 +110,7 @@ class Assembler:
 
     def _join(self, unit: Unit) -> np.ndarray:
         """Joins the parts of one sequence in the order of time."""
-        for what in ("label", "split"):
+        for what in ("label", "split", "group"):
             _check_same(unit, what)
         if len({part.values.shape[1] for part in unit}) > 1:
             raise RejectionError(
@@ -179,8 +190,9 @@ class Assembled(NamedTuple):
 
     Attributes:
         results: one sequence or reject per sequence of the input, in its order, or
-            one per piece of a sequence that was split.
-        tally: `read`, the number of sequences in the input, and what was done to them.
+            one per piece of a sequence that was split; none for one that was left out.
+        tally: `read`, the number of sequences in the input, what was done to them, and what
+            `SplitDraw` has counted.
     """
 
     results: list[Sequence | Reject]

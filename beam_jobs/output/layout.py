@@ -53,13 +53,14 @@ def plan_layout(sizes: Sizes, output: Output) -> Layout:
         num_features,
         {
             split: _assign_shards(by_split[split], output)
-            for split in _order_splits(by_split, output)
+            for split in order_splits(by_split, output)
         },
     )
 
 
-def _order_splits(splits: Iterable[str], output: Output) -> list[str]:
-    order = _USUAL_ORDER | {name: i for i, (name, _) in enumerate(output.shares)}
+def order_splits(splits: Iterable[str], output: Output) -> list[str]:
+    """Sorts splits: as the options name them, then others by name."""
+    order = _USUAL_ORDER | {name: i for i, name in enumerate(output.split_names)}
     return sorted(splits, key=lambda split: (order.get(split, len(order)), split))
 
 

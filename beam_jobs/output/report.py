@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from padless.beam_jobs.assembly.split_draw import LEFT_OUT
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.pipeline.dataset.metadata import ShardSummary
 from padless.pipeline.dataset.provenance import Counts
@@ -20,6 +21,8 @@ MENDINGS = {
     "split_sequences": ("split", "sequences"),
     "pieces": ("pieces", "of those, each counted as accepted or rejected"),
 }
+
+_LEFT_OUT_NOTE = "by --train-where, as the training split takes only its labels"
 
 
 class SplitReport(NamedTuple):
@@ -45,8 +48,12 @@ class PreprocessReport:
         accepted: number of sequences in the dataset.
         rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often; see `MENDINGS`.
+        left_out: number of sequences of the training split whose labels are not `train_labels`.
         splits: name -> number of sequences, minimum and maximum length.
         num_bytes: size of all shards.
+        num_features: values per timestep; 0 where nothing was accepted.
+        features: their names, in order, or None where they have none.
+        unused_columns: names of the columns of tables that are neither features nor another part.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
         examples: messages of the first few rejects.
@@ -59,6 +66,10 @@ class PreprocessReport:
     mended: Mapping[str, int]
     splits: Mapping[str, SplitReport]
     num_bytes: int
+    left_out: int = 0
+    num_features: int = 0
+    features: tuple[str, ...] | None = None
+    unused_columns: tuple[str, ...] = ()
     empty_splits: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -77,12 +88,13 @@ class PreprocessReport:
         Args:
             shards: a summary of each shard.
             rejects: the summary of the rejects.
-            tally: `read`, the number of sequences in the input, and what was done to
+            tally: `read`, the number of sequences in the input, `left_out`, and what was done to
                 them, see `MENDINGS`.
             splits: names of the splits that sequences could be in, in order.
 
         Raises:
-            RuntimeError: if the sequences accepted and rejected are not those that were read.
+            RuntimeError: if the sequences accepted, rejected and left out are not those that were
+                read.
         """
         by_split = {split: [s for s in shards if s.split == split] for split in splits}
         reports = {split: SplitReport.of(parts) for split, parts in by_split.items() if parts}
@@ -93,6 +105,7 @@ class PreprocessReport:
             mended={name: tally[name] for name in MENDINGS if tally.get(name)},
             splits=reports,
             num_bytes=sum(shard.num_bytes for shard in shards),
+            left_out=tally.get(LEFT_OUT, 0),
             empty_splits=tuple(split for split in splits if split not in reports)
             if reports
             else (),
@@ -100,6 +113,11 @@ class PreprocessReport:
         )
         report.check()
         return report
+
+    def with_features(self, num_features: int, names: Sequence[str] | None) -> PreprocessReport:
+        """Returns the report with the features of the dataset; other names than theirs are none."""
+        features = tuple(names) if names and len(names) == num_features else None
+        return dataclasses.replace(self, num_features=num_features, features=features)
 
     @property
     def num_rejected(self) -> int:
@@ -110,20 +128,21 @@ class PreprocessReport:
         """Checks that nothing was lost and nothing was added.
 
         Raises:
-            RuntimeError: if the sequences accepted and rejected are not those that were read, a
-                sequence that was split counted as its pieces.
+            RuntimeError: if the sequences accepted, rejected and left out are not those that were
+                read, a sequence that was split counted as its pieces.
         """
         if self.counts.num_lost:
             added = self.counts.expected - self.read
+            left_out = f", of which {self.left_out} are left out" if self.left_out else ""
             raise RuntimeError(
                 f"accepted + rejected must be read, with {added} more by splitting, "
-                f"got {self.accepted} + {self.num_rejected} and {self.read}."
+                f"got {self.accepted} + {self.num_rejected} and {self.read}{left_out}."
             )
 
     @property
     def counts(self) -> Counts:
         """The counts that the dataset keeps."""
-        return Counts(self.read, self.accepted, self.rejected, self.mended)
+        return Counts(self.read, self.accepted, self.rejected, self.mended, self.left_out)
 
     def to_json(self) -> str:
         """Serializes the report."""
@@ -134,8 +153,9 @@ class PreprocessReport:
         """Reads what `to_json` wrote."""
         content = json.loads(text)
         content["splits"] = {name: SplitReport(*s) for name, s in content["splits"].items()}
-        for name in ("empty_splits", "examples"):
+        for name in ("empty_splits", "examples", "unused_columns"):
             content[name] = tuple(content[name])
+        content["features"] = content["features"] and tuple(content["features"])
         return cls(**content)
 
     def __str__(self) -> str:
@@ -145,6 +165,7 @@ class PreprocessReport:
             ("read", self.read, "sequences"),
             ("accepted", self.accepted, f"{self.num_bytes:,} bytes{took}"),
             ("rejected", self.num_rejected, _join_counts(self.rejected)),
+            *([("left out", self.left_out, _LEFT_OUT_NOTE)] if self.left_out else []),
             *(
                 (name, self.mended[key], note)
                 for key, (name, note) in MENDINGS.items()

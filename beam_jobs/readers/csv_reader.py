@@ -25,9 +25,11 @@ from padless.beam_jobs.fragments import (
     first_where,
 )
 from padless.beam_jobs.options import Columns
+from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     pack_times,
+    parse_group,
     parse_key,
     parse_label,
     parse_numbers,
@@ -50,6 +52,7 @@ class CsvColumns:
         time: position of the time.
         label: position of the label, or None.
         split: position of the split, or None.
+        group: position of the group, or None.
         features: positions of the features.
         feature_names: their names.
     """
@@ -59,6 +62,7 @@ class CsvColumns:
     time: int
     label: int | None
     split: int | None
+    group: int | None
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
 
@@ -73,9 +77,8 @@ class CsvColumns:
             if header.count(name) > 1:
                 raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
         roles = columns.roles()
-        names = columns.features
-        if names is None:
-            names = tuple(name for name in header if name not in roles.values())
+        check_dropped(path, header, columns)
+        names = choose_features(header, columns)
         for name in (*roles.values(), *names):
             if name not in header:
                 raise ValueError(
@@ -83,8 +86,9 @@ class CsvColumns:
                     f"{did_you_mean(name, header)}"
                 )
         if not names or "" in names:
+            others = [*roles.values(), *(columns.drop or ())]
             raise ValueError(
-                f"{path}: must have named feature columns besides {list(roles.values())}, "
+                f"{path}: must have named feature columns besides {others}, "
                 f"it has {header}; choose them with `features`."
             )
         places = {role: header.index(name) for role, name in roles.items()}
@@ -94,8 +98,9 @@ class CsvColumns:
             time=places["time"],
             label=places.get("label"),
             split=places.get("split"),
+            group=places.get("group"),
             features=tuple(map(header.index, names)),
-            feature_names=tuple(names),
+            feature_names=names,
         )
 
     def parse_key(self, row: list[str]) -> bytes:
@@ -105,7 +110,7 @@ class CsvColumns:
         return parse_key(row[self.key])
 
     def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], _Constants]:
-        """Reads a row's time, features, label and split."""
+        """Reads a row's time, features, label, split and group."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
         return (
@@ -114,6 +119,7 @@ class CsvColumns:
             _Constants(
                 None if self.label is None else parse_label(row[self.label]),
                 None if self.split is None else parse_split(row[self.split]),
+                None if self.group is None else parse_group(row[self.group]),
             ),
         )
 
@@ -129,10 +135,11 @@ class _Constants(NamedTuple):
 
     label: bytes | None
     split: bytes | None
+    group: bytes | None
 
 
 class _Stretch:
-    """Consecutive rows of one key, label and split."""
+    """Consecutive rows of one key, label, split and group."""
 
     def __init__(self, key: bytes, constants: _Constants):
         self.key, self.constants = key, constants
@@ -151,11 +158,9 @@ class _Stretch:
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = to_float32(np.array(self.values, np.float64))
         if (bad := first_where(np.isinf(values))) is None:
-            label, split = self.constants
-            lines = np.array(self.lines, np.int64)
-            return Rows(
-                source.place(self.lines[0]), values, label, lines, pack_times(self.times), split
-            )
+            label, split, group = self.constants
+            lines, times = np.array(self.lines, np.int64), pack_times(self.times)
+            return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)
         row, feature = bad
         rule = (
             f"column {columns.feature_names[feature]!r} must be finite as float32, "
@@ -238,7 +243,9 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
 def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
     with decode_text(path, stream, newline="") as lines:
         header = read_header(path, lines)
-    return InputFacts(features=CsvColumns.locate(path, header, columns).feature_names)
+    features = CsvColumns.locate(path, header, columns).feature_names
+    used = {*features, *columns.roles().values()}
+    return InputFacts(features, unused=tuple(name for name in header if name not in used))
 
 
 FORM = InputForm(
@@ -246,6 +253,6 @@ FORM = InputForm(
     extensions=(".csv",),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "label", "split", "features"}),
+    roles=frozenset({"key", "time", "label", "split", "group", "features", "drop"}),
     check=_check,
 )

@@ -15,11 +15,13 @@ class InputFacts(NamedTuple):
 
     Attributes:
         features: names of the features, in order, or None if the form has none.
+        unused: names of the columns that are neither features nor another part.
         parts: the parts to read on their own, in the form's own terms; None for all of the input.
         num_bytes: size of the file, 0 if the input is not one.
     """
 
     features: tuple[str, ...] | None = None
+    unused: tuple[str, ...] = ()
     parts: tuple[tuple | None, ...] = (None,)
     num_bytes: int = 0
 

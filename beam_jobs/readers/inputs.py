@@ -9,7 +9,12 @@ from collections.abc import Iterable, Iterator
 
 from padless.beam_jobs.files import check_no_directory, expand_glob, open_input
 from padless.beam_jobs.fragments import Item, RejectionError, Source
-from padless.beam_jobs.options import Columns, PreprocessOptions
+from padless.beam_jobs.options import (
+    Columns,
+    PreprocessOptions,
+    as_output,
+    needs_training_split,
+)
 from padless.beam_jobs.readers import (
     csv_reader,
     jsonl_reader,
@@ -21,6 +26,7 @@ from padless.beam_jobs.readers import (
 )
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import parse_split
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 FORMS = {
     module.FORM.name: module.FORM
@@ -68,12 +74,14 @@ class CheckedInputs:
         paths: the inputs, with globs expanded, in their order.
         sources: the parts of the inputs, in their order.
         columns: those of the options, with `features` as the first file with names has them.
+        unused: names of the columns that are neither features nor another part, in any file.
         num_bytes: size of all inputs that are files.
     """
 
     paths: tuple[str, ...]
     sources: tuple[Source, ...]
     columns: Columns
+    unused: tuple[str, ...]
     num_bytes: int
 
 
@@ -103,8 +111,8 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is a directory, empty, of an unknown form or not what its form says,
-            if one lacks a column, if its split is kept and has a name that no split may have, or
-            if an option does not go with the forms.
+            if one lacks a column, if its split is kept and has a name that no split may have or
+            that is to be held out, or if an option does not go with the forms.
     """
     _check_format(options)
     paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
@@ -118,10 +126,12 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
         for index, (path, form) in enumerate(forms.items())
         for part in facts[path].parts
     )
+    _check_kept_splits(sources, options)
     return CheckedInputs(
         paths,
         sources,
         dataclasses.replace(columns, features=features),
+        unused=tuple(dict.fromkeys(name for found in facts.values() for name in found.unused)),
         num_bytes=sum(found.num_bytes for found in facts.values()),
     )
 
@@ -163,6 +173,23 @@ def _split_of(
         ) from None
 
 
+def _check_kept_splits(sources: Iterable[Source], options: PreprocessOptions) -> None:
+    """Checks that there is a training split where one is needed, and none that is held out."""
+    hold_out = dict(as_output(options.output).held_out)
+    if not options.keep_splits or not (hold_out or options.rules.train_labels):
+        return
+    found = {source.split.decode(): source.path for source in sources if source.split}
+    for name in hold_out:
+        if name in found:
+            raise ValueError(
+                f"{found[name]}: `hold_out` must name a split that the input does not have, "
+                f"got {name!r}."
+            )
+    if TRAINING_SPLIT not in found:
+        option = "hold_out" if hold_out else "train_labels"
+        raise ValueError(needs_training_split(option, "the input", sorted(found)))
+
+
 def _expand(pattern: str, options: PreprocessOptions) -> list[str]:
     return [pattern] if _is_prefixed(pattern, options) else expand_glob(pattern)
 
@@ -187,7 +214,7 @@ def _checked_columns(
     columns: Columns, forms: dict[str, InputForm], features_need_names: bool
 ) -> Columns:
     """Checks that the forms have the columns that are named; drops features that none has."""
-    for role in ("label", "split"):
+    for role in ("label", "split", "group", "drop"):
         if (name := getattr(columns, role)) is not None:
             _check_role(role, name, forms)
     if columns.features is None or any("features" in form.roles for form in forms.values()):
@@ -200,7 +227,7 @@ def _checked_columns(
     return dataclasses.replace(columns, features=None)
 
 
-def _check_role(role: str, name: str, forms: dict[str, InputForm]) -> None:
+def _check_role(role: str, name: object, forms: dict[str, InputForm]) -> None:
     for path, form in forms.items():
         if role not in form.roles:
             raise ValueError(

@@ -19,6 +19,7 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import (
+    parse_group,
     parse_key,
     parse_label,
     parse_nested,
@@ -79,6 +80,7 @@ def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Reject
             None if columns.label is None else _parse_field(parse_label, record, columns.label),
             parse_times(record.get(columns.time), len(values)),
             None if columns.split is None else _parse_field(parse_split, record, columns.split),
+            None if columns.group is None else _parse_field(parse_group, record, columns.group),
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
@@ -104,5 +106,5 @@ FORM = InputForm(
     extensions=(".jsonl", ".ndjson"),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "sequence", "label", "split"}),
+    roles=frozenset({"key", "time", "sequence", "label", "split", "group"}),
 )

@@ -33,7 +33,9 @@ def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
     file = _open(path, stream)
     num_rows = _count_rows(file, range(file.num_row_groups))
     _check_num_rows(path, file.metadata.num_rows, num_rows)
-    return InputFacts(_locate(path, file, columns).features, tuple(_list_parts(file)))
+    table = _locate(path, file, columns)
+    unused = tuple(name for name in file.schema_arrow.names if name not in table.needed)
+    return InputFacts(table.features, unused, tuple(_list_parts(file)))
 
 
 def _list_parts(file: pq.ParquetFile) -> list[tuple[int, int, int]]:
@@ -164,6 +166,6 @@ FORM = InputForm(
     extensions=(".parquet", ".pq"),
     unit="row",
     read=_read,
-    roles=frozenset({"key", "time", "sequence", "label", "split", "features"}),
+    roles=frozenset({"key", "time", "sequence", "label", "split", "group", "features", "drop"}),
     check=_check,
 )

@@ -30,6 +30,7 @@ from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
     check_sequence,
+    parse_group,
     parse_key,
     parse_label,
     parse_nested,
@@ -115,12 +116,13 @@ def parse_example(
     except RejectionError as rejection:
         return rejection.reject(place)
     try:
-        label, split = columns.label, columns.split
+        label, split, group = columns.label, columns.split, columns.group
         return key, Whole(
             place,
             parse_values(example[columns.sequence]),
             None if label is None else parse_label(_read_constant(example, features, label)),
             split=None if split is None else parse_split(_read_constant(example, features, split)),
+            group=None if group is None else parse_group(_read_constant(example, features, group)),
         )
     except RejectionError as rejection:
         return key, rejection.reject_part(place, whole=True)
@@ -147,7 +149,7 @@ def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> 
     Raises:
         ValueError: if not.
     """
-    names = [columns.sequence, columns.label, columns.split]
+    names = [columns.sequence, columns.label, columns.split, columns.group]
     if columns.key not in (_DEFAULT_KEY, _TFDS_ID):
         names.append(columns.key)
     for name in names:
@@ -214,7 +216,7 @@ def _make_dataset(
     from padless.pipeline.batching.untuned import untuned
 
     tfds, (split, start, end) = _tfds(), part
-    names = {columns.key, columns.sequence, columns.label, columns.split}
+    names = {columns.key, columns.sequence, columns.label, columns.split, columns.group}
     # One file after the other, so that the order is that of the files.
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
     with _warnings_dropped():
@@ -302,7 +304,7 @@ FORM = InputForm(
     extensions=(),
     unit="example",
     read=_read,
-    roles=frozenset({"key", "sequence", "label", "split"}),
+    roles=frozenset({"key", "sequence", "label", "split", "group"}),
     check=_check,
     split_of=_split_of,
     is_file=False,

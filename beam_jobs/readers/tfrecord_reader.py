@@ -4,7 +4,7 @@ A record with feature lists is a `SequenceExample`, any other an `Example`. Wher
 something that it has, each of these is a list of one value per timestep, or a feature list of such.
 Otherwise the values are in `sequence`: in an example flat by row, to be folded by `length` or by
 the number of `features`; in a sequence example one list of values per timestep. Key, label and
-split are features of the example, or of the sequence example's context.
+split are features of the example, or of the sequence example's context; so is a group.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ from padless.beam_jobs.fragments import (
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
-from padless.beam_jobs.readers.values import check_sequence, parse_key, parse_label, parse_split
+from padless.beam_jobs.readers.values import (
+    check_sequence,
+    parse_group,
+    parse_key,
+    parse_label,
+    parse_split,
+)
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
 from padless.pipeline.dataset.framing import begins_record, read_record_stream
 
@@ -154,18 +160,21 @@ def _parse_whole(record: Message, place: Place, columns: Columns) -> Whole | Rej
     try:
         values = check_sequence(_read_values(record, columns))
         _check_width(values, columns)
-        label, split = _parse_constants(record.context.feature, columns)
-        return Whole(place, values, label, split=split)
+        label, split, group = _parse_constants(record.context.feature, columns)
+        return Whole(place, values, label, split=split, group=group)
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
 
 
 def _parse_constants(features: Mapping[str, Any], columns: Columns) -> tuple:
-    """Reads label and split, None where the options name none."""
-    label, split = columns.label, columns.split
-    return (
-        None if label is None else _parse_constant(parse_label, features, label),
-        None if split is None else _parse_constant(parse_split, features, split),
+    """Reads label, split and group, None where the options name none."""
+    named = (
+        (parse_label, columns.label),
+        (parse_split, columns.split),
+        (parse_group, columns.group),
+    )
+    return tuple(
+        None if name is None else _parse_constant(parse, features, name) for parse, name in named
     )
 
 
@@ -330,6 +339,6 @@ FORM = InputForm(
     extensions=(".tfrecord", ".tfrecords"),
     unit="record",
     read=_read,
-    roles=frozenset({"key", "sequence", "length", "label", "split", "features"}),
+    roles=frozenset({"key", "sequence", "length", "label", "split", "group", "features"}),
     check=_check,
 )

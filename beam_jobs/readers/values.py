@@ -46,15 +46,12 @@ def parse_key(key: object) -> bytes:
 
 def parse_label(label: object) -> bytes:
     """Encodes a label: a string that is not empty; a number or a truth value as JSON."""
-    if label is None or label == "":
-        raise RejectionError("missing_label", f"the label must not be empty, got {label!r}.")
-    if isinstance(label, str):
-        return _encode("bad_label", "label", label)
-    if isinstance(label, bool | int | float):
-        return json.dumps(label).encode()
-    raise RejectionError(
-        "bad_label", f"the label must be a string or a number, got {shorten(label)}."
-    )
+    return _parse_name("label", label)
+
+
+def parse_group(group: object) -> bytes:
+    """Encodes the name of a group, as a label."""
+    return _parse_name("group", group)
 
 
 def parse_split(split: object) -> bytes:
@@ -217,6 +214,18 @@ def _encode(reason: str, what: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise RejectionError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
+
+
+def _parse_name(what: str, name: object) -> bytes:
+    if name is None or name == "":
+        raise RejectionError(f"missing_{what}", f"the {what} must not be empty, got {name!r}.")
+    if isinstance(name, str):
+        return _encode(f"bad_{what}", what, name)
+    if isinstance(name, bool | int | float):
+        return json.dumps(name).encode()
+    raise RejectionError(
+        f"bad_{what}", f"the {what} must be a string or a number, got {shorten(name)}."
+    )
 
 
 def _parse_integer(text: str) -> int:

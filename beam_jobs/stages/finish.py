@@ -6,18 +6,19 @@ import dataclasses
 import errno
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from apache_beam.io.filesystems import FileSystems
 
 import padless
 from padless.beam_jobs.files import create_bytes, open_bytes
-from padless.beam_jobs.output.layout import Layout
+from padless.beam_jobs.output.layout import Layout, order_splits
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import free_reserve
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.beam_jobs.stages.job import Job
 from padless.pipeline.dataset.metadata import ShardSummary
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.dataset.provenance import Made
 
 _OUTCOME_FILE = "outcome.json"
@@ -62,17 +63,20 @@ def finish(
         return Outcome(failure="\n".join(messages))
     (rejected,) = rejects
     shards = sorted(shards, key=lambda shard: (shard.split, shard.shard))
-    splits = job.drawn_splits or tuple(layout.num_shards)
-    report = PreprocessReport.of(shards, rejected, tally=tally, splits=splits)
+    names = job.feature_names
+    report = PreprocessReport.of(
+        shards, rejected, tally=tally, splits=_possible_splits(job, layout)
+    ).with_features(layout.num_features, names)
+    if (unmet := job.assembler().split_draw.explain_unmet(tally)) is not None:
+        return Outcome(failure=unmet)
     if (broken := _broken_limit(report, job)) is not None:
         return Outcome(failure=f"{broken}\n{report}")
-    names = job.feature_names
     try:
         job.writer.write_metadata(
             shards,
             layout,
             has_label=job.columns.label is not None,
-            feature_names=names if names and len(names) == layout.num_features else None,
+            feature_names=report.features,
             made=_describe_job(job, report),
         )
     except OSError as error:
@@ -106,6 +110,15 @@ def read_outcome(temporary: str) -> Outcome:
     return Outcome(report, content["failure"])
 
 
+def _possible_splits(job: Job, layout: Layout) -> Sequence[str]:
+    """Lists the splits that sequences could be in: those that are drawn, or that were found."""
+    if job.drawn_splits:
+        return job.drawn_splits
+    held_out = [name for name, _ in job.output.held_out]
+    taken_from = [TRAINING_SPLIT] if held_out else []
+    return order_splits({*layout.num_shards, *taken_from, *held_out}, job.output)
+
+
 def _broken_limit(report: PreprocessReport, job: Job) -> str | None:
     limit = job.rules.max_rejects
     allowed = limit * max(report.read, 1) if isinstance(limit, float) else limit
@@ -121,6 +134,8 @@ def _describe_job(job: Job, report: PreprocessReport) -> Made:
         padless=padless.__version__,
         seed=output.seed,
         splits=None if job.splits_are_given else output.shares,
+        hold_out=output.held_out,
+        hold_out_by=job.columns.group,
         order=output.order,
         rules=dataclasses.asdict(job.rules),
         report=report.counts,

@@ -49,11 +49,17 @@ class Job:
     @property
     def drawn_splits(self) -> tuple[str, ...]:
         """Names of the splits that sequences are drawn for, in order."""
-        return () if self.splits_are_given else tuple(name for name, _ in self.output.shares)
+        return () if self.splits_are_given else self.output.split_names
 
     def assembler(self) -> Assembler:
         """Returns the assembler."""
-        return Assembler(self.rules, self.output.seed, self.output.shares, self.feature_names)
+        return Assembler(
+            self.rules,
+            self.output.seed,
+            self.output.shares,
+            self.feature_names,
+            hold_out=self.output.held_out,
+        )
 
     def worker_counts(self) -> WorkerCounts:
         """Returns new counts for one worker."""

@@ -1,6 +1,6 @@
 """Keys: what is drawn from them, a sequence's split and its place, and what pieces are named.
 
-Both come from a hash of (seed, key) alone, so that a sequence stays in its split when others come
+All come from a hash of (seed, key) alone, so that a sequence stays in its split when others come
 or go, on every machine and in every version of Python.
 """
 
@@ -11,11 +11,20 @@ import re
 from collections.abc import Iterable
 
 _PIECE = re.compile(rb"\[\d+:\d+\]\Z")
+# Makes the draw of what is held out independent of the draw of the split: those in `train` have
+# low numbers there.
+_HOLD_OUT = b"hold out"
 
 
-def hash_key(seed: int, key: bytes) -> tuple[int, int]:
-    """Draws two independent numbers below 2**64 for a key: for its split and for its order."""
-    digest = hashlib.blake2b(key, digest_size=16, key=b"%d" % seed).digest()
+def hash_key(seed: int, key: bytes, *, person: bytes = b"") -> tuple[int, int]:
+    """Draws two independent numbers below 2**64 for a key: for its split and for its order.
+
+    Args:
+        seed: changes all draws.
+        key: name of the sequence, UTF-8.
+        person: draws others for each purpose.
+    """
+    digest = hashlib.blake2b(key, digest_size=16, key=b"%d" % seed, person=person).digest()
     return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
 
 
@@ -39,6 +48,27 @@ def draw_split(key: bytes, seed: int, splits: Iterable[tuple[str, float]]) -> st
         if point < bound:
             return name
     return name
+
+
+def draw_held_out(name: bytes, seed: int, hold_out: Iterable[tuple[str, float]]) -> str | None:
+    """Draws the split that holds out a sequence of the training split; None where it stays.
+
+    Args:
+        name: key of the sequence, or the name of a group whose sequences go together, UTF-8.
+        seed: changes all draws.
+        hold_out: name of each split that holds some out, and its share of the training split.
+
+    Example:
+        >>> [draw_held_out(key, 0, [("validation", 0.5)]) for key in (b"a", b"b", b"c")]
+        [None, 'validation', None]
+    """
+    point = hash_key(seed, name, person=_HOLD_OUT)[0] / 2**64
+    bound = 0.0
+    for split, share in hold_out:
+        bound += share
+        if point < bound:
+            return split
+    return None
 
 
 def piece_key(key: bytes, start: int, stop: int) -> bytes:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from padless.pipeline.dataset.json_content import check_string
-from padless.pipeline.dataset.keys import draw_split, whole_key
+from padless.pipeline.dataset.keys import draw_held_out, draw_split, whole_key
+from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 FORMAT_VERSION = 1
+Shares = tuple[tuple[str, float], ...]
 
 
 class ShardInfo(NamedTuple):
@@ -38,22 +40,25 @@ class Counts(NamedTuple):
         rejected: reason -> number of rejected sequences.
         mended: what the rules have done to sequences -> how often. `pieces` were made of
             `split_sequences`, and each counts as accepted or rejected.
+        left_out: number of sequences of the training split that have other labels than those that
+            it was to be made of.
     """
 
     read: int
     accepted: int
     rejected: Mapping[str, int]
     mended: Mapping[str, int]
+    left_out: int = 0
 
     @property
     def expected(self) -> int:
-        """Number of sequences and pieces that must be accepted or rejected."""
+        """Number of sequences and pieces that must be accepted, rejected or left out."""
         return self.read + self.mended.get("pieces", 0) - self.mended.get("split_sequences", 0)
 
     @property
     def num_lost(self) -> int:
-        """Number of sequences neither accepted nor rejected; negative if there are too many."""
-        return self.expected - self.accepted - sum(self.rejected.values())
+        """Number of sequences of which nothing became; negative if there are too many."""
+        return self.expected - self.accepted - sum(self.rejected.values()) - self.left_out
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Made:
         padless: version of padless.
         seed: of the hash of the keys.
         splits: name and share of each split, or None where the sequences came with their split.
+        hold_out: name of each split that was taken from the training split, and its share.
+        hold_out_by: the column whose values were drawn for that, or None where keys were.
         order: order of the records, `"hash"` or `"input"`.
         rules: name -> value of each rule of the job, as JSON can hold them.
         report: what the job counted, or None.
@@ -71,7 +78,9 @@ class Made:
 
     padless: str
     seed: int
-    splits: tuple[tuple[str, float], ...] | None
+    splits: Shares | None
+    hold_out: Shares
+    hold_out_by: str | None
     order: str
     rules: Mapping[str, Any]
     report: Counts | None
@@ -83,17 +92,36 @@ class Draw:
 
     Attributes:
         seed: of the hash of the key.
-        splits: name and share of each.
+        splits: name and share of each, or None where the sequences came with their split.
         in_pieces: whether long sequences were split, so that their pieces go where the whole goes.
+        hold_out: see `Made`.
+        hold_out_by: see `Made`.
     """
 
     seed: int
-    splits: tuple[tuple[str, float], ...]
+    splits: Shares | None
     in_pieces: bool
+    hold_out: Shares = ()
+    hold_out_by: str | None = None
 
-    def split_of(self, key: bytes) -> str:
-        """Draws the split of a record by its key."""
-        return draw_split(whole_key(key) if self.in_pieces else key, self.seed, self.splits)
+    def split_of(self, key: bytes, found: str | None = None) -> str | None:
+        """Draws the split of a record by its key.
+
+        Args:
+            key: its key.
+            found: the split that it is in, which is right as far as the key does not decide: where
+                sequences came with their split, or were held out by a column.
+        """
+        key = whole_key(key) if self.in_pieces else key
+        in_training = found == TRAINING_SPLIT or found in dict(self.hold_out)
+        split = TRAINING_SPLIT if in_training else found
+        if self.splits is not None:
+            split = draw_split(key, self.seed, self.splits)
+        if split != TRAINING_SPLIT or not self.hold_out:
+            return split
+        if self.hold_out_by is not None:
+            return found if in_training else split
+        return draw_held_out(key, self.seed, self.hold_out) or split
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,6 +189,8 @@ def _format_made(made: Made) -> dict[str, Any]:
         "padless": made.padless,
         "seed": made.seed,
         "splits": None if made.splits is None else [list(pair) for pair in made.splits],
+        "hold_out": [list(pair) for pair in made.hold_out],
+        "hold_out_by": made.hold_out_by,
         "order": made.order,
         "rules": dict(made.rules),
         "report": made.report and made.report._asdict(),
@@ -168,24 +198,36 @@ def _format_made(made: Made) -> dict[str, Any]:
 
 
 def _parse_draw(made: Any) -> Draw | None:
-    if made.get("splits") is None or made.get("seed") is None:
+    hold_out = _parse_shares(made.get("hold_out", []))
+    if not hold_out and (made.get("splits") is None or made.get("seed") is None):
         return None
-    splits = tuple((check_string(name), float(share)) for name, share in made["splits"])
-    if not splits:
+    splits = None if made.get("splits") is None else _parse_shares(made["splits"])
+    if splits == ():
         raise ValueError("there is no split to draw")
-    in_pieces = made.get("rules", {}).get("too_long") == "split"
-    return Draw(operator.index(made["seed"]), splits, in_pieces)
+    by = made.get("hold_out_by")
+    return Draw(
+        operator.index(made["seed"]),
+        splits,
+        in_pieces=made.get("rules", {}).get("too_long") == "split",
+        hold_out=hold_out,
+        hold_out_by=None if by is None else check_string(by),
+    )
+
+
+def _parse_shares(content: Any) -> Shares:
+    return tuple((check_string(name), float(share)) for name, share in content)
 
 
 def _parse_counts(report: Any) -> Counts:
     for name in Counts._fields:
-        if name not in report:
+        if name not in report and name not in Counts._field_defaults:
             raise ValueError(f"`made.report.{name}` must be there, it is missing.")
     return Counts(
         read=operator.index(report["read"]),
         accepted=operator.index(report["accepted"]),
         rejected=_parse_numbers(report["rejected"]),
         mended=_parse_numbers(report["mended"]),
+        left_out=operator.index(report.get("left_out", 0)),
     )
 
 

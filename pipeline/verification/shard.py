@@ -116,7 +116,7 @@ class ShardScanner:
         return np.reshape(features["sequence"], (-1, self.contract.num_features))
 
     def _check_split(self, key: bytes, split: str) -> Iterator[str]:
-        if self.draw is not None and (drawn := self.draw.split_of(key)) != split:
+        if self.draw is not None and (drawn := self.draw.split_of(key, split)) != split:
             yield (
                 f"its key {shorten(key)} must be in the split that is drawn for it, "
                 f"{drawn!r}, it is in {split!r}."

@@ -29,7 +29,7 @@ from padless.pipeline.dataset.names import (
     REJECTS_FILE,
     STATISTICS_FILE,
 )
-from padless.pipeline.dataset.provenance import ShardInfo
+from padless.pipeline.dataset.provenance import Provenance, ShardInfo
 from padless.pipeline.dataset.records import decode_example
 from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.tfds_files import SplitInfo
@@ -139,13 +139,22 @@ class _Verification:
         meter.finish()
         self.checked += ["CRC of each record", "contract of each record", "keys"]
         self._note("CRC of each file", provenance.shards is not None, "none")
-        if not provenance.splits_were_given:
-            self._note("draw of the splits", provenance.draw is not None, "no seed and shares")
+        self._note_draw(provenance)
         self.checked.append("counts")
         if any(sound):
             self.checked += ["lengths"] if self.recorded.lengths is not None else []
             self.checked += ["moments"] if self.recorded.moments is not None else []
         self._check_accepted(all(sound))
+
+    def _note_draw(self, provenance: Provenance) -> None:
+        draw = provenance.draw
+        by = None if draw is None else draw.hold_out_by
+        if not provenance.splits_were_given or (draw is not None and by is None):
+            self._note("draw of the splits", draw is not None, "no seed and shares")
+        if by is not None:
+            self.not_checked.append(
+                f"draw of what is held out, as it is by the column {by!r}, which no record holds"
+            )
 
     def _note(self, what: str, is_checked: bool, missing: str) -> None:
         if is_checked:
@@ -290,10 +299,11 @@ class _Verification:
         found = sum(content.num_records for content in self.contents)
         if counts is not None and counts.num_lost:
             rejected = sum(counts.rejected.values())
+            left_out = f", {counts.left_out:,} left out" if counts.left_out else ""
             self._fault(
                 PROVENANCE_FILE,
                 f"the sequences accepted and rejected must be the {counts.expected:,} that were "
-                f"read or made by splitting, got {counts.accepted:,} and {rejected:,}.",
+                f"read or made by splitting, got {counts.accepted:,} and {rejected:,}{left_out}.",
             )
         if counts is not None and is_sound and found != counts.accepted:
             self._fault(

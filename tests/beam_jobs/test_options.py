@@ -13,6 +13,16 @@ def test_options_take_a_mapping_of_splits_and_paths(make_options):
     assert options.output.splits == (("a", 0.25), ("b", 0.75))
 
 
+def test_what_is_held_out_comes_after_the_training_split():
+    output = Output("out", splits={"train": 0.5, "test": 0.5}, hold_out={"b": 0.1, "a": 0.2})
+    assert output.split_names == ("train", "b", "a", "test")
+    assert Output("out", hold_out={"validation": 0.1}).split_names == (
+        "train",
+        "validation",
+        "test",
+    )
+
+
 @pytest.mark.parametrize("splits", [{"train": 1}, {f"s{i}": 0.1 for i in range(10)}])
 def test_options_accept_shares_that_sum_to_one(splits):
     assert dict(Output("out", splits=splits).splits) == splits
@@ -31,7 +41,36 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"features": ("x", "x")}, "`features` must hold each name once"),
         ({"features": ("key",)}, "`features` must not hold the `key` 'key'"),
         ({"split": "fold", "keep_splits": True}, "must not be set with a `split` column, got 'fo"),
+        ({"drop": "xy"}, "`drop` must be a sequence of names"),
+        ({"drop": ("x", "x")}, "`drop` must hold each name once"),
+        ({"drop": ("time",)}, "`drop` must not hold the `time` 'time'"),
+        ({"drop": ("c",), "label": "c"}, "`drop` must not hold the `label` 'c'"),
+        ({"drop": ("x",), "features": ("x", "y")}, "`drop` must not hold 'x', which `features`"),
+        ({"group": "p"}, "`group` needs `hold_out`, which holds groups out, got 'p' without it"),
+        ({"group": "time", "hold_out": {"a": 0.1}}, "`key`, `time`, `group` must differ"),
+        ({"hold_out": {"a": 0}}, "hold out a share above 0 and below 1, got a=0.0"),
+        ({"hold_out": {"a": 1}}, "hold out a share above 0 and below 1, got a=1.0"),
+        ({"hold_out": {"a": float("nan")}}, "a share above 0 and below 1, got a=nan"),
+        ({"hold_out": {"a": 0.5, "b": 0.5}}, "`hold_out` must leave something of 'train', got"),
+        ({"hold_out": {"train": 0.1}}, "`hold_out` must name another split than 'train'"),
+        ({"hold_out": {"1st": 0.1}}, "`hold_out`: a split must be named by .*, got '1st'"),
+        ({"hold_out": (("a", 0.1), ("a", 0.1))}, "`hold_out` must name each split once"),
+        ({"hold_out": {"test": 0.1}}, "that `splits` does not have, got 'test' and .'train', 'v"),
+        (
+            {"hold_out": {"a": 0.1}, "splits": {"fit": 1}},
+            r"`hold_out` is about the split 'train', which `splits` must have, it has \['fit'\]",
+        ),
         ({"labels": ("a",)}, r"`labels` needs a `label` column, got \('a',\) alone"),
+        ({"train_labels": ("a",)}, r"`train_labels` needs a `label` column, got \('a',\) alone"),
+        ({"train_labels": (), "label": "c"}, "`train_labels` must hold at least one name"),
+        (
+            {"train_labels": ("normla",), "labels": ("normal",), "label": "c"},
+            r"must be among `labels`, \('normal',\), got 'normla'. Did you mean 'normal'",
+        ),
+        (
+            {"train_labels": ("a",), "label": "c", "splits": {"fit": 1}},
+            "`train_labels` is about the split 'train', which `splits` must have",
+        ),
         ({"labels": "ab", "label": "c"}, "`labels` must be a sequence of names"),
         ({"missing": "zero"}, "`missing` must be one of .*, got 'zero'"),
         ({"time_order": "none"}, "`time_order` must be one of .*, got 'none'"),

@@ -71,6 +71,9 @@ def test_json_of_preprocess(call, trained, tmp_path):
     found = json.loads(printed.out)
     assert found.keys() == documented_keys("preprocess")
     assert (found["read"], found["accepted"], found["num_rejected"]) == (60, 60, 0)
+    assert found["left_out"] == 0
+    assert (found["num_features"], found["features"]) == (2, ["x", "y"])
+    assert found["unused_columns"] == []
     assert found["splits"]["train"] == {"num_sequences": 60, "min_length": 3, "max_length": 8}
     assert found["splits"]["train"].keys() == documented_parts("preprocess", "splits")
 

@@ -1,5 +1,8 @@
 """The options of `padless preprocess` as its command line has them."""
 
+import json
+
+import numpy as np
 import pytest
 
 from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, TOO_LONG
@@ -22,3 +25,39 @@ def test_choices_are_those_of_the_options(call, option, choices):
 
 def test_forms_are_those_that_are_read():
     assert tuple(inputs.FORMS) == FORMS
+
+
+@pytest.fixture
+def saved_twice(tmp_path):
+    """Writes a CSV as pandas does that has read one with an index and saves it again."""
+    path = tmp_path / "x.csv"
+    path.write_text("Unnamed: 0,key,time,x,note,y\n0,a,0,1,none,2\n1,b,0,3,none,4\n")
+    return path
+
+
+def test_what_became_features_is_printed(call, saved_twice, tmp_path):
+    argv = ("preprocess", saved_twice, "--drop-columns", "note", "--splits", "train=1")
+    printed = call(*argv, "--output", tmp_path / "a")
+    shown = "2 features: x, y; not used: Unnamed: 0 (an index without a name), note\n"
+    assert (printed.code, printed.err) == (0, shown)
+    assert call(*argv, "--output", tmp_path / "b", "--quiet").err == ""
+    found = json.loads(call(*argv, "--output", tmp_path / "c", "--json").out)
+    assert (found["num_features"], found["features"]) == (2, ["x", "y"])
+    assert found["unused_columns"] == ["Unnamed: 0", "note"]
+
+
+def test_features_without_names_are_counted(call, tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.ones((2, 3)))
+    argv = ("preprocess", tmp_path / "x.npz", "--splits", "train=1")
+    printed = call(*argv, "--output", tmp_path / "a")
+    assert printed.err == "3 features, without names\n"
+    found = json.loads(call(*argv, "--output", tmp_path / "b", "--json").out)
+    assert (found["num_features"], found["features"]) == (3, None)
+
+
+def test_a_dropped_column_that_is_not_there_is_suggested(call, saved_twice, tmp_path):
+    argv = ("preprocess", saved_twice, "--drop-columns", "nose", "--output", tmp_path / "data")
+    failed = call(*argv)
+    assert failed.code == 1
+    assert "must have the column 'nose' of --drop-columns, it has" in failed.err
+    assert failed.err.endswith("Did you mean 'note'?\n")

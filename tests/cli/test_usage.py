@@ -44,6 +44,32 @@ def test_help_of_each_command(call, command):
             "unrecognized arguments, by padless and by Beam: --lable-column=x (got",
         ),
         (["preprocess", "a.csv", "--output=o", "--splits=a=80,b=20"], "shares that sum to 1"),
+        (["preprocess", "a.csv", "--output=o", "--hold-out=a"], "NAME=SHARE,..., got 'a'"),
+        (
+            ["preprocess", "a.csv", "--output=o", "--hold-out=a=1"],
+            "--hold-out must hold out a share above 0 and below 1, got a=1.0",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--hold-out=validation=0.1"],
+            "--hold-out must name a split that --splits does not have, got 'validation'",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--hold-out-by=person"],
+            "--hold-out-by needs --hold-out, which holds groups out, got 'person' without it",
+        ),
+        (["preprocess", "a.csv", "--output=o", "--train-where=a"], "label=A,B,..., got 'a'"),
+        (
+            ["preprocess", "a.csv", "--output=o", "--train-where=label=a"],
+            "--train-where needs a --label-column column, got ('a',) alone",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--label-column=kind", "--train-where=sort=a,b"],
+            "--train-where must choose by the label, as in label=A,B, got sort=...",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", "--drop-columns=x", "--feature-columns=x,y"],
+            "--drop-columns must not hold 'x', which --feature-columns holds",
+        ),
         (["preprocess", "a.csv", "--output="], "--output must name a directory"),
         (["plan", "d", "--group-size=0"], "--group-size must be at least 1, got 0"),
         (["plan", "d", "--order=0"], "--order must be at least 1, got 0"),

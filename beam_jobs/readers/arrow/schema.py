@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 import pyarrow as pa
@@ -12,9 +11,8 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
+from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
 from padless.pipeline.suggestions import did_you_mean
-
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes it for an index without a name
 
 
 def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
@@ -24,7 +22,13 @@ def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
         ValueError: if a column is missing, there more than once or of an unsuitable type.
     """
     types = _ColumnTypes(path, schema)
+    check_dropped(path, schema.names, columns)
     if columns.sequence in types and types.is_nested(columns.sequence):
+        if columns.drop is not None:
+            raise ValueError(
+                f"{path}: `drop` must be None where the column {columns.sequence!r} holds all "
+                f"features, got {columns.drop}."
+            )
         types.check(columns.sequence, _is_nested_number, "lists of lists of numbers")
         types.check_constants(columns)
         names = None if columns.features is None else tuple(columns.features)
@@ -89,12 +93,14 @@ class _ColumnTypes:
             )
 
     def check_constants(self, columns: Columns) -> None:
-        """Checks the columns of key, label and split."""
+        """Checks the columns of key, label, split and group."""
         self.check(columns.key, is_key, "strings or integers")
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
         if columns.split is not None:
             self.check(columns.split, is_key, "strings")
+        if columns.group is not None:
+            self.check(columns.group, is_label, "strings, numbers or truth values")
 
     def check_features(
         self, names: Iterable[str], is_right: Callable[[pa.DataType], bool], rule: str
@@ -105,13 +111,10 @@ class _ColumnTypes:
 
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""
-        if columns.features is not None:
-            return tuple(columns.features)
-        roles = columns.roles().values()
-        names = (n for n in self._types if n not in roles and not _PANDAS_INDEX.fullmatch(n))
-        if not (features := tuple(names)):
+        if not (features := choose_features(list(self._types), columns)):
+            others = [*columns.roles().values(), *(columns.drop or ())]
             raise ValueError(
-                f"{self._path}: must have feature columns besides {list(roles)}, "
+                f"{self._path}: must have feature columns besides {others}, "
                 f"it has {shorten(list(self._types))}; choose them with `features`."
             )
         return features

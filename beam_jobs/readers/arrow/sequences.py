@@ -54,21 +54,20 @@ class _WholeTable(Table):
         """Reads a batch, one item per row."""
         rejected: RejectedRows = {}
         sequences = self.read_sequences(batch, rejected)
-        keys, labels, splits = map(_expand, parse_constants(self.columns, batch))
         times = self._read_times(batch, sequences, rejected)
-        columns: Iterator[tuple] = zip(sequences, times, keys, labels, splits, strict=True)
-        for row, (values, own_times, key, label, split) in enumerate(columns):
+        constants = map(_expand, parse_constants(self.columns, batch))
+        columns: Iterator[tuple] = zip(sequences, times, *constants, strict=True)
+        for row, (values, own_times, key, *others) in enumerate(columns):
             place = source.place(first + row)
             if isinstance(key, RejectionError):
                 yield key.reject(place)
-            elif row in rejected:
-                yield key, rejected[row].reject_part(place, whole=True)
-            elif isinstance(label, RejectionError):
-                yield key, label.reject_part(place, whole=True)
-            elif isinstance(split, RejectionError):
-                yield key, split.reject_part(place, whole=True)
+                continue
+            bad = next((one for one in others if isinstance(one, RejectionError)), None)
+            if (rejection := rejected.get(row, bad)) is not None:
+                yield key, rejection.reject_part(place, whole=True)
             else:
-                yield key, Whole(place, values, label, own_times, split)
+                label, split, group = others
+                yield key, Whole(place, values, label, own_times, split, group)
 
     def _read_times(
         self,

@@ -17,7 +17,7 @@ import pyarrow as pa
 from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, shorten
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow.columns import Parsed, parse_column, read_numbers, read_times
-from padless.beam_jobs.readers.values import parse_key, parse_label, parse_split
+from padless.beam_jobs.readers.values import parse_group, parse_key, parse_label, parse_split
 
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 RejectedRows = dict[int, RejectionError]
@@ -39,7 +39,8 @@ class Table(abc.ABC):
     def needed(self) -> list[str]:
         """Names of the columns that are read, each once."""
         columns = self.columns
-        names = (columns.key, columns.label, columns.split, *self.list_own_columns())
+        constants = (columns.key, columns.label, columns.split, columns.group)
+        names = (*constants, *self.list_own_columns())
         return list(dict.fromkeys(name for name in names if name is not None))
 
     @abc.abstractmethod
@@ -62,17 +63,16 @@ class LongTable(Table):
         return [self.columns.time, *self.features]
 
     def read(self, batch: pa.RecordBatch, first: int, source: Source) -> Iterator[Item]:
-        """Reads a batch, one fragment per stretch of rows with one key, label and split."""
+        """Reads a batch, a fragment per stretch of rows with one key, label, split and group."""
         constants = parse_constants(self.columns, batch)
-        _, labels, splits = constants
         times, rejected = read_times(batch.column(self.columns.time))
         values = self._read_features(batch, rejected)
-        for parsed in (labels, splits):
+        for parsed in constants[1:]:
             for row, rejection in _list_rejected(parsed):
                 rejected.setdefault(row, rejection)
         lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
         for start, stop in _list_stretches(constants, rejected, batch.num_rows):
-            key, label, split = (parsed.results[parsed.codes[start]] for parsed in constants)
+            key, label, split, group = (p.results[p.codes[start]] for p in constants)
             place = source.place(first + start)
             if isinstance(key, RejectionError):
                 for row in range(start, stop):
@@ -81,7 +81,8 @@ class LongTable(Table):
                 yield key, rejected[start].reject_part(place, whole=False)
             else:
                 rows = slice(start, stop)
-                yield key, Rows(place, values[rows], label, lines[rows], times[rows], split)
+                own = values[rows], label, lines[rows], times[rows]
+                yield key, Rows(place, *own, split, group)
 
     def _read_features(self, batch: pa.RecordBatch, rejected: RejectedRows) -> np.ndarray:
         """Reads one value per row and feature; rejects rows with an infinite one."""
@@ -93,8 +94,10 @@ class LongTable(Table):
         return values
 
 
-def parse_constants(columns: Columns, batch: pa.RecordBatch) -> tuple[Parsed, Parsed, Parsed]:
-    """Parses key, label and split of each row."""
+def parse_constants(
+    columns: Columns, batch: pa.RecordBatch
+) -> tuple[Parsed, Parsed, Parsed, Parsed]:
+    """Parses key, label, split and group of each row."""
 
     def parse(name: str | None, parse_value: Callable[[object], bytes]) -> Parsed:
         if name is None:
@@ -105,6 +108,7 @@ def parse_constants(columns: Columns, batch: pa.RecordBatch) -> tuple[Parsed, Pa
         parse(columns.key, parse_key),
         parse(columns.label, parse_label),
         parse(columns.split, parse_split),
+        parse(columns.group, parse_group),
     )
 
 
@@ -129,7 +133,7 @@ def infinite_value(where: str, value: pa.Scalar) -> RejectionError:
 def _list_stretches(
     constants: Iterable[Parsed], rejected: RejectedRows, num_rows: int
 ) -> Iterator[tuple[int, int]]:
-    """Lists the stretches of rows with one key, label and split; a rejected row is its own."""
+    """Lists the stretches of rows whose constants are the same; a rejected row is its own."""
     begins = np.zeros(num_rows + 1, bool)
     begins[[0, -1]] = True
     for parsed in constants:

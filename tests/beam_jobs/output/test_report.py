@@ -44,12 +44,24 @@ def test_report_counts_the_pieces_of_what_was_split():
         make(read=5, split_sequences=1, pieces=2)
 
 
+def test_report_counts_what_was_left_out():
+    report = make(read=9, left_out=2)
+    assert report.left_out == 2
+    assert "left out  2  by --train-where" in str(report)
+    with pytest.raises(RuntimeError, match=r"got 5 \+ 2 and 9, of which 1 are left out"):
+        make(read=9, left_out=1)
+
+
 def test_report_names_no_empty_split_where_there_is_no_dataset():
     assert make([], read=2).empty_splits == ()
 
 
 def test_report_survives_json():
     assert PreprocessReport.from_json(make().to_json()) == make()
+    named = make().with_features(2, ["x", "y"])
+    assert PreprocessReport.from_json(named.to_json()) == named
+    assert named.features == ("x", "y")
+    assert make().with_features(3, ["x", "y"]).features is None
 
 
 def test_report_shows_aligned_lines():

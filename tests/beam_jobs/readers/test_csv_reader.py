@@ -170,12 +170,37 @@ def test_an_unclosed_quote_names_file_and_line():
         ("key,time,x", {"label": "c"}, "must have a column 'c'"),
         ("key,time,x", {"features": ("z",)}, "must have a column 'z'"),
         ("key,time", {}, "must have named feature columns besides"),
-        (",key,time,x", {}, "must have named feature columns .* choose them with"),
+        ("key,time,x,", {}, "must have named feature columns .* choose them with"),
+        (",key,time", {}, "must have named feature columns"),
+        ("key,time,x", {"drop": ("x",)}, r"besides \['key', 'time', 'x'\]"),
+        ("key,time,x", {"drop": ("z",)}, "must have the column 'z' of `drop`, it has"),
     ],
 )
 def test_locate_rejects_a_header(header, options, message):
     with pytest.raises(ValueError, match=message):
         read(header + "\n", **options)
+
+
+@pytest.mark.parametrize("front", ["", "Unnamed: 0", "Unnamed: 0.1,Unnamed: 0", ",Unnamed: 0"])
+def test_an_index_in_front_is_no_feature(front):
+    cells = "7," * (front.count(",") + 1)
+    ((_, rows),) = read(f"{front},key,time,x,y\n{cells}a,0,1,2\n")
+    assert rows.values.tolist() == [[1, 2]]
+
+
+def test_an_index_in_front_is_a_feature_where_it_is_named():
+    ((_, rows),) = read("Unnamed: 0,key,time,x\n7,a,0,1\n", features=("Unnamed: 0", "x"))
+    assert rows.values.tolist() == [[7, 1]]
+
+
+def test_an_unnamed_column_elsewhere_is_none_of_an_index():
+    ((_, rows),) = read("key,time,Unnamed: 0\na,0,1\n")
+    assert rows.values.tolist() == [[1]]
+
+
+def test_columns_are_dropped():
+    ((_, rows),) = read("key,time,x,note,y\na,0,1,none,2\n", drop=("note",))
+    assert rows.values.tolist() == [[1, 2]]
 
 
 def test_read_header_needs_a_row():

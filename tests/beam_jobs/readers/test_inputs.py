@@ -10,7 +10,7 @@ import pytest
 from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs import preprocess
-from padless.beam_jobs.readers import inputs
+from padless.beam_jobs.readers import feature_columns, inputs
 from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.records import encode_example
 
@@ -133,6 +133,29 @@ def test_feature_columns_need_a_csv(make_options):
         ValueError, match="`features` must be None without input whose features have"
     ):
         inputs.check_inputs(make_options("x.jsonl", features=("x",)))
+
+
+@pytest.mark.parametrize("form", sorted(inputs.FORMS.keys() - {"csv", "parquet"}))
+def test_columns_are_dropped_of_tables_alone(make_options, form):
+    options = make_options("y.csv", f"x.{form}" if form != "tfds" else "tfds:x", drop=("z",))
+    message = f"`drop` must be None with input of the form {form}, which has no such column"
+    with pytest.raises(ValueError, match=message):
+        inputs.check_inputs(options)
+
+
+def test_columns_that_are_not_used_are_named(make_options, write_csv):
+    first = write_csv("a.csv", [], header=("", "key", "time", "x", "note"))
+    second = write_csv("b.csv", [], header=("key", "time", "note", "x"))
+    checked = inputs.check_inputs(make_options(first, second, drop=("note",)))
+    assert (checked.columns.features, checked.unused) == (("x",), ("", "note"))
+    checked = inputs.check_inputs(make_options(first, features=("x",)))
+    assert checked.unused == ("", "note")
+
+
+def test_many_columns_are_shown_in_part():
+    shown = feature_columns.describe_features([f"x{i}" for i in range(1025)], [])
+    assert shown.startswith("1,025 features: x0, x1, ")
+    assert shown.endswith(", x19, and 1,005 more")
 
 
 @pytest.fixture

@@ -433,10 +433,29 @@ def test_check_rejects_missing_and_repeated_columns(path):
 
 def test_the_index_of_pandas_is_no_feature(path):
     write(path, {"key": ["a"], "time": [1], "x": [1], "__index_level_0__": [7]})
-    assert check_input(path, FORM, Columns()).features == ("x",)
+    found = check_input(path, FORM, Columns())
+    assert (found.features, found.unused) == (("x",), ("__index_level_0__",))
     assert check_input(path, FORM, Columns(features=("__index_level_0__",))).features == (
         "__index_level_0__",
     )
+
+
+@pytest.mark.parametrize("value", [1, [1, 2]], ids=["long", "lists"])
+def test_columns_are_dropped(path, value):
+    write(path, {"Unnamed: 0": [7], "key": ["a"], "time": [1], "x": [value], "note": ["none"]})
+    found = check_input(path, FORM, Columns(drop=("note",)))
+    assert found.features == ("x",)
+    assert {"Unnamed: 0", "note"} <= set(found.unused)
+    with pytest.raises(ValueError, match=r"must have the column 'nose' of `drop`.* mean 'note'"):
+        check_input(path, FORM, Columns(drop=("nose",)))
+    with pytest.raises(ValueError, match=r"besides \['key', 'time', 'x', 'note'\]"):
+        check_input(path, FORM, Columns(drop=("x", "note")))
+
+
+def test_nothing_can_be_dropped_of_nested_values(path):
+    write(path, {"key": ["a"], "sequence": [[[1]]], "note": ["none"]})
+    with pytest.raises(ValueError, match="`drop` must be None where the column 'sequence' holds"):
+        check_input(path, FORM, Columns(drop=("note",)))
 
 
 @pytest.mark.parametrize(

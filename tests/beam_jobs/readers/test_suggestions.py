@@ -11,13 +11,15 @@ from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.suggestions import did_you_mean
 
-HEADER = ("machine", "hour", "state", "fold", "temperature")
+HEADER = ("machine", "hour", "state", "fold", "person", "temperature")
 MISTYPED = [
     ("key", "machin", "machine"),
     ("time", "Hour", "hour"),
     ("label", "sate", "state"),
     ("split", "folds", "fold"),
+    ("group", "persons", "person"),
     ("features", ("temperatur",), "temperature"),
+    ("drop", ("stat",), "state"),
 ]
 
 
@@ -47,6 +49,7 @@ def test_a_mistyped_column_is_suggested(make_options, write_csv, tmp_path, form,
             pa.table({column: ["1"] for column in HEADER[:-1]} | {HEADER[-1]: [1]}), path
         )
     columns = {"key": "machine", "time": "hour", "features": ("temperature",)} | {role: name}
+    columns |= {"hold_out": {"held": 0.1}} if role == "group" else {}
     mistyped = name if isinstance(name, str) else name[0]
     with pytest.raises(ValueError, match=f"{mistyped}.*{meant}") as caught:
         inputs.check_inputs(make_options(path, **columns))
@@ -55,7 +58,8 @@ def test_a_mistyped_column_is_suggested(make_options, write_csv, tmp_path, form,
 
 
 @pytest.mark.parametrize(
-    ("role", "name", "meant"), [("key", "keys", "key"), ("label", "lable", "label")]
+    ("role", "name", "meant"),
+    [("key", "keys", "key"), ("label", "lable", "label"), ("group", "lable", "label")],
 )
 @pytest.mark.parametrize("form", ["jsonl", "tfrecord"])
 def test_a_mistyped_field_is_suggested(
@@ -66,7 +70,8 @@ def test_a_mistyped_field_is_suggested(
         path = str(tmp_path / "x.tfrecord")
         record = frame_record(encode_example(b"a", np.ones((1, 1), np.float32), b"x"))
         (tmp_path / "x.tfrecord").write_bytes(record)
-    checked = inputs.check_inputs(make_options(path, **{role: name}))
+    held_out = {"hold_out": {"held": 0.1}} if role == "group" else {}
+    checked = inputs.check_inputs(make_options(path, **{role: name}, **held_out))
     ((item,),) = (inputs.read_source(source, checked.columns) for source in checked.sources)
     rejected = item if role == "key" else item[1]
     assert rejected.reason == f"missing_{role}"

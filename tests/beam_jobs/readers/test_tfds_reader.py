@@ -211,12 +211,19 @@ def test_a_feature_may_hold_the_split(prepared):
     ]
 
 
+def test_a_feature_may_hold_the_group(prepared):
+    items = read(prepared, Columns(sequence="flat", group="class"))
+    groups = [getattr(part, "group", None) or part.reason for _, part in items]
+    assert groups == ["missing_group", b"up", b"down"]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         (Columns(), r"must have the feature 'sequence', it has \['both', 'class'"),
         (Columns(sequence="flat", key="name"), "must have the feature 'name'"),
         (Columns(sequence="flat", label="name"), "must have the feature 'name'"),
+        (Columns(sequence="flat", group="name"), "must have the feature 'name'"),
         (Columns(sequence="text"), "'text' must hold numbers of the shape .*it is Text"),
         (Columns(sequence="number"), "'number' must hold numbers"),
         (Columns(sequence="words"), "'words' must hold numbers"),

@@ -35,6 +35,8 @@ MADE = Made(
     padless="1.2.3",
     seed=5,
     splits=(("train", 0.75), ("empty", 0.0), ("test", 0.25)),
+    hold_out=(("held", 0.1),),
+    hold_out_by="person",
     order="hash",
     rules={"too_long": "split", "max_length": 9},
     report=Counts(read=4, accepted=5, rejected={"bad_time": 1}, mended={"pieces": 3}),
@@ -139,7 +141,8 @@ def test_what_is_written_is_read_again(tmp_path, has_label):
 
 def test_provenance_is_read_again(tmp_path):
     provenance = read(write(tmp_path / "data"), "provenance.json", parse_provenance)
-    assert provenance.draw == Draw(5, MADE.splits, in_pieces=True)
+    held_out = {"hold_out": MADE.hold_out, "hold_out_by": "person"}
+    assert provenance.draw == Draw(5, MADE.splits, in_pieces=True, **held_out)
     assert provenance.counts == MADE.report
     assert not provenance.splits_were_given
     name = "data-train.tfrecord-00002-of-00003"

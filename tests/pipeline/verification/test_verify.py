@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from padless.pipeline import verify_dataset
 from padless.pipeline.dataset.example_proto import Example
 from padless.pipeline.dataset.framing import frame_record, scan_records
-from padless.pipeline.dataset.keys import draw_split
+from padless.pipeline.dataset.keys import draw_held_out, draw_split
 from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.dataset.names import PROVENANCE_FILE, REJECTS_FILE
 from padless.pipeline.dataset.provenance import Draw
@@ -216,6 +216,44 @@ def test_shards_swapped_between_splits_that_were_drawn(make_dataset, tmp_path):
     fault = only_fault(data)
     assert (fault.file, fault.record) == (shard(data, "train").name, 0)
     assert "its key 'train/0' must be in the split that is drawn for it, 'test'" in fault.message
+
+
+HOLD_OUT = [["held", 0.5]]
+
+
+@pytest.mark.parametrize("splits", [None, [["train", 1.0]]], ids=["given", "drawn"])
+@pytest.mark.parametrize("split", ["train", "held"])
+def test_what_is_held_out_is_drawn_again(make_dataset, tmp_path, splits, split):
+    source = make_dataset({split: [3] * 8}).split(split).files[0].parent
+    data = shutil.copytree(source, tmp_path / "data")
+    set_made(data, seed=0, splits=splits, hold_out=HOLD_OUT, hold_out_by=None)
+    report = verify_dataset(data)
+    assert "draw of the splits" in report.checked
+    keys = [f"{split}/{i}".encode() for i in range(8)]
+    wrong = [k for k in keys if (draw_held_out(k, 0, HOLD_OUT) or "train") != split]
+    assert 0 < len(wrong) < 8
+    faulty = [fault for fault in report.faults if "the split that is drawn for it" in fault.message]
+    assert len(faulty) == report.num_faults == len(wrong)
+
+
+def test_other_splits_than_what_is_held_out_are_left_alone():
+    draw = Draw(0, None, in_pieces=False, hold_out=(("held", 0.5),))
+    assert {draw.split_of(b"%d" % i, "test") for i in range(20)} == {"test"}
+    assert {draw.split_of(b"%d" % i, "train") for i in range(20)} == {"train", "held"}
+
+
+def test_what_is_held_out_by_a_column_is_not_checked(make_dataset, tmp_path):
+    source = make_dataset({"train": [3], "held": [3]}).split("train").files[0].parent
+    data = shutil.copytree(source, tmp_path / "data")
+    by_person = {"hold_out": HOLD_OUT, "hold_out_by": "person"}
+    set_made(data, seed=0, splits=[["train", 1.0]], **by_person)
+    report = verify_dataset(data)
+    assert report.ok
+    assert "draw of the splits" in report.checked
+    (reason,) = (reason for reason in report.not_checked if "held out" in reason)
+    assert reason.startswith("draw of what is held out, as it is by the column 'person'")
+    set_made(data, seed=0, splits=[["test", 1.0]], **by_person)
+    assert verify_dataset(data).num_faults == 2
 
 
 def test_shard_of_another_number_of_features(data, make_dataset):
