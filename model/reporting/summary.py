@@ -286,9 +286,7 @@ class ErrorSums:
             split=self.split,
             weighting=self.weighting,
             losses=_errors(by_feature.mean(axis=1)),
-            explained=tuple(
-                1 - np.quantile(np.concatenate(self.unexplained), 1 - np.array(_QUANTILES))
-            ),
+            explained=self._explained(),
             ranges=tuple(
                 LengthRange(*ends, int(count), _errors(losses))
                 for ends, count, losses in zip(self.ranges, self.counts, by_range, strict=True)
@@ -300,6 +298,10 @@ class ErrorSums:
                 for i, (scale, losses) in enumerate(of_features)
             ),
         )
+
+    def _explained(self) -> tuple[float, ...]:
+        shares = 1 - np.concatenate(self.unexplained)
+        return tuple(np.quantile(shares, _QUANTILES).tolist())
 
 
 def feature_name(dataset: SequenceDataset, feature: int) -> str:
