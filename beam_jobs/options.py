@@ -235,7 +235,7 @@ class Output:
             if name in names:
                 raise ValueError(
                     f"`hold_out` must name a split that `splits` does not have, got {name!r} and "
-                    f"{names}."
+                    f"{names}; leave it out of `splits`."
                 )
 
 

@@ -160,6 +160,20 @@ def test_by_key_of_kept_splits(make_options, write_npz, write_csv, read_keys, tm
     assert verify_dataset(options.output.directory).ok
 
 
+def test_by_key_of_the_splits_of_a_builder(make_options, make_dataset, read_keys):
+    dataset = make_dataset({"train": [3] * 30, "test": [3] * 5}, labels=["up", "down"] * 15)
+    folder = dataset.split("train").files[0].parent
+    chosen = {"label": "label", "train_labels": ("up",)}
+    options = make_options(f"tfds:{folder}", keep_splits=True, hold_out=HOLD_OUT, **chosen)
+    assert preprocess(options).left_out == 15
+    found = read_keys(options)
+    keys = [f"train/{i}" for i in range(0, 30, 2)]
+    held = {key for key in keys if draw_held_out(key.encode(), 0, HOLD_OUT.items())}
+    assert found["validation"] == held
+    assert found["train"] == {*keys} - held
+    assert found["test"] == {f"test/{i}" for i in range(5)}
+
+
 def test_pieces_go_with_their_sequence(make_options, write_npz, read_keys):
     path = write_npz("x.npz", {key: np.ones((5, 1)) for key in KEYS})
     cut = {"max_length": 2, "too_long": "split"}
