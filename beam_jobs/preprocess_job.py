@@ -22,7 +22,6 @@ from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
 from padless.beam_jobs.options import PreprocessOptions, as_output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, check_output
-from padless.beam_jobs.readers.feature_columns import describe_features
 from padless.beam_jobs.readers.inputs import CheckedInputs, check_inputs
 from padless.beam_jobs.stages.finish import read_outcome, write_outcome
 from padless.beam_jobs.stages.job import Job
@@ -66,11 +65,7 @@ def preprocess(
     started = time.monotonic()
     check_output(as_output(options.output))
     inputs = check_inputs(options)
-    if (features := inputs.columns.features) is not None:
-        _LOGGER.info(describe_features(features, inputs.unused))
     report = preprocess_checked(options, inputs, beam_options, progress=progress)
-    if features is None:
-        _LOGGER.info("%d features, without names", report.num_features)
     seconds = time.monotonic() - started
     return dataclasses.replace(report, unused_columns=inputs.unused, seconds=seconds)
 

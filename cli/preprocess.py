@@ -68,18 +68,21 @@ def run(args: argparse.Namespace) -> None:
     """Runs the job and prints its report."""
     from padless.beam_jobs import preprocess
     from padless.beam_jobs.engine.quiet import beam_quieted
+    from padless.beam_jobs.readers.feature_columns import describe_features
     from padless.cli.progress import progress_shown
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
-    with options_checked(args.parser, args.parser.names | COLUMN_OPTIONS):
+    with options_checked(args.parser, COLUMN_OPTIONS):
         options = _make_options(args)
     with beam_quieted(for_good=True), progress_shown(quiet=args.quiet) as progress:
         report = preprocess(options, beam_options, progress=progress)
     if args.json:
         counts = {"dataset": args.output, "num_rejected": report.num_rejected}
         print_json(counts | as_json(report))
-    else:
-        print(report)
+        return
+    print(report)
+    if not args.quiet:
+        print(describe_features(report.num_features, report.features, report.unused_columns))
 
 
 def _add_rule_arguments(group: argparse._ActionsContainer) -> None:

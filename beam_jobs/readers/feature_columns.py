@@ -49,15 +49,22 @@ def check_dropped(path: str, names: Sequence[str], columns: Columns) -> None:
             )
 
 
-def describe_features(features: Sequence[str], unused: Sequence[str]) -> str:
-    """Returns which columns are features, and which are not used, as a line.
+def describe_features(count: int, names: Sequence[str] | None, unused: Sequence[str]) -> str:
+    """Returns which columns became features, and which are not used, as a line.
+
+    Args:
+        count: number of features.
+        names: their names, or None where they have none.
+        unused: names of the other columns without another part.
 
     Example:
-        >>> describe_features(["x", "y"], ["", "note"])
+        >>> describe_features(2, ["x", "y"], ["", "note"])
         "2 features: x, y; not used: '' (an index without a name), note"
+        >>> describe_features(3, None, [])
+        '3 features, without names'
     """
-    count = "1 feature" if len(features) == 1 else f"{len(features):,} features"
-    line = f"{count}: {_join(features)}"
+    line = "1 feature" if count == 1 else f"{count:,} features"
+    line += ", without names" if names is None else f": {_join(names)}"
     shown = [f"{name or repr(name)}{_explain_index(name)}" for name in unused]
     return f"{line}; not used: {_join(shown)}" if shown else line
 

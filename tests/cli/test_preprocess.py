@@ -38,9 +38,13 @@ def saved_twice(tmp_path):
 def test_what_became_features_is_printed(call, saved_twice, tmp_path):
     argv = ("preprocess", saved_twice, "--drop-columns", "note", "--splits", "train=1")
     printed = call(*argv, "--output", tmp_path / "a")
-    shown = "2 features: x, y; not used: Unnamed: 0 (an index without a name), note\n"
-    assert (printed.code, printed.err) == (0, shown)
-    assert call(*argv, "--output", tmp_path / "b", "--quiet").err == ""
+    shown = "2 features: x, y; not used: Unnamed: 0 (an index without a name), note"
+    assert (printed.code, printed.err) == (0, "")
+    *report, last = printed.out.splitlines()
+    assert last == shown
+    quiet = call(*argv, "--output", tmp_path / "b", "--quiet")
+    assert len(quiet.out.splitlines()) == len(report)
+    assert "features" not in quiet.out + quiet.err
     found = json.loads(call(*argv, "--output", tmp_path / "c", "--json").out)
     assert (found["num_features"], found["features"]) == (2, ["x", "y"])
     assert found["unused_columns"] == ["Unnamed: 0", "note"]
@@ -50,7 +54,7 @@ def test_features_without_names_are_counted(call, tmp_path):
     np.savez(tmp_path / "x.npz", a=np.ones((2, 3)))
     argv = ("preprocess", tmp_path / "x.npz", "--splits", "train=1")
     printed = call(*argv, "--output", tmp_path / "a")
-    assert printed.err == "3 features, without names\n"
+    assert printed.out.endswith("\n3 features, without names\n")
     found = json.loads(call(*argv, "--output", tmp_path / "b", "--json").out)
     assert (found["num_features"], found["features"]) == (3, None)
 
@@ -61,3 +65,27 @@ def test_a_dropped_column_that_is_not_there_is_suggested(call, saved_twice, tmp_
     assert failed.code == 1
     assert "must have the column 'nose' of --drop-columns, it has" in failed.err
     assert failed.err.endswith("Did you mean 'note'?\n")
+
+
+def test_a_training_split_of_some_labels_with_whole_groups_held_out(call, tmp_path):
+    rows = [
+        f"k{i},0,{i},{'ok' if i % 2 else 'bad'},p{i % 7},{'test' if i > 60 else 'train'}"
+        for i in range(84)
+    ]
+    (tmp_path / "x.csv").write_text("\n".join(["key,time,x,state,person,fold", *rows]))
+    argv = ["preprocess", tmp_path / "x.csv", "--output", tmp_path / "data"]
+    argv += ["--split-column", "fold", "--hold-out", "validation=0.3", "--hold-out-by", "person"]
+    argv += ["--label-column", "state", "--train-where", "state=ok"]
+    printed = call(*argv)
+    assert (printed.code, printed.err) == (0, "")
+    words = [line.split() for line in printed.out.splitlines()]
+    assert ["left", "out", "31", "by"] in [line[:4] for line in words]
+    assert [line[0] for line in words[-4:-1]] == ["train", "validation", "test"]
+    assert words[-1] == ["1", "feature:", "x"]
+    verified = call("verify", tmp_path / "data")
+    assert verified.code == 0
+    assert "by the column 'person', which no record holds" in verified.out
+    failed = call(*argv[:-1], "state=good", "--overwrite")
+    assert failed.code == 1
+    assert "--train-where must name labels of the input, which are ['bad', 'ok']" in failed.err
+    assert call("verify", tmp_path / "data").code == 0

@@ -153,7 +153,7 @@ def test_columns_that_are_not_used_are_named(make_options, write_csv):
 
 
 def test_many_columns_are_shown_in_part():
-    shown = feature_columns.describe_features([f"x{i}" for i in range(1025)], [])
+    shown = feature_columns.describe_features(1025, [f"x{i}" for i in range(1025)], [])
     assert shown.startswith("1,025 features: x0, x1, ")
     assert shown.endswith(", x19, and 1,005 more")
 
