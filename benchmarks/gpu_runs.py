@@ -78,7 +78,9 @@ def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
     """Makes the product's trainer, with the same weights for the same setting."""
     keras.utils.set_random_seed(0)
     form = PLAIN | {"bidirectional": setting.bidirectional}
-    architecture = Architecture(LATENT_SIZE, setting.units, cell=setting.cell, **form)
+    architecture = Architecture(
+        latent_size=LATENT_SIZE, units=setting.units, cell=setting.cell, **form
+    )
     with strategy.scope():
         model = SequenceAutoencoder(NUM_FEATURES, architecture, dtype=setting.precision)
         model.compile(optimizer=make_optimizer())

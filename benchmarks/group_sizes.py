@@ -17,6 +17,8 @@ import pathlib
 import statistics
 import tempfile
 
+from peers import PLAIN_FORM
+
 from padless.model import Architecture, TrainingOptions, open_run, train
 
 
@@ -42,7 +44,7 @@ def measure(directory, args):
         size: TrainingOptions(epochs=args.epochs, batch_size=args.batch_size, group_size=size)
         for size in args.group_sizes
     }
-    architecture = Architecture(units=args.units)
+    architecture = Architecture(units=args.units, **PLAIN_FORM)
     with tempfile.TemporaryDirectory() as folder:
         runs = {size: pathlib.Path(folder, str(size)) for size in ways}
         for repeat in range(args.repeats):

@@ -33,7 +33,7 @@ KINDS = [("lstm", False), ("lstm", True), ("gru", False), ("gru", True)]
 def padless_error(cell, units, bidirectional):
     """Makes (the errors as a function of sequence and length, trainable variables)."""
     form = PLAIN | {"bidirectional": bidirectional}
-    architecture = Architecture(LATENT_SIZE, units, cell=cell, **form)
+    architecture = Architecture(latent_size=LATENT_SIZE, units=units, cell=cell, **form)
     model = SequenceAutoencoder(NUM_FEATURES, architecture)
     return lambda sequence, length: model.analyze(sequence, length)["error"], model
 

@@ -7,6 +7,14 @@ import multiprocessing
 import time
 
 UNITS, LATENT_SIZE = 64, 32
+# What an `Architecture` leaves out to be of that form.
+PLAIN_FORM = {
+    "own_scale": False,
+    "position": False,
+    "pooling": "last_and_mean",
+    "embedding": "code",
+    "patch_length": 1,
+}
 
 
 def torch_model(num_features):

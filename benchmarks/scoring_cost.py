@@ -22,7 +22,7 @@ import tempfile
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from peers import LATENT_SIZE, UNITS, keras_tensors, take_turns, torch_model
+from peers import LATENT_SIZE, PLAIN_FORM, UNITS, keras_tensors, take_turns, torch_model
 
 BATCH_SIZE = 256
 
@@ -52,7 +52,7 @@ def padless(count, num_features):
 
     folder = tempfile.TemporaryDirectory()
     dataset = write_dataset(folder.name, count, num_features)
-    architecture = Architecture(units=UNITS, latent_size=LATENT_SIZE)
+    architecture = Architecture(units=UNITS, latent_size=LATENT_SIZE, **PLAIN_FORM)
     model = SequenceAutoencoder.for_moments(dataset.moments, architecture)
     ways = {"embed": Inference(model, EMBEDDING), "score": Inference(model, EVERYTHING)}
 

@@ -27,7 +27,7 @@ import statistics
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from peers import LATENT_SIZE, UNITS, keras_tensors, take_turns, torch_model
+from peers import LATENT_SIZE, PLAIN_FORM, UNITS, keras_tensors, take_turns, torch_model
 
 BATCH_SIZE = 64
 
@@ -49,7 +49,7 @@ def padless(directory):
     strategy = mirrored_strategy(1)
     with strategy.scope():
         model = SequenceAutoencoder.for_moments(
-            dataset.moments, Architecture(units=UNITS, latent_size=LATENT_SIZE)
+            dataset.moments, Architecture(units=UNITS, latent_size=LATENT_SIZE, **PLAIN_FORM)
         )
         model.compile(optimizer=keras.optimizers.Adam())
     trainer = Trainer(model, strategy, clip_norm=1.0)

@@ -11,9 +11,8 @@ say() { printf '\n$ %s\n' "$*"; "$@"; }
 
 say padless preprocess "$here/train.csv" --output "$out/vowels" \
     --label-column speaker --splits train=0.8,validation=0.2
-say padless plan "$out/vowels" --batch-size 16
-say padless train "$out/vowels" --run "$out/run" --replicas 2 \
-    --epochs 40 --batch-size 16
+say padless plan "$out/vowels"
+say padless train "$out/vowels" --run "$out/run" --replicas 2
 say padless embed "$out/run" "$out/vowels" --output "$out/embeddings.parquet"
 say padless score "$out/run" "$here/test.csv" --label-column speaker --output "$out/scores.parquet"
 say padless report "$out/run" --picture "$out/report.png"
