@@ -242,14 +242,16 @@ class SequenceAutoencoder(ReconstructionModel):
         error = keras.ops.mean(feature_error, axis=-1)
         unexplained = error / prepared.scale.variance()
         traits = Traits(pooled, prepared.scale.level(), error, unexplained)
-        by_timestep = _as_given(prepared.timestep_errors(given), prepared, sequence)
-        return {
+        found = {
             "embedding": self._embedding(prepared, pooled, latent),
             "score": self.anomaly_score(*traits),
             "feature_error": feature_error,
             **traits._asdict(),
-            **({"timestep_error": by_timestep} if timesteps else {}),
         }
+        if timesteps:
+            by_timestep = prepared.timestep_errors(given)
+            found["timestep_error"] = _as_given(by_timestep, prepared, sequence)
+        return found
 
     def sequence_losses(
         self,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from padless.model.network.pooling import for_timesteps, mean_of_rows
+from padless.model.network.pooling import for_timesteps, moments_of_rows
 from padless.pipeline.batching.packing import Packing
 
 # Values that `positions` returns.
@@ -49,8 +49,7 @@ class OwnScale(NamedTuple):
                 features)`.
             length: see the attribute.
         """
-        mean = mean_of_rows(values, length)
-        variance = mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
+        mean, variance = moments_of_rows(values, length)
         deviation = tf.clip_by_value(tf.sqrt(variance), _SMALLEST_DEVIATION, _LARGEST_DEVIATION)
         return cls(length, mean, deviation)
 

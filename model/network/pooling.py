@@ -40,10 +40,9 @@ def pool(
     if pooling == "last":
         return last
     values = tf.cast(outputs, tf.float32)
-    mean = mean_of_rows(values, length)
+    mean, variance = moments_of_rows(values, length)
     parts = [mean] if pooling == "mean" else [tf.cast(last, tf.float32), mean]
     if pooling == "statistics":
-        variance = mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
         parts += [tf.sqrt(variance + _SMALLEST_VARIANCE), *_maxima(values, length)]
     return tf.cast(tf.concat(parts, axis=-1), outputs.dtype)
 
@@ -63,6 +62,14 @@ def mean_of_rows(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Te
     # By choice, not by product: 0 times a value that is not finite would not be 0.
     total = tf.reduce_sum(tf.where(valid, values, tf.zeros((), values.dtype)), axis=1)
     return total / tf.cast(length, values.dtype)[:, None]
+
+
+def moments_of_rows(
+    values: tf.Tensor, length: tf.Tensor | Packing | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes mean and variance of each row over its valid timesteps, `(batch, width)` each."""
+    mean = mean_of_rows(values, length)
+    return mean, mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
 
 
 def for_timesteps(vectors: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:

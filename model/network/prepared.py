@@ -83,6 +83,10 @@ class Prepared(NamedTuple):
         """
         return mean_of_rows(self._cropped(tf.square(given - self.target)), self.length)
 
+    def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
+        """Computes the same in units of the training variance of each feature."""
+        return self._in_training_variance(self.errors(given))
+
     def timestep_errors(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the squared error of each timestep in units of the training variance.
 
@@ -95,11 +99,6 @@ class Prepared(NamedTuple):
             squared *= tf.square(for_timesteps(self.scale.deviation, self.length))
         return squared if isinstance(self.length, Packing) else blank(squared, self.length)
 
-    def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
-        """Computes the same in units of the training variance of each feature."""
-        errors = self.errors(given)
-        return errors * tf.square(self.scale.deviation) if self.is_own else errors
-
     def losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         """Computes what training minimises of each sequence, `(batch,)`.
 
@@ -111,15 +110,20 @@ class Prepared(NamedTuple):
             given: what the decoder gives, in the shape of `target`.
             alignment: what counts besides the valid timesteps.
         """
-        losses = self._losses(given, alignment)
+        errors = self.errors(given)
+        if alignment.counts_tail or alignment.counts_padding:
+            losses = self._losses_beyond_the_end(given, alignment)
+        else:
+            losses = tf.reduce_mean(errors, axis=-1)
         if not self.is_own:
             return losses
-        error = tf.reduce_mean(self.errors_on_training_scale(given), axis=-1)
+        error = tf.reduce_mean(self._in_training_variance(errors), axis=-1)
         return tf.where(tf.math.is_finite(error), losses, float("inf"))
 
-    def _losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
-        if not (alignment.counts_tail or alignment.counts_padding):
-            return tf.reduce_mean(self.errors(given), axis=-1)
+    def _in_training_variance(self, errors: tf.Tensor) -> tf.Tensor:
+        return errors * tf.square(self.scale.deviation) if self.is_own else errors
+
+    def _losses_beyond_the_end(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         target = _repeat_last(self.target, self.length) if alignment.counts_tail else self.target
         squared = tf.reduce_mean(tf.square(given - target), axis=-1)
         if self.length is None or alignment.counts_padding:
