@@ -90,7 +90,8 @@ class Rows:
 
     Attributes:
         place: the first row.
-        values: float32 `(rows, features)`, NaN where one is missing, never infinite.
+        values: `(rows, features)`, float32 or, where the input has more digits, float64 until the
+            job has rounded it; NaN where one is missing, never infinite.
         label: label of all of these rows, UTF-8, or None.
         lines: position of each row, int64 `(rows,)`.
         times: time of each row.
@@ -124,7 +125,7 @@ class Whole:
 
     Attributes:
         place: where.
-        values: float32 `(timesteps, features)`, NaN where one is missing, never infinite.
+        values: `(timesteps, features)`, as those of `Rows`.
         label: UTF-8, or None.
         times: time of each timestep, or None where the timesteps are in order.
         split: UTF-8, or None.

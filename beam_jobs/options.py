@@ -44,9 +44,13 @@ class Columns:
         features: the features, in order; by default all columns but the above, those of `drop`, and
             an index without a name.
         drop: columns that are no features, or None.
+        center: features of which an offset is subtracted before they become float32, each by its
+            name, or by its position where features have no names: with the offset, in raw units, or
+            with None for the first value in the input; kept as pairs. None for none.
 
     Raises:
-        ValueError: if a name is empty or names two parts, or `drop` holds one of another part.
+        ValueError: if a name is empty or names two parts, `drop` holds one of another part, or an
+            offset is not finite.
     """
 
     key: str = "key"
@@ -58,16 +62,24 @@ class Columns:
     group: str | None = None
     features: Sequence[str] | None = None
     drop: Sequence[str] | None = None
+    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
 
     def __post_init__(self) -> None:
         for argument in ("features", "drop"):
             if (names := getattr(self, argument)) is not None:
                 _set(self, **{argument: _as_names(argument, names)})
+        if self.center is not None:
+            _set(self, center=_as_offsets(self.center))
         record = {"sequence": self.sequence, "length": self.length}
         for role, name in {**self.roles(), **record}.items():
             if not name:
                 raise ValueError(f"`{role}` must name a column, got {name!r}.")
         self._check_roles_differ()
+
+    @property
+    def centered(self) -> tuple[tuple[str, float | None], ...]:
+        """What is centered, as pairs."""
+        return cast("tuple[tuple[str, float | None], ...]", self.center or ())
 
     def roles(self) -> dict[str, str]:
         """Returns the columns of a long table that are not features, role -> name."""
@@ -346,6 +358,18 @@ def _as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f"`{argument}` must hold each name once, got {names}.")
     return names
+
+
+def _as_offsets(
+    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]],
+) -> tuple[tuple[str, float | None], ...]:
+    pairs = tuple(center.items() if isinstance(center, Mapping) else center)
+    names = _as_names("center", [name for name, _ in pairs])
+    offsets = [None if offset is None else float(offset) for _, offset in pairs]
+    for name, offset in zip(names, offsets, strict=True):
+        if offset is not None and not math.isfinite(offset):
+            raise ValueError(f"`center` must subtract a finite number, got {name}={offset}.")
+    return tuple(zip(names, offsets, strict=True))
 
 
 def _as_splits(

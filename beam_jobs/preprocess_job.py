@@ -85,6 +85,7 @@ def preprocess_checked(
             rules=options.rules,
             columns=inputs.columns,
             splits_are_given=options.splits_are_given,
+            offsets=inputs.offsets,
         )
         with watched(staging.temporary, progress):
             _run(inputs, job, prepare_options(beam_options))

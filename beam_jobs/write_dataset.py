@@ -26,6 +26,8 @@ class WriteDataset(beam.PTransform):
         rules: what is accepted.
         feature_names: one name per feature, or None.
         has_label: whether the elements are `(key, sequence, label)`.
+        offsets: what to subtract from each feature before it becomes float32, raw units, one number
+            per feature; None for nothing.
 
     Raises:
         FileExistsError: when it is applied, if the output exists and may not be replaced.
@@ -51,6 +53,7 @@ class WriteDataset(beam.PTransform):
         rules: Rules | None = None,
         feature_names: Sequence[str] | None = None,
         has_label: bool = False,
+        offsets: Sequence[float] | None = None,
     ):
         super().__init__()
         self._output = as_output(output)
@@ -58,6 +61,7 @@ class WriteDataset(beam.PTransform):
         self._columns = Columns(
             features=feature_names, label="label" if has_label else None, key="key"
         )
+        self._offsets = None if offsets is None else tuple(map(float, offsets))
         for name in ("labels", "train_labels"):
             if (labels := getattr(self._rules, name)) is not None and not has_label:
                 raise ValueError(f"`{name}` needs `has_label`, got {labels} without it.")
@@ -69,7 +73,11 @@ class WriteDataset(beam.PTransform):
         """Adds all stages."""
         staging = Staging.make(self._output)
         job = Job.in_staging(
-            staging, rules=self._rules, columns=self._columns, splits_are_given=False
+            staging,
+            rules=self._rules,
+            columns=self._columns,
+            splits_are_given=False,
+            offsets=self._offsets,
         )
         return (
             sequences

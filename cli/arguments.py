@@ -25,6 +25,7 @@ COLUMN_OPTIONS = {
     "group": "--hold-out-by",
     "features": "--feature-columns",
     "drop": "--drop-columns",
+    "center": "--center",
 }
 
 
@@ -183,6 +184,17 @@ def label_choice(text: str) -> tuple[str, tuple[str, ...]]:
     if not name or not equals or not labels:
         raise argparse.ArgumentTypeError(f"must be label=A,B,..., got {text!r}")
     return name, comma_separated(labels)
+
+
+def offsets(text: str) -> dict[str, float | None]:
+    """Parses `x,y=500000` as names with numbers, None where there is no number."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        raise argparse.ArgumentTypeError(f"each feature must be named once, got {text!r}")
+    try:
+        return {name: float(number) if equals else None for name, equals, number in pairs}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be NAME[=NUMBER],..., got {text!r}") from None
 
 
 def shares(text: str) -> dict[str, float]:

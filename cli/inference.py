@@ -102,7 +102,7 @@ def _opened_files(
     features = args.feature_columns or run.config.feature_names
     raw = open_raw(
         args.inputs,
-        columns=Columns(**columns_of(args, features=features)),
+        columns=Columns(**columns_of(args, features=features, center=run.config.center)),
         rules=Rules(missing=args.missing, time_order=args.time_order),
         input_format=args.input_format,
         skip_rejects=args.skip_rejects,

@@ -15,6 +15,7 @@ from padless.cli.arguments import (
     comma_separated,
     count_or_share,
     label_choice,
+    offsets,
     shares,
 )
 from padless.cli.json_output import add_json_argument, as_json, print_json
@@ -55,7 +56,12 @@ def add_arguments(parser: Parser) -> None:
     columns = add_raw_arguments(parser)
     drop = "columns of CSV and Parquet that are no features (default: none)"
     add_option(columns, "--drop-columns", drop, type=comma_separated, metavar="A,B,...")
-    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "drop")}
+    center = (
+        "features to subtract an offset from before they become float32, such as coordinates in "
+        "metres: the number, or the first value in the input; models are told (default: none)"
+    )
+    add_option(columns, "--center", center, type=offsets, metavar="NAME[=NUMBER],...")
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "drop", "center")}
     parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
     parser.add_argument_group(
@@ -156,6 +162,7 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
         columns=Columns(
             **columns_of(args, split=args.split_column, group=args.hold_out_by),
             drop=args.drop_columns,
+            center=args.center,
         ),
         rules=Rules(
             missing=args.missing,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from padless.beam_jobs.assembly.rounding import LostDigits, describe_lost_digits
 from padless.beam_jobs.assembly.split_draw import LEFT_OUT
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.pipeline.dataset.metadata import ShardSummary
@@ -54,6 +55,7 @@ class PreprocessReport:
         num_features: values per timestep; 0 where nothing was accepted.
         features: their names, in order, or None where they have none.
         unused_columns: names of the columns of tables that are neither features nor another part.
+        lost_digits: the features whose differences float32 does not keep.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
         examples: messages of the first few rejects.
@@ -70,6 +72,7 @@ class PreprocessReport:
     num_features: int = 0
     features: tuple[str, ...] | None = None
     unused_columns: tuple[str, ...] = ()
+    lost_digits: tuple[LostDigits, ...] = ()
     empty_splits: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -155,6 +158,7 @@ class PreprocessReport:
         content["splits"] = {name: SplitReport(*s) for name, s in content["splits"].items()}
         for name in ("empty_splits", "examples", "unused_columns"):
             content[name] = tuple(content[name])
+        content["lost_digits"] = tuple(LostDigits(*lost) for lost in content["lost_digits"])
         content["features"] = content["features"] and tuple(content["features"])
         return cls(**content)
 
@@ -188,6 +192,7 @@ class PreprocessReport:
         digits = max(len(f"{count:,}") for _, count, _ in lines)
         shown = [f"{name:<{width}}  {count:>{digits},}  {note}" for name, count, note in lines]
         shown += [f"  {example}" for example in self.examples]
+        shown += describe_lost_digits(self.lost_digits, self.features)
         return "\n".join(line.rstrip() for line in shown)
 
 

@@ -114,6 +114,7 @@ class DatasetWriter:
         *,
         has_label: bool,
         feature_names: Sequence[str] | None,
+        offsets: Sequence[float] | None,
         made: Made,
     ) -> None:
         """Writes the metadata files.
@@ -123,6 +124,7 @@ class DatasetWriter:
             layout: where the records are.
             has_label: whether the records hold a label.
             feature_names: one name per feature, or None.
+            offsets: what was subtracted from each feature, or None.
             made: how the dataset was made.
         """
         files = encode_metadata(
@@ -131,6 +133,7 @@ class DatasetWriter:
             num_shards=layout.num_shards,
             contract=RecordContract(layout.num_features, has_label),
             feature_names=feature_names,
+            offsets=offsets,
             made=made,
         )
         for name, data in files.items():

@@ -28,6 +28,7 @@ from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
+    is_infinite,
     pack_times,
     parse_group,
     parse_key,
@@ -35,7 +36,6 @@ from padless.beam_jobs.readers.values import (
     parse_numbers,
     parse_split,
     parse_time,
-    to_float32,
 )
 from padless.pipeline.suggestions import did_you_mean
 
@@ -156,8 +156,8 @@ class _Stretch:
         self.values.append(values)
 
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
-        values = to_float32(np.array(self.values, np.float64))
-        if (bad := first_where(np.isinf(values))) is None:
+        values = np.array(self.values, np.float64)
+        if (bad := first_where(is_infinite(values))) is None:
             label, split, group = self.constants
             lines, times = np.array(self.lines, np.int64), pack_times(self.times)
             return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)

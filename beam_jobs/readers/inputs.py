@@ -25,6 +25,7 @@ from padless.beam_jobs.readers import (
     ts_reader,
 )
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
@@ -76,6 +77,7 @@ class CheckedInputs:
         columns: those of the options, with `features` as the first file with names has them.
         unused: names of the columns that are neither features nor another part, in any file.
         num_bytes: size of all inputs that are files.
+        offsets: what is subtracted from each feature before it becomes float32, or None.
     """
 
     paths: tuple[str, ...]
@@ -83,6 +85,7 @@ class CheckedInputs:
     columns: Columns
     unused: tuple[str, ...]
     num_bytes: int
+    offsets: tuple[float, ...] | None = None
 
 
 def check_input(path: str, form: InputForm, columns: Columns) -> InputFacts:
@@ -127,12 +130,14 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
         for part in facts[path].parts
     )
     _check_kept_splits(sources, options)
+    columns = dataclasses.replace(columns, features=features)
     return CheckedInputs(
         paths,
         sources,
-        dataclasses.replace(columns, features=features),
+        columns,
         unused=tuple(dict.fromkeys(name for found in facts.values() for name in found.unused)),
         num_bytes=sum(found.num_bytes for found in facts.values()),
+        offsets=find_offsets(_read_all(sources, columns), columns) if columns.center else None,
     )
 
 
@@ -143,6 +148,11 @@ def read_source(source: Source, columns: Columns) -> Iterator[Item]:
         UnreadableInputError: where the rest of it cannot be read.
     """
     return FORMS[source.form].read(source, columns)
+
+
+def _read_all(sources: Iterable[Source], columns: Columns) -> Iterator[Item]:
+    for source in sources:
+        yield from read_source(source, columns)
 
 
 def _checked_form(path: str, options: PreprocessOptions) -> InputForm:

@@ -1,4 +1,4 @@
-"""From the strings and objects of an input to keys, labels, times and float32 values.
+"""From the strings and objects of an input to keys, labels, times and numbers.
 
 Each function returns the value or raises a `RejectionError`; the readers add file and line. A
 missing value becomes NaN, which is no error here: the rule is in `padless.beam_jobs.assembly`.
@@ -28,6 +28,7 @@ _ISO_DATE = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _UNITS = ("year", "month", "day", "hour", "minute", "second")
+_EXACT_INTEGERS = 2**53  # in float64
 _FLOAT_DIGITS = 15  # that float64 keeps of any decimal number
 _NUMBERS = {int, float, type(None)}  # None is a missing one
 _MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
@@ -149,7 +150,7 @@ def parse_number(cell: str, column: str) -> float:
 
 
 def parse_nested(sequence: object) -> np.ndarray:
-    """Reads a list of timesteps, each a list of numbers, as float32 `(timesteps, features)`.
+    """Reads a list of timesteps, each a list of numbers, as float64 `(timesteps, features)`.
 
     Types are checked before NumPy sees the lists: it would read `"1.5"` and `true` as numbers.
     None is a missing value.
@@ -173,7 +174,7 @@ def parse_nested(sequence: object) -> np.ndarray:
 
 
 def check_sequence(array: np.ndarray) -> np.ndarray:
-    """Checks a whole sequence and returns it as float32 `(timesteps, features)`.
+    """Checks a whole sequence and returns it as float32 or float64 `(timesteps, features)`.
 
     It has at least one timestep and one feature, and no infinite value; NaN is a missing one.
     """
@@ -194,19 +195,28 @@ def check_sequence(array: np.ndarray) -> np.ndarray:
         raise RejectionError(
             "wrong_num_features", f"a timestep must have a value, got {array.shape}."
         )
-    values = to_float32(array)
-    if (bad := first_where(np.isinf(values))) is not None:
+    if (bad := first_where(is_infinite(array))) is not None:
         raise RejectionError(
             "infinite",
             f"timestep {bad[0]}, feature {bad[1]} must be finite as float32, got {array[bad]}.",
         )
-    return values
+    return as_numbers(array)
 
 
-def to_float32(array: np.ndarray) -> np.ndarray:
-    """Converts to float32; what is beyond its range becomes infinite."""
-    with np.errstate(over="ignore", invalid="ignore"):
+def as_numbers(array: np.ndarray) -> np.ndarray:
+    """Returns what fits into float32 as that, all else as float64; the job rounds it later."""
+    if np.can_cast(array.dtype, np.float32, "safe"):
         return np.ascontiguousarray(array, np.float32)
+    numbers = np.ascontiguousarray(array, np.float64)
+    if array.dtype.kind in "iu" and (large := np.abs(numbers) > _EXACT_INTEGERS).any():
+        numbers[large] = array[large].astype(np.float32)  # rounded once, not to float64 before
+    return numbers
+
+
+def is_infinite(array: np.ndarray) -> np.ndarray:
+    """Checks which values are infinite, or beyond the range of float32."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.isinf(array.astype(np.float32, copy=False))
 
 
 def _encode(reason: str, what: str, text: str) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from apache_beam.io.filesystems import FileSystems
 
 import padless
+from padless.beam_jobs.assembly.rounding import Spreads, find_lost_digits
 from padless.beam_jobs.files import create_bytes, open_bytes
 from padless.beam_jobs.output.layout import Layout, order_splits
 from padless.beam_jobs.output.report import PreprocessReport
@@ -56,6 +57,7 @@ def finish(
     rejects: Iterable[RejectSummary],
     failures: Iterable[str],
     tally: Mapping[str, int],
+    spreads: Spreads,
     layout: Layout,
 ) -> Outcome:
     """Checks what the job has done, and writes the metadata if all is well."""
@@ -67,6 +69,11 @@ def finish(
     report = PreprocessReport.of(
         shards, rejected, tally=tally, splits=_possible_splits(job, layout)
     ).with_features(layout.num_features, names)
+    if job.offsets is not None and len(job.offsets) != layout.num_features:
+        return Outcome(failure=_other_features(len(job.offsets), layout.num_features))
+    if (spread := spreads.get(layout.num_features)) is not None:
+        lost = find_lost_digits(spread, job.offsets)
+        report = dataclasses.replace(report, lost_digits=lost)
     if (unmet := job.assembler().split_draw.explain_unmet(tally)) is not None:
         return Outcome(failure=unmet)
     if (broken := _broken_limit(report, job)) is not None:
@@ -77,6 +84,7 @@ def finish(
             layout,
             has_label=job.columns.label is not None,
             feature_names=report.features,
+            offsets=job.offsets,
             made=_describe_job(job, report),
         )
     except OSError as error:
@@ -117,6 +125,13 @@ def _possible_splits(job: Job, layout: Layout) -> Sequence[str]:
     held_out = [name for name, _ in job.output.held_out]
     taken_from = [TRAINING_SPLIT] if held_out else []
     return order_splits({*layout.num_shards, *taken_from, *held_out}, job.output)
+
+
+def _other_features(num_offsets: int, num_features: int) -> str:
+    return (
+        f"`center` must be about the features of most sequences, which have {num_features}, "
+        f"got offsets of {num_offsets}, as many as the first sequence has."
+    )
 
 
 def _broken_limit(report: PreprocessReport, job: Job) -> str | None:

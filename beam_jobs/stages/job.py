@@ -24,6 +24,7 @@ class Job:
         rules: what is accepted.
         columns: where things are in the input; `features` names the features, or is None.
         splits_are_given: whether sequences come with their split, so that none is drawn.
+        offsets: what is subtracted from each feature before it becomes float32, or None.
     """
 
     writer: DatasetWriter
@@ -31,15 +32,22 @@ class Job:
     rules: Rules
     columns: Columns
     splits_are_given: bool
+    offsets: tuple[float, ...] | None = None
 
     @classmethod
     def in_staging(
-        cls, staging: Staging, *, rules: Rules, columns: Columns, splits_are_given: bool
+        cls,
+        staging: Staging,
+        *,
+        rules: Rules,
+        columns: Columns,
+        splits_are_given: bool,
+        offsets: tuple[float, ...] | None = None,
     ) -> Job:
         """Makes the job that writes into a staging directory."""
         output = staging.output
         writer = DatasetWriter(staging.directory, dataset_name(output.directory), output.order)
-        return cls(writer, output, rules, columns, splits_are_given)
+        return cls(writer, output, rules, columns, splits_are_given, offsets)
 
     @property
     def feature_names(self) -> Sequence[str] | None:

@@ -27,6 +27,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from padless.beam_jobs.assembly.blocks import Block
 from padless.beam_jobs.assembly.partitions import FragmentBuffer, read_fragments
+from padless.beam_jobs.assembly.rounding import Rounding, merge_spreads
 from padless.beam_jobs.assembly.segments import (
     RejectSegment,
     Segment,
@@ -57,14 +58,13 @@ _Sizes = dict[tuple[str, int, int], tuple[int, int]]
 
 @dataclasses.dataclass(eq=False)
 class ReadFragments(beam.PTransform):
-    """Reads sources; returns `blocks` by partition and, as messages, `failures`."""
+    """Reads sources; returns `blocks` by partition, `spreads` and, as messages, `failures`."""
 
     job: Job
 
     def expand(self, sources: beam.PCollection) -> _Collections:
         """Adds the stage."""
-        read = sources | beam.Reshuffle() | _with_failures(_ReadFragmentsFn(self.job), "blocks")
-        return {"blocks": read["blocks"], "failures": read["failures"]}
+        return _gather(sources | beam.Reshuffle(), _ReadFragmentsFn(self.job))
 
 
 @dataclasses.dataclass(eq=False)
@@ -75,8 +75,7 @@ class PartitionSequences(beam.PTransform):
 
     def expand(self, sequences: beam.PCollection) -> _Collections:
         """Adds the stage."""
-        taken = sequences | _with_failures(_PartitionSequencesFn(self.job), "blocks")
-        return {"blocks": taken["blocks"], "failures": taken["failures"]}
+        return _gather(sequences, _PartitionSequencesFn(self.job))
 
 
 @dataclasses.dataclass(eq=False)
@@ -105,6 +104,7 @@ class BuildDataset(beam.PTransform):
             written["failures"],
             rejects["failures"],
         ) | "FlattenFailures" >> beam.Flatten()
+        spreads = read["spreads"] | "MergeSpreads" >> beam.CombineGlobally(merge_spreads)
         tally = assembled["tallies"] | "AddTallies" >> beam.CombineGlobally(_add_counters)
         return (
             blocks.pipeline
@@ -117,6 +117,7 @@ class BuildDataset(beam.PTransform):
                 rejects=AsIter(rejects["summary"]),
                 failures=AsIter(failures),
                 tally=AsSingleton(tally),
+                spreads=AsSingleton(spreads),
                 layout=AsSingleton(layout),
             ).with_output_types(Outcome)
         )
@@ -207,13 +208,14 @@ class PlanLayout(beam.CombineFn):
 
 
 class _BufferingFn(beam.DoFn):
-    """Gathers items into blocks over a whole bundle of elements."""
+    """Gathers items, rounded, into blocks over a whole bundle of elements."""
 
     def __init__(self, job: Job):
         self._job = job
 
     def start_bundle(self) -> None:
         self._buffer = FragmentBuffer(self._job.writer.temporary, self._job.output.seed)
+        self._rounding = Rounding(self._job.offsets)
         self._counts = self._job.worker_counts()
 
     def finish_bundle(self) -> Iterator:
@@ -222,11 +224,13 @@ class _BufferingFn(beam.DoFn):
                 yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
             else:
                 yield GlobalWindows.windowed_value(output)
+        spreads = GlobalWindows.windowed_value(self._rounding.take_spreads())
+        yield TaggedOutput("spreads", spreads)
         self._counts.write()
 
     def _gather(self, items: Iterable[Item]) -> Iterator[tuple[int, Block]]:
         for item in items:
-            self._buffer.add(item)
+            self._buffer.add(self._rounding.round(item))
             self._counts.add(read=1 if isinstance(item, Reject) else item[1].num_records)
             if self._buffer.is_full:
                 yield from self._flush()
@@ -339,8 +343,10 @@ class _WriteRejectsFn(beam.DoFn):
         yield from _tag_failures(map(writer.write_rejects, [rejects]))
 
 
-def _with_failures(fn: beam.DoFn, main: str) -> beam.PTransform:
-    return beam.ParDo(fn).with_outputs("failures", main=main)
+def _gather(items: beam.PCollection, fn: _BufferingFn) -> _Collections:
+    outputs = ("blocks", "spreads", "failures")
+    gathered = items | beam.ParDo(fn).with_outputs(*outputs[1:], main=outputs[0])
+    return {name: gathered[name] for name in outputs}
 
 
 def _add_counters(counters: Iterable[collections.Counter]) -> collections.Counter:

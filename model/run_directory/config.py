@@ -52,6 +52,7 @@ class RunConfig:
         devices: the devices of this machine.
         versions: package -> version that the run was started with; None where it is not installed.
         steps_per_epoch: number of steps by split.
+        offsets: what was subtracted from each feature before it became float32, or None.
     """
 
     dataset: str
@@ -64,6 +65,15 @@ class RunConfig:
     devices: tuple[str, ...]
     versions: Mapping[str, str | None]
     steps_per_epoch: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    offsets: tuple[float, ...] | None = None
+
+    @property
+    def center(self) -> dict[str, float] | None:
+        """The offsets by the names of the features, or by their positions if they have none."""
+        if self.offsets is None:
+            return None
+        names = self.feature_names or map(str, range(self.num_features))
+        return dict(zip(names, self.offsets, strict=True))
 
     def with_plans(self, plans: Mapping[str, BatchPlan]) -> RunConfig:
         """Returns the configuration with what the plans came to."""
@@ -101,6 +111,7 @@ def describe_run(
         replicas=replicas,
         devices=tuple(devices),
         versions={name: _version(name) for name in _PACKAGES},
+        offsets=dataset.offsets,
     )
 
 

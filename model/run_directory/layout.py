@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import pathlib
 import zipfile
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -65,30 +66,47 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
     return run
 
 
-def save_model(model: SequenceAutoencoder, run: epath.PathLike) -> None:
+def save_model(
+    model: SequenceAutoencoder, run: epath.PathLike, offsets: Sequence[float] | None = None
+) -> None:
     """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
 
     The SavedModel is called with `sequence` `(batch, timesteps, features)` float32 in raw units and
     `length` `(batch,)` int64, so that a request may hold sequences of many lengths; the timesteps
-    after them may have any value. It returns what `SequenceAutoencoder.analyze` does.
+    after them may have any value. It returns what `SequenceAutoencoder.analyze` does. Where the
+    dataset has offsets, `sequence` is float64, and the SavedModel subtracts them.
+
+    Args:
+        model: the trained model.
+        run: the run directory.
+        offsets: of the dataset that it was trained on, or None.
     """
     run = pathlib.Path(run)
     with written_whole(run / MODEL_FILE) as beside:
         model.save(str(beside))
-        _export(_load(beside), run / SAVED_MODEL_DIRECTORY)
+        _export(_load(beside), run / SAVED_MODEL_DIRECTORY, offsets)
 
 
-def _export(model: SequenceAutoencoder, path: pathlib.Path) -> None:
+def _export(
+    model: SequenceAutoencoder, path: pathlib.Path, offsets: Sequence[float] | None
+) -> None:
     """Writes a SavedModel, in the place of one that is there."""
     for layer in (*model.encoder, *model.decoder):
         layer.avoid_cudnn()
     archive = keras.export.ExportArchive()
     archive.track(model)
+    dtype = tf.float32 if offsets is None else tf.float64
     signature = [
-        tf.TensorSpec((None, None, model.num_features), tf.float32, name="sequence"),
+        tf.TensorSpec((None, None, model.num_features), dtype, name="sequence"),
         tf.TensorSpec((None,), tf.int64, name="length"),
     ]
-    archive.add_endpoint("serve", model.analyze, input_signature=signature)
+
+    def serve(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
+        if offsets is not None:
+            sequence = tf.cast(sequence - tf.constant(list(offsets), tf.float64), tf.float32)
+        return model.analyze(sequence, length)
+
+    archive.add_endpoint("serve", serve, input_signature=signature)
     with written_whole(path) as beside:
         archive.write_out(str(beside), verbose=False)
 

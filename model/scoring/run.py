@@ -138,6 +138,14 @@ class Run:
                 f"order, dataset {dataset.name!r} has {list(dataset.feature_names)}."
             )
 
+        if self.config.offsets != dataset.offsets:
+            trained, other = map(_list_offsets, (self.config.offsets, dataset.offsets))
+            raise ValueError(
+                f"{self.directory}: the run was trained with the offsets {trained}, dataset "
+                f"{dataset.name!r} has {other}; give its raw files, or make it with the same "
+                "`--center`."
+            )
+
     def plan(self, dataset: SequenceDataset) -> BatchPlan:
         """Plans the batches of a dataset's training split as the run did.
 
@@ -214,3 +222,7 @@ class Run:
             name_splits=name_splits,
             progress=progress,
         )
+
+
+def _list_offsets(offsets: Sequence[float] | None) -> list[float] | None:
+    return None if offsets is None else list(offsets)

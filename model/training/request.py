@@ -6,6 +6,7 @@ import dataclasses
 import logging
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from padless.model.network.architecture import Architecture
@@ -65,11 +66,13 @@ class TrainingRequest:
         """Builds the model, always from the same seed, and its trainer.
 
         Raises:
-            ValueError: if the dataset has no moments to standardize by.
+            ValueError: if the dataset has no moments to standardize by, or a feature whose
+                deviation float32 cannot divide by.
         """
         options, moments = self.options, self.dataset.moments
         if moments is None:
             raise ValueError(f"Dataset {self.dataset.name!r} must have moments, it has none.")
+        self._check_deviations(np.sqrt(moments.variance))
         keras.utils.set_random_seed(options.seed)
         with self.strategy.scope():
             model = SequenceAutoencoder.for_moments(
@@ -85,3 +88,13 @@ class TrainingRequest:
             weighting=options.weighting,
             clip_norm=options.clip_norm,
         )
+
+    def _check_deviations(self, deviations: np.ndarray) -> None:
+        """Checks that no deviation, nor its inverse, is 0 or infinite once it is float32."""
+        beyond = (deviations > 0) & ~((deviations >= 1e-37) & (deviations <= 1e37))
+        for feature in np.flatnonzero(beyond):
+            names = self.dataset.feature_names or [f"feature {i}" for i in range(len(deviations))]
+            raise ValueError(
+                f"Dataset {self.dataset.name!r}: the standard deviation of {names[feature]} must "
+                f"be from 1e-37 to 1e+37 (or 0), got {deviations[feature]:.3g}; change its unit."
+            )

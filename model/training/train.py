@@ -238,7 +238,7 @@ def _save(inference: Inference, request: TrainingRequest, run: pathlib.Path) -> 
         errors.watch(_windows(inference, dataset, split, request.progress)),
     )
     save_calibration(calibration, run)
-    layout.save_model(inference.model, run)
+    layout.save_model(inference.model, run, dataset.offsets)
     return errors.summary(inference.model)
 
 

@@ -4,7 +4,7 @@
 <name>-<split>.tfrecord-00000-of-000NN   the records, see `padless.pipeline.dataset.records`
 dataset_info.json, features.json         TFDS's own: `tfds.builder_from_directory` opens it
 lengths.json                             {split: {length: number of sequences}}
-statistics.json                          feature names; moments and range of each split's features
+statistics.json                          feature names; offsets; moments and range of the features
 provenance.json                          how it was made; records, bytes and CRC of each shard
 rejects/rejects-00000-of-00001.jsonl     every rejected input with its reason
 ```
@@ -64,6 +64,8 @@ class SequenceDataset:
         splits: name -> `Split`, in the order of the directory.
         moments: moments of the training split, or None where there is none.
         feature_names: one name per feature, or None where the input had none.
+        offsets: what `padless preprocess --center` subtracted from each feature, so that a value in
+            the units of the input is one of a record plus its offset; None for nothing.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SequenceDataset:
     splits: Mapping[str, Split]
     moments: Moments | None = None
     feature_names: tuple[str, ...] | None = None
+    offsets: tuple[float, ...] | None = None
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -118,6 +121,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         },
         moments=statistics.moments.get(TRAINING_SPLIT),
         feature_names=statistics.feature_names,
+        offsets=statistics.offsets,
     )
 
 

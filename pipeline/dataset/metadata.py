@@ -5,7 +5,7 @@
 | `dataset_info.json` | name; records of each shard, bytes of a split | `tfds_files`        |
 | `features.json`     | what a record holds                           | `tfds_files`        |
 | `lengths.json`      | `{split: {length: number of sequences}}`      | this file           |
-| `statistics.json`   | feature names; moments of each split's values | this file           |
+| `statistics.json`   | feature names; offsets; moments of each split | this file           |
 | `provenance.json`   | how it was made; what each shard must hold    | `provenance`        |
 
 A function that begins with `format` returns what a file holds, the one that begins with `parse`
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -83,10 +84,12 @@ class Statistics(NamedTuple):
     Attributes:
         feature_names: one name per feature, or None where the input had none.
         moments: split -> moments of its values; a split without a record is not there.
+        offsets: what was subtracted from each feature before it became float32, or None.
     """
 
     feature_names: tuple[str, ...] | None
     moments: Mapping[str, Moments]
+    offsets: tuple[float, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def encode_metadata(
     contract: RecordContract,
     feature_names: Sequence[str] | None,
     made: Made | None,
+    offsets: Sequence[float] | None = None,
 ) -> dict[str, bytes]:
     """Returns the bytes of each metadata file of a dataset whose shards are written.
 
@@ -129,6 +133,7 @@ def encode_metadata(
         contract: what every record holds.
         feature_names: one name per feature, or None.
         made: how the dataset was made, or None where no job made it.
+        offsets: what was subtracted from each feature before it became float32, or None.
     """
     by_split = {
         split: sorted((s for s in shards if s.split == split), key=lambda s: s.shard)
@@ -145,7 +150,11 @@ def encode_metadata(
     }
     written = {names[part.split][part.shard]: part for parts in by_split.values() for part in parts}
     info = DatasetInfo(name, {split: _sum_split(names[split], written) for split in num_shards})
-    statistics = Statistics(tuple(feature_names) if feature_names else None, moments)
+    statistics = Statistics(
+        tuple(feature_names) if feature_names else None,
+        moments,
+        None if offsets is None else tuple(offsets),
+    )
     provenance = format_provenance(made, {name: part.info for name, part in written.items()})
     return {
         INFO_FILE: encode_json(format_info(info), end=""),
@@ -188,7 +197,7 @@ def parse_statistics(content: Any, num_features: int | None = None) -> Statistic
     moments = {split: Moments.from_json(part) for split, part in content["splits"].items()}
     for part in moments.values():
         _check_moments(part, num_features)
-    return Statistics(names, moments)
+    return Statistics(names, moments, _parse_offsets(content["offsets"], num_features))
 
 
 INFO = MetadataFile(INFO_FILE, parse_info)
@@ -219,7 +228,17 @@ def _sum_lengths(shards: Sequence[ShardSummary]) -> collections.Counter[int]:
 def _format_statistics(statistics: Statistics) -> dict[str, Any]:
     moments = {split: part.to_json() for split, part in statistics.moments.items()}
     names = statistics.feature_names
-    return {"feature_names": names and list(names), "splits": moments}
+    offsets = statistics.offsets and list(statistics.offsets)
+    return {"feature_names": names and list(names), "offsets": offsets, "splits": moments}
+
+
+def _parse_offsets(content: Any, num_features: int | None) -> tuple[float, ...] | None:
+    if content is None:
+        return None
+    offsets = tuple(map(float, content))
+    if num_features not in (None, len(offsets)) or not all(map(math.isfinite, offsets)):
+        raise ValueError(f"`offsets` must be {num_features} finite numbers, got {content!r}.")
+    return offsets
 
 
 def _check_moments(moments: Moments, num_features: int | None) -> None:

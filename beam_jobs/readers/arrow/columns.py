@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, shorten
-from padless.beam_jobs.readers.values import pack_times, parse_time, to_float32
+from padless.beam_jobs.readers.values import as_numbers, pack_times, parse_time
 
 _EPOCH = datetime.datetime(1970, 1, 1)
 _FIRST_SECOND = (datetime.datetime.min - _EPOCH) // datetime.timedelta(seconds=1)
@@ -121,16 +121,15 @@ def read_lists(array: pa.Array) -> Lists:
 
 
 def read_numbers(array: pa.Array) -> np.ndarray:
-    """Reads numbers as float32; null becomes NaN, what is beyond float32 infinite."""
+    """Reads numbers as float32 or float64; null becomes NaN."""
     array = _plain(array)
     if _types.is_null(array.type):
         return np.full(len(array), np.nan, np.float32)
     if _types.is_decimal(array.type):
         array = array.cast(pa.float64())
     if not array.null_count or _types.is_floating(array.type):  # whose nulls become NaN
-        return to_float32(array.to_numpy(zero_copy_only=False))
-    # NumPy would convert integers with nulls to float64, and round them twice.
-    values = to_float32(array.fill_null(0).to_numpy(zero_copy_only=False))
+        return as_numbers(array.to_numpy(zero_copy_only=False))
+    values = as_numbers(array.fill_null(0).to_numpy(zero_copy_only=False))
     values[_is_null(array)] = np.nan
     return values
 

@@ -24,6 +24,7 @@ from padless.beam_jobs.readers.arrow.tables import (
     infinite_value,
     parse_constants,
 )
+from padless.beam_jobs.readers.values import is_infinite
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class NestedTable(_WholeTable):
         lengths = np.diff(rows.offsets)
         _reject_nulls_and_empty(rows.valid, lengths, rejected)
         _reject_timesteps(rows, timesteps, self.features, rejected)
-        infinite = np.flatnonzero(np.isinf(values))
+        infinite = np.flatnonzero(is_infinite(values))
         for row, position in first_of_each(rows.find_list(timesteps.find_list(infinite)), infinite):
             timestep = timesteps.find_list(position)
             feature = f"feature {position - timesteps.offsets[timestep]}"
@@ -145,7 +146,7 @@ class ListTable(_WholeTable):
         lengths[list(rejected)] = 0
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         values = np.stack([_read_kept(column, rejected) for column in columns], axis=1)
-        infinite = np.argwhere(np.isinf(values))
+        infinite = np.argwhere(is_infinite(values))
         rows = np.searchsorted(offsets, infinite[:, 0], side="right") - 1
         for row, (position, feature) in first_of_each(rows, infinite):
             timestep = position - offsets[row]

@@ -17,7 +17,13 @@ import pyarrow as pa
 from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, shorten
 from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow.columns import Parsed, parse_column, read_numbers, read_times
-from padless.beam_jobs.readers.values import parse_group, parse_key, parse_label, parse_split
+from padless.beam_jobs.readers.values import (
+    is_infinite,
+    parse_group,
+    parse_key,
+    parse_label,
+    parse_split,
+)
 
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 RejectedRows = dict[int, RejectionError]
@@ -87,7 +93,7 @@ class LongTable(Table):
     def _read_features(self, batch: pa.RecordBatch, rejected: RejectedRows) -> np.ndarray:
         """Reads one value per row and feature; rejects rows with an infinite one."""
         values = np.stack([read_numbers(batch.column(name)) for name in self.features], axis=1)
-        infinite = np.argwhere(np.isinf(values))
+        infinite = np.argwhere(is_infinite(values))
         for row, feature in first_of_each(infinite[:, 0], infinite[:, 1]):
             name = self.features[feature]
             rejected.setdefault(row, infinite_value(f"column {name!r}", batch.column(name)[row]))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from padless.beam_jobs import Columns, Output, PreprocessOptions, Rules
 from padless.beam_jobs.assembly.assemble import Assembler
+from padless.beam_jobs.assembly.rounding import Rounding
 from padless.beam_jobs.fragments import Reject, Sequence, UnreadableInputError
 from padless.beam_jobs.readers.inputs import check_inputs, read_source
 from padless.pipeline.dataset.framing import frame_record
@@ -97,7 +98,8 @@ def check_items(items):
             assert item.message
             assert item.to_json().isascii()
         else:
-            fragments.setdefault(item[0], []).append(item[1])
+            key, fragment = Rounding(None).round(item)
+            fragments.setdefault(key, []).append(fragment)
     for rules in (Rules(), Rules(missing="drop_timestep")):
         assembler = Assembler(rules, 0, [("train", 1.0)])
         for key, parts in fragments.items():

@@ -105,7 +105,7 @@ def test_nested_lists_of_any_type(path, kind):
         (b"a", [[1, 2], [3, 4]]),
         (b"b", [[5, 6], [7, 8]]),
     ]
-    assert all(type(w) is Whole and w.values.dtype == np.float32 for _, w in items)
+    assert all(type(w) is Whole and w.values.dtype in (np.float32, np.float64) for _, w in items)
 
 
 def test_nested_faults_stand_for_their_rows(path):

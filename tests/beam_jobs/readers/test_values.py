@@ -123,8 +123,8 @@ def test_parse_numbers_names_the_column(cell):
 
 def test_parse_nested():
     array = values.parse_nested([[1, 2.5], [3, 1e-3]])
-    assert array.dtype == np.float32
-    np.testing.assert_array_equal(array, np.array([[1, 2.5], [3, 1e-3]], np.float32))
+    assert array.dtype == np.float64
+    np.testing.assert_array_equal(array, [[1, 2.5], [3, 1e-3]])
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,20 @@ def test_check_sequence_rejects(array, reason):
     assert rejection(values.check_sequence, array)[0] == reason
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.float16, ">f8"])
-def test_check_sequence_takes_all_real_types(dtype):
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (np.int8, "=f4"),
+        (np.uint64, "=f8"),
+        (np.float16, "=f4"),
+        (">f4", "=f4"),
+        (">f8", "=f8"),
+        (np.longdouble, "=f8"),
+    ],
+)
+def test_check_sequence_takes_all_real_types(dtype, kept):
     array = values.check_sequence(np.array([[1, 2]], dtype))
-    assert array.dtype == np.dtype("=f4")
+    assert array.dtype == np.dtype(kept)
     assert array.tolist() == [[1.0, 2.0]]
 
 

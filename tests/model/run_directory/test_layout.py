@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from padless.model import load_model
 from padless.model.run_directory.layout import make_run, save_model
@@ -24,6 +25,19 @@ def test_load_model_gives_back_what_was_saved(run, make_model):
     np.testing.assert_array_equal(
         model(sequence), make_model(mean=[1.0, 2.0], variance=[4.0, 0.0])(sequence)
     )
+
+
+def test_the_saved_model_subtracts_the_offsets_in_float64(make_model, create_run):
+    path, model = create_run(), make_model()
+    save_model(model, path, (0.0, 5812345.0))
+    sequence = np.array([[[1.0, 0.25], [2.0, 0.375], [3.0, 0.125]]])
+    loaded = tf.saved_model.load(str(path / "saved_model"))
+    raw = tf.constant(sequence + np.array([0, 5812345.0]))
+    served = loaded.serve(raw, tf.constant([3], tf.int64))
+    expected = model.analyze(sequence.astype(np.float32))
+    assert served.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(served[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_make_run_makes_the_folders_above(tmp_path):

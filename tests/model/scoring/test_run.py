@@ -107,6 +107,12 @@ def test_other_features_are_rejected(run, named_dataset, tmp_path, names, num_fe
     assert not (tmp_path / "out.parquet").exists()
 
 
+def test_a_dataset_with_other_offsets_is_rejected(run, named_dataset):
+    dataset = dataclasses.replace(named_dataset(("x", "y")), offsets=(0.0, 500.0))
+    with pytest.raises(ValueError, match=r"trained with the offsets None, .* has \[0.0, 500.0\]"):
+        run.check_features(dataset)
+
+
 def test_open_dataset_says_where_it_was(run):
     with pytest.raises(FileNotFoundError, match="data: the dataset directory does not exist"):
         run.open_dataset()

@@ -1,0 +1,25 @@
+"""What cannot be trained on is named before anything is built."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from padless.model import Architecture, TrainingOptions
+from padless.model.training.request import TrainingRequest
+from padless.pipeline.dataset.moments import Moments
+from padless.pipeline.progress import ignore_progress
+
+
+@pytest.mark.parametrize("deviation", [1e38, 0.95e38, 1e-42])
+def test_a_deviation_beyond_float32_is_named(make_dataset, deviation):
+    values = np.array([[0.0, -deviation], [0.0, deviation]])
+    dataset = dataclasses.replace(
+        make_dataset([3, 4]), moments=Moments.of(values), feature_names=("still", "huge")
+    )
+    options = TrainingOptions(epochs=1, batch_size=2)
+    strategy = tf.distribute.get_strategy()
+    request = TrainingRequest(dataset, Architecture(), options, strategy, ignore_progress)
+    with pytest.raises(ValueError, match=r"deviation of huge must be from 1e-37 .* got .*e[+-]"):
+        request.make_trainer(steps_per_epoch=1)
