@@ -20,7 +20,7 @@ from padless.pipeline.suggestions import did_you_mean
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
 FORMS = ("csv", "jsonl", "npz", "parquet", "tfds", "tfrecord", "ts")
-MISSING = ("reject", "forward_fill", "drop_timestep")
+MISSING = ("reject", "forward_fill", "drop_timestep", "mask")
 TOO_LONG = ("reject", "truncate", "split")
 TIME_ORDERS = ("sort", "reject")
 _SHARE_TOLERANCE = 1e-9
@@ -109,7 +109,8 @@ class Rules:
 
     Attributes:
         missing: what becomes of missing values (an empty cell, null, NaN): `"reject"` the sequence,
-            `"forward_fill"` with the feature's last value, or `"drop_timestep"`.
+            `"forward_fill"` with the feature's last value, `"drop_timestep"`, or `"mask"`: they
+            stay NaN, no loss and no error counts them, and the model is told.
         time_order: `"sort"` the timesteps by time, or `"reject"` a sequence whose times do not
             increase in the order of the input.
         min_length: minimum number of timesteps.

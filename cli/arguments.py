@@ -91,7 +91,7 @@ def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
         values,
         "--missing",
         "what to do about missing values: reject the sequence, take the last value of the feature, "
-        "or drop the timestep",
+        "drop the timestep, or mask the values: models are told, and no error counts them",
         choices=MISSING,
         default=RULES["missing"],
     )

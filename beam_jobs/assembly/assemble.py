@@ -95,6 +95,8 @@ class Assembler:
     def _accept(
         self, key: bytes, values: np.ndarray, part: Rows | Whole, split: str
     ) -> Sequence | Reject:
+        if self.rules.missing == "mask" and np.isnan(values).all():
+            return Reject(part.place, key, "missing_value", "all values are missing.")
         if len(values) >= self.rules.min_length:
             return Sequence(part.place, values, part.label, key, split)
         rule = f"a sequence must have at least {self.rules.min_length} timesteps, "
@@ -138,6 +140,9 @@ class Assembler:
     def _deal_with_missing(self, values: np.ndarray, tally: Tally) -> np.ndarray:
         missing = np.isnan(values)
         if self.rules.missing == "reject" or not missing.any():
+            return values
+        if self.rules.missing == "mask":
+            tally["masked_values"] += int(missing.sum())
             return values
         if self.rules.missing == "drop_timestep":
             kept = ~missing.any(axis=1)

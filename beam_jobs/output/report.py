@@ -16,6 +16,7 @@ from padless.pipeline.dataset.provenance import Counts
 # What the rules do to sequences: how the report names it, and what it counts.
 MENDINGS = {
     "filled_values": ("filled", "missing values, by the last one of their feature"),
+    "masked_values": ("masked", "missing values, which models are told of"),
     "dropped_timesteps": ("dropped", "timesteps with a missing value"),
     "truncated_sequences": ("truncated", "sequences"),
     "truncated_timesteps": ("cut off", "timesteps of those"),

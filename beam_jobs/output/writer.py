@@ -113,6 +113,7 @@ class DatasetWriter:
         layout: Layout,
         *,
         has_label: bool,
+        masks_missing: bool,
         feature_names: Sequence[str] | None,
         offsets: Sequence[float] | None,
         made: Made,
@@ -123,6 +124,7 @@ class DatasetWriter:
             shards: a summary of each shard.
             layout: where the records are.
             has_label: whether the records hold a label.
+            masks_missing: whether a value may be missing.
             feature_names: one name per feature, or None.
             offsets: what was subtracted from each feature, or None.
             made: how the dataset was made.
@@ -131,7 +133,7 @@ class DatasetWriter:
             list(shards),
             name=self.name,
             num_shards=layout.num_shards,
-            contract=RecordContract(layout.num_features, has_label),
+            contract=RecordContract(layout.num_features, has_label, masks_missing),
             feature_names=feature_names,
             offsets=offsets,
             made=made,

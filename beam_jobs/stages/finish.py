@@ -83,6 +83,7 @@ def finish(
             shards,
             layout,
             has_label=job.columns.label is not None,
+            masks_missing=job.rules.missing == "mask",
             feature_names=report.features,
             offsets=job.offsets,
             made=_describe_job(job, report),

@@ -129,7 +129,12 @@ def compare_alignments(
     """
     dataset = open_dataset(directory)
     lengths = dataset.split(TRAINING_SPLIT).lengths
-    chosen = choose(architecture or Architecture(), options or TrainingOptions(), lengths)
+    chosen = choose(
+        architecture or Architecture(),
+        options or TrainingOptions(),
+        lengths,
+        masks_missing=dataset.masks_missing,
+    )
     options = chosen.options
     aligned = [dataclasses.replace(chosen.architecture, alignment=name) for name in alignments]
     split = split or _held_out(dataset)

@@ -44,12 +44,15 @@ class Architecture:
         linear_head: whether a linear layer follows the decoder. Without it the decoder's last layer
             has as many units as there are features, and returns values between -1 and 1 only.
         dropout: share of the inputs of each recurrent layer dropped in training.
+        masks_missing: whether values may be missing, which is NaN: the model is told which, and no
+            error counts them. `train` sets it for a dataset that was made with `--missing mask`.
         alignment: how sequences of different lengths share a batch, one of `ALIGNMENTS`. The
             weights are the same for each.
 
     Raises:
-        ValueError: if a size is below 1, the cell, the pooling or the alignment is unknown, or
-            `dropout` is not in [0, 1).
+        ValueError: if a size is below 1, the cell, the pooling or the alignment is unknown,
+            `dropout` is not in [0, 1), or missing values are to be masked with an alignment whose
+            loss counts more than the timesteps of a sequence.
     """
 
     latent_size: int = 64
@@ -65,6 +68,7 @@ class Architecture:
     initial_state: bool = True
     linear_head: bool = True
     dropout: float = 0.0
+    masks_missing: bool = False
     alignment: str = DYNAMIC_REPEAT
 
     def __post_init__(self) -> None:
@@ -82,6 +86,12 @@ class Architecture:
                 raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
+        alignment = self.align()
+        if self.masks_missing and (alignment.counts_tail or alignment.counts_padding):
+            raise ValueError(
+                f"the alignment {self.alignment!r} cannot mask missing values, as its loss counts "
+                "more than the timesteps of a sequence."
+            )
 
     def align(self) -> Alignment:
         """Looks up what the alignment does."""

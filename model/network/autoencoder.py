@@ -54,7 +54,8 @@ class SequenceAutoencoder(ReconstructionModel):
     Keras' `compile`, `fit`, `evaluate` and `predict` take our batches, see `ReconstructionModel`.
 
     Call arguments:
-        sequence: `(batch, timesteps, features)`, raw units; or `PackedSequences`, which alignments
+        sequence: `(batch, timesteps, features)`, raw units, NaN where a value is missing if the
+            architecture `masks_missing`; or `PackedSequences`, which alignments
             other than `dynamic_repeat` pad to the longest; or a batch of
             `padless.pipeline.packed_steps` or `equal_length_batches`, and its length with it.
         length: valid timesteps of each row `(batch,)`, integers from 1 to `timesteps`, or None
@@ -157,7 +158,7 @@ class SequenceAutoencoder(ReconstructionModel):
         """Creates the weights, for any batch size and any number of timesteps."""
         architecture, shape = self.architecture, (None, None, self.num_features)
         self.standardize.build(shape)
-        inputs = self.num_features * (2 if architecture.own_scale else 1)
+        inputs = self.num_features * (1 + architecture.own_scale + architecture.masks_missing)
         width = build_stack(self.encoder, self.patch_length * inputs)
         self.latent.build((None, width))
         latent_shape = (None, architecture.latent_size)
@@ -229,18 +230,21 @@ class SequenceAutoencoder(ReconstructionModel):
             A dict of float32: `embedding` `(batch, embedding_size)`; `score` `(batch,)`, see
             `AnomalyScore`, NaN before training has ended; `feature_error` `(batch, features)`, the
             squared error of the reconstruction averaged over the valid timesteps, in units of the
-            feature's training variance; `timestep_error`, the same of each timestep, `(batch,
-            timesteps, features)`, of packed sequences packed as they are; `error` `(batch,)`, the
-            mean of `feature_error`;
-            `unexplained` `(batch,)`, the same as a share of the sequence's own variance, 1 - R²;
-            `pooled` `(batch, pooled_size)` and `level` `(batch, 2 * features)`, what the score is
-            computed from besides, see `Traits`.
+            feature's training variance, NaN for a feature of which all values are missing;
+            `timestep_error`, the same of each timestep, `(batch, timesteps, features)`, of packed
+            sequences packed as they are, NaN where a value is missing; `error` `(batch,)`, the mean
+            of `feature_error`; `unexplained` `(batch,)`, the same as a share of the sequence's own
+            variance, 1 - R²; `pooled` `(batch, pooled_size)` and `level` `(batch, 2 * features)`,
+            what the score is computed from besides, see `Traits`.
         """
         prepared = self._prepare(sequence, length)
         pooled, latent, given = self._reconstruct(prepared, training)
         feature_error = prepared.errors_on_training_scale(given)
-        error = keras.ops.mean(feature_error, axis=-1)
-        unexplained = error / prepared.scale.variance()
+        error = prepared.mean_of_features(feature_error)
+        variance = prepared.mean_of_features(tf.square(prepared.scale.deviation))
+        unexplained = error / variance
+        if (has_values := prepared.has_values()) is not None:
+            feature_error = tf.where(has_values, feature_error, float("nan"))
         traits = Traits(pooled, prepared.scale.level(), error, unexplained)
         found = {
             "embedding": self._embedding(prepared, pooled, latent),
@@ -319,6 +323,7 @@ class SequenceAutoencoder(ReconstructionModel):
             self.standardize(sequence),
             ends,
             own_scale=self.architecture.own_scale,
+            masks_missing=self.architecture.masks_missing,
             longest=self.longest if self.alignment.counts_padding else None,
         )
 

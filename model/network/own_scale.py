@@ -41,15 +41,21 @@ class OwnScale(NamedTuple):
     deviation: tf.Tensor
 
     @classmethod
-    def of(cls, values: tf.Tensor, length: tf.Tensor | Packing | None) -> OwnScale:
+    def of(
+        cls,
+        values: tf.Tensor,
+        length: tf.Tensor | Packing | None,
+        seen: tf.Tensor | None = None,
+    ) -> OwnScale:
         """Computes the scales of sequences that are standardized by the training set.
 
         Args:
             values: `(batch, timesteps, features)` float32; or, packed, `(timesteps of all rows,
                 features)`.
             length: see the attribute.
+            seen: which of the values are not missing; None where none is.
         """
-        mean, variance = moments_of_rows(values, length)
+        mean, variance = moments_of_rows(values, length, seen)
         deviation = tf.clip_by_value(tf.sqrt(variance), _SMALLEST_DEVIATION, _LARGEST_DEVIATION)
         return cls(length, mean, deviation)
 
@@ -66,10 +72,6 @@ class OwnScale(NamedTuple):
     def level(self) -> tf.Tensor:
         """Returns mean and deviation, `(batch, 2 * features)`, both bent to be of moderate size."""
         return tf.concat((tf.asinh(self.mean), tf.math.log(self.deviation)), axis=-1)
-
-    def variance(self) -> tf.Tensor:
-        """Returns the mean over the features of their variances, `(batch,)`."""
-        return tf.reduce_mean(tf.square(self.deviation), axis=-1)
 
     def _for_timesteps(self) -> tuple[tf.Tensor, tf.Tensor]:
         return for_timesteps(self.mean, self.length), for_timesteps(self.deviation, self.length)

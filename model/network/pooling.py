@@ -64,12 +64,34 @@ def mean_of_rows(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Te
     return total / tf.cast(length, values.dtype)[:, None]
 
 
+def mean_of_seen(
+    values: tf.Tensor, length: tf.Tensor | Packing | None, seen: tf.Tensor | None
+) -> tf.Tensor:
+    """Computes the mean of each row over the values that are seen, 0 where none is.
+
+    Args:
+        values: as `mean_of_rows` takes them.
+        length: likewise.
+        seen: bool in the shape of `values`; None where all are.
+    """
+    if seen is None:
+        return mean_of_rows(values, length)
+    total = mean_of_rows(tf.where(seen, values, tf.zeros((), values.dtype)), length)
+    return tf.math.divide_no_nan(total, mean_of_rows(tf.cast(seen, values.dtype), length))
+
+
 def moments_of_rows(
-    values: tf.Tensor, length: tf.Tensor | Packing | None
+    values: tf.Tensor, length: tf.Tensor | Packing | None, seen: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes mean and variance of each row over its valid timesteps, `(batch, width)` each."""
-    mean = mean_of_rows(values, length)
-    return mean, mean_of_rows(tf.square(values - for_timesteps(mean, length)), length)
+    """Computes mean and variance of each row over its valid timesteps, `(batch, width)` each.
+
+    Args:
+        values: as `mean_of_rows` takes them.
+        length: likewise.
+        seen: as `mean_of_seen` takes it.
+    """
+    mean = mean_of_seen(values, length, seen)
+    return mean, mean_of_seen(tf.square(values - for_timesteps(mean, length)), length, seen)
 
 
 def for_timesteps(vectors: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from padless.model.network.alignment import Alignment
 from padless.model.network.own_scale import OwnScale
-from padless.model.network.pooling import for_timesteps, mean_of_rows
+from padless.model.network.pooling import for_timesteps, mean_of_rows, mean_of_seen
 from padless.model.network.recurrent import blank, valid_timesteps
 from padless.pipeline.batching.packing import Packing
 
@@ -31,6 +31,7 @@ class Prepared(NamedTuple):
             their `Packing`.
         known: what the layers may know of it: nothing, where padding counts as data.
         timesteps: of the rectangle that the sequences came in, `()`; None of packed ones.
+        seen: which of the values that came in are not missing, bool; None where none may be.
     """
 
     inputs: tf.Tensor
@@ -40,6 +41,7 @@ class Prepared(NamedTuple):
     length: tf.Tensor | Packing | None
     known: tf.Tensor | Packing | None
     timesteps: tf.Tensor | None
+    seen: tf.Tensor | None = None
 
     @classmethod
     def of(
@@ -48,6 +50,7 @@ class Prepared(NamedTuple):
         length: tf.Tensor | Packing | None,
         *,
         own_scale: bool,
+        masks_missing: bool = False,
         longest: int | None = None,
     ) -> Prepared:
         """Prepares sequences.
@@ -57,31 +60,39 @@ class Prepared(NamedTuple):
                 features)`.
             length: see the attribute.
             own_scale: whether sequences are also read on their own scale, and reconstructed on it.
+            masks_missing: whether NaN is a missing value. The encoder reads the sequence's own mean
+                instead, and beside it which values are seen.
             longest: timesteps that all are padded to, and padding then counts as data; None if not.
         """
-        is_packed = isinstance(length, Packing)
-        timesteps = None if is_packed else tf.shape(standardized)[1]
-        target = inputs = standardized if is_packed else blank(standardized, length)
-        scale = OwnScale.of(inputs, length)
+        timesteps = None if isinstance(length, Packing) else tf.shape(standardized)[1]
+        seen = ~tf.math.is_nan(standardized) if masks_missing else None
+        target = inputs = _blank(standardized, length, seen)
+        scale = OwnScale.of(inputs, length, seen)
+        if seen is not None:
+            filled = tf.where(seen, inputs, for_timesteps(scale.mean, length))
+            target = inputs = _blank(filled, length)
         if own_scale:
-            target = scale.apply(inputs)
-            target = target if is_packed else blank(target, length)
+            target = _blank(scale.apply(inputs), length)
             inputs = tf.concat((inputs, target), axis=-1)
+        if seen is not None:
+            told = _blank(tf.cast(seen, inputs.dtype), length)
+            inputs = tf.concat((inputs, told), axis=-1)
         if longest is None:
-            return cls(inputs, target, scale, own_scale, length, length, timesteps)
+            return cls(inputs, target, scale, own_scale, length, length, timesteps, seen)
         padded = _pad(inputs, longest), _pad(target, longest)
-        return cls(*padded, scale, own_scale, length, None, timesteps)
+        return cls(*padded, scale, own_scale, length, None, timesteps, seen)
 
     def errors(self, given: tf.Tensor) -> tf.Tensor:
-        """Computes the squared error of each feature over valid timesteps.
+        """Computes the squared error of each feature over valid timesteps, without missing values.
 
         Args:
             given: what the decoder gives, in the shape of `target`.
 
         Returns:
-            `(batch, features)`, in squared units of the target.
+            `(batch, features)`, in squared units of the target; 0 for a feature without a value.
         """
-        return mean_of_rows(self._cropped(tf.square(given - self.target)), self.length)
+        squared = self._cropped(tf.square(given - self.target))
+        return mean_of_seen(squared, self.length, self.seen)
 
     def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the same in units of the training variance of each feature."""
@@ -91,13 +102,34 @@ class Prepared(NamedTuple):
         """Computes the squared error of each timestep in units of the training variance.
 
         Returns:
-            `(batch, timesteps, features)`, 0 after the end of a sequence; packed `(timesteps of all
-            rows, features)`.
+            `(batch, timesteps, features)`, 0 after the end of a sequence and NaN where a value is
+            missing; packed `(timesteps of all rows, features)`.
         """
         squared = self._cropped(tf.square(given - self.target))
         if self.is_own:
             squared *= tf.square(for_timesteps(self.scale.deviation, self.length))
-        return squared if isinstance(self.length, Packing) else blank(squared, self.length)
+        if self.seen is not None:
+            squared = tf.where(self.seen, squared, float("nan"))
+        return _blank(squared, self.length)
+
+    def mean_of_features(self, values: tf.Tensor) -> tf.Tensor:
+        """Computes the mean over the features that have a value, `(batch,)`.
+
+        Args:
+            values: `(batch, features)`.
+        """
+        if (has_values := self.has_values()) is None:
+            return tf.reduce_mean(values, axis=-1)
+        weight = tf.cast(has_values, values.dtype)
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(values * weight, axis=-1), tf.reduce_sum(weight, axis=-1)
+        )
+
+    def has_values(self) -> tf.Tensor | None:
+        """Checks which features have a value, `(batch, features)`; None where all have."""
+        if self.seen is None:
+            return None
+        return mean_of_rows(tf.cast(self.seen, tf.float32), self.length) > 0
 
     def losses(self, given: tf.Tensor, alignment: Alignment) -> tf.Tensor:
         """Computes what training minimises of each sequence, `(batch,)`.
@@ -114,10 +146,10 @@ class Prepared(NamedTuple):
         if alignment.counts_tail or alignment.counts_padding:
             losses = self._losses_beyond_the_end(given, alignment)
         else:
-            losses = tf.reduce_mean(errors, axis=-1)
+            losses = self.mean_of_features(errors)
         if not self.is_own:
             return losses
-        error = tf.reduce_mean(self._in_training_variance(errors), axis=-1)
+        error = self.mean_of_features(self._in_training_variance(errors))
         return tf.where(tf.math.is_finite(error), losses, float("inf"))
 
     def _in_training_variance(self, errors: tf.Tensor) -> tf.Tensor:
@@ -141,6 +173,15 @@ class Prepared(NamedTuple):
 
     def _cropped(self, values: tf.Tensor) -> tf.Tensor:
         return values if self.timesteps is None else values[:, : self.timesteps]
+
+
+def _blank(
+    values: tf.Tensor, length: tf.Tensor | Packing | None, seen: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Sets values to 0 after the end of a sequence, and where they are not seen."""
+    if seen is not None:
+        values = tf.where(seen, values, tf.zeros((), values.dtype))
+    return values if isinstance(length, Packing) else blank(values, length)
 
 
 def _pad(sequence: tf.Tensor, longest: int) -> tf.Tensor:

@@ -245,8 +245,9 @@ class ErrorSums:
         self.dataset, self.split, self.weighting = dataset, split, weighting
         self.ranges = divide_lengths(dataset.split(split).lengths)
         self.counts = np.zeros(len(self.ranges), np.int64)
-        self.weights = np.zeros(len(self.ranges))
-        self.sums = np.zeros((len(self.ranges), 3, dataset.record_format.num_features))
+        num_features = dataset.record_format.num_features
+        self.weights = np.zeros((len(self.ranges), num_features))
+        self.sums = np.zeros((len(self.ranges), 3, num_features))
         self.unexplained: list[np.ndarray] = []
 
     def add(self, window: Mapping[str, np.ndarray]) -> None:
@@ -258,9 +259,11 @@ class ErrorSums:
         names = ("feature_error", *BASELINES)
         errors = np.stack([window[name] for name in names], axis=1).astype(np.float64)
         self.unexplained.append(window["unexplained"])
+        # A feature of which a sequence has no value has no error there.
+        weights = weight[:, None] * ~np.isnan(window["feature_error"])
         np.add.at(self.counts, place, 1)
-        np.add.at(self.weights, place, weight)
-        np.add.at(self.sums, place, weight[:, None, None] * errors)
+        np.add.at(self.weights, place, weights)
+        np.add.at(self.sums, place, np.where(weights[:, None] > 0, weights[:, None] * errors, 0))
 
     def read(
         self, inference: Inference, progress: ShowProgress = ignore_progress
@@ -279,13 +282,14 @@ class ErrorSums:
 
     def summary(self, model: SequenceAutoencoder) -> Summary:
         """Returns what the errors of all windows come to, those of this model."""
-        by_range = self.sums.mean(axis=2) / self.weights[:, None]
-        by_feature = self.sums.sum(axis=0) / self.weights.sum()
+        with np.errstate(invalid="ignore"):  # 0 / 0 where there is no value
+            by_range = np.nanmean(self.sums / self.weights[:, None], axis=2)
+            by_feature = self.sums.sum(axis=0) / self.weights.sum(axis=0)
         of_features = zip(model.standardize.scale, by_feature.T, strict=True)
         return Summary(
             split=self.split,
             weighting=self.weighting,
-            losses=_errors(by_feature.mean(axis=1)),
+            losses=_errors(np.nanmean(by_feature, axis=1)),
             explained=self._explained(),
             ranges=tuple(
                 LengthRange(*ends, int(count), _errors(losses))

@@ -41,7 +41,11 @@ class Choices:
 
 
 def choose(
-    architecture: Architecture, options: TrainingOptions, lengths: Mapping[int, int]
+    architecture: Architecture,
+    options: TrainingOptions,
+    lengths: Mapping[int, int],
+    *,
+    masks_missing: bool = False,
 ) -> Choices:
     """Chooses what is left open for a training split.
 
@@ -49,6 +53,10 @@ def choose(
         architecture: what is asked for.
         options: likewise.
         lengths: length -> number of sequences of the training split.
+        masks_missing: whether the dataset has missing values, so that the model must mask them.
+
+    Raises:
+        ValueError: if the alignment cannot mask missing values.
 
     Example:
         >>> chosen = choose(Architecture(), TrainingOptions(), {100: 200, 150: 100})
@@ -56,6 +64,9 @@ def choose(
         (3, 16, 60)
     """
     reasons = []
+    if masks_missing and not architecture.masks_missing:
+        architecture = dataclasses.replace(architecture, masks_missing=True)
+        reasons.append("the model is told which values are missing: the dataset masks them")
     if architecture.patch_length is None:
         median = _median(lengths)
         size = int(np.clip(median // _RECURRENT_STEPS, 1, _LONGEST_PATCH))

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.network.pooling import mean_of_seen
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.packed_rows import parse_packed
 from padless.pipeline.batching.packing import PackedSequences, Packing, assert_not_empty
@@ -102,9 +103,12 @@ class Inference:
         computed = {name: computed[name] for name in self.outputs if name in computed}
         if self.outputs == WITH_BASELINES:
             standardized, packing = self.model.standardize(values), Packing.of(length)
-            deviation = standardized - tf.gather(packing.mean(standardized), packing.row)
+            missing = self.model.architecture.masks_missing
+            seen = ~tf.math.is_nan(standardized) if missing else None
+            mean = mean_of_seen(standardized, packing, seen)
+            deviation = standardized - tf.gather(mean, packing.row)
             for name, error in zip(BASELINES, (standardized, deviation), strict=True):
-                computed[name] = packing.mean(tf.square(error))
+                computed[name] = mean_of_seen(tf.square(error), packing, seen)
         return computed
 
 

@@ -138,6 +138,11 @@ class Run:
                 f"order, dataset {dataset.name!r} has {list(dataset.feature_names)}."
             )
 
+        if dataset.masks_missing and not self.architecture.masks_missing:
+            raise ValueError(
+                f"{self.directory}: the run was trained without missing values, dataset "
+                f"{dataset.name!r} was made with `--missing mask`; make it with another rule."
+            )
         if self.config.offsets != dataset.offsets:
             trained, other = map(_list_offsets, (self.config.offsets, dataset.offsets))
             raise ValueError(

@@ -115,6 +115,7 @@ def train(
         architecture or Architecture(),
         options or TrainingOptions(),
         dataset.split(TRAINING_SPLIT).lengths,
+        masks_missing=dataset.masks_missing,
     )
     architecture, options = chosen.architecture, chosen.options
     strategy = make_strategy(options.replicas)

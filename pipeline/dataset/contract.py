@@ -25,10 +25,12 @@ class RecordContract:
     Attributes:
         num_features: values per timestep.
         has_label: whether there is a label.
+        masks_missing: whether a value may be NaN, which is a missing one.
     """
 
     num_features: int
     has_label: bool
+    masks_missing: bool = False
 
     def find_faults(self, features: Features) -> list[str]:
         """Lists the rules that a record breaks, with the values that break them."""
@@ -45,8 +47,9 @@ class RecordContract:
             shown = _describe(features.get("sequence"))
             yield f"`sequence` must be a list of floats, got {shown}."
             return
-        if not np.isfinite(values).all():
-            timestep, feature = divmod(int(np.isfinite(values).argmin()), self.num_features)
+        allowed = ~np.isinf(values) if self.masks_missing else np.isfinite(values)
+        if not allowed.all():
+            timestep, feature = divmod(int(allowed.argmin()), self.num_features)
             value = values[timestep * self.num_features + feature]
             yield (
                 "`sequence` must hold finite values, "

@@ -66,6 +66,8 @@ class SequenceDataset:
         feature_names: one name per feature, or None where the input had none.
         offsets: what `padless preprocess --center` subtracted from each feature, so that a value in
             the units of the input is one of a record plus its offset; None for nothing.
+        masks_missing: whether a value may be missing, which is NaN, by `padless preprocess
+            --missing mask`.
     """
 
     name: str
@@ -74,6 +76,7 @@ class SequenceDataset:
     moments: Moments | None = None
     feature_names: tuple[str, ...] | None = None
     offsets: tuple[float, ...] | None = None
+    masks_missing: bool = False
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -122,6 +125,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         moments=statistics.moments.get(TRAINING_SPLIT),
         feature_names=statistics.feature_names,
         offsets=statistics.offsets,
+        masks_missing=statistics.masks_missing,
     )
 
 

@@ -85,11 +85,13 @@ class Statistics(NamedTuple):
         feature_names: one name per feature, or None where the input had none.
         moments: split -> moments of its values; a split without a record is not there.
         offsets: what was subtracted from each feature before it became float32, or None.
+        masks_missing: whether a value may be missing, which is NaN.
     """
 
     feature_names: tuple[str, ...] | None
     moments: Mapping[str, Moments]
     offsets: tuple[float, ...] | None = None
+    masks_missing: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def encode_metadata(
         tuple(feature_names) if feature_names else None,
         moments,
         None if offsets is None else tuple(offsets),
+        contract.masks_missing,
     )
     provenance = format_provenance(made, {name: part.info for name, part in written.items()})
     return {
@@ -197,7 +200,10 @@ def parse_statistics(content: Any, num_features: int | None = None) -> Statistic
     moments = {split: Moments.from_json(part) for split, part in content["splits"].items()}
     for part in moments.values():
         _check_moments(part, num_features)
-    return Statistics(names, moments, _parse_offsets(content["offsets"], num_features))
+    if not isinstance(masks_missing := content["masks_missing"], bool):
+        raise TypeError(f"`masks_missing` must be true or false, got {masks_missing!r}.")
+    offsets = _parse_offsets(content["offsets"], num_features)
+    return Statistics(names, moments, offsets, masks_missing)
 
 
 INFO = MetadataFile(INFO_FILE, parse_info)
@@ -228,8 +234,12 @@ def _sum_lengths(shards: Sequence[ShardSummary]) -> collections.Counter[int]:
 def _format_statistics(statistics: Statistics) -> dict[str, Any]:
     moments = {split: part.to_json() for split, part in statistics.moments.items()}
     names = statistics.feature_names
-    offsets = statistics.offsets and list(statistics.offsets)
-    return {"feature_names": names and list(names), "offsets": offsets, "splits": moments}
+    return {
+        "feature_names": names and list(names),
+        "offsets": statistics.offsets and list(statistics.offsets),
+        "masks_missing": statistics.masks_missing,
+        "splits": moments,
+    }
 
 
 def _parse_offsets(content: Any, num_features: int | None) -> tuple[float, ...] | None:
@@ -245,6 +255,9 @@ def _check_moments(moments: Moments, num_features: int | None) -> None:
     if operator.index(moments.timesteps) < 1:
         raise ValueError(f"moments are those of {moments.timesteps} timesteps")
     shape = moments.mean.shape if num_features is None else (num_features,)
-    for array in (moments.mean, moments.m2, moments.minimum, moments.maximum):
+    if (moments.counts < 0).any() or (moments.counts > moments.timesteps).any():
+        counts, timesteps = moments.counts.tolist(), moments.timesteps
+        raise ValueError(f"moments of {timesteps} timesteps are those of {counts} values")
+    for array in (moments.counts, moments.mean, moments.m2, moments.minimum, moments.maximum):
         if array.shape != shape:
             raise ValueError(f"moments of {num_features} features have the shape {array.shape}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -17,13 +18,17 @@ class Moments:
 
     Attributes:
         timesteps: number of timesteps seen.
+        counts: values of each feature, int64 `(features,)`: the timesteps less the missing values.
         mean: float64 `(features,)`, raw units.
         m2: float64 `(features,)`, sum of squared deviations from the mean, raw units squared.
         minimum: float64 `(features,)`, minimum value, raw units.
         maximum: float64 `(features,)`, maximum value, raw units.
+
+    All are 0 for a feature without a value.
     """
 
     timesteps: int
+    counts: np.ndarray
     mean: np.ndarray
     m2: np.ndarray
     minimum: np.ndarray
@@ -31,15 +36,36 @@ class Moments:
 
     @classmethod
     def of(cls, sequence: np.ndarray) -> Moments:
-        """Computes those of one sequence `(timesteps, features)` with at least one timestep."""
+        """Computes those of one sequence `(timesteps, features)` with at least one timestep.
+
+        NaN is a missing value.
+        """
         values = np.asarray(sequence, np.float64)
+        if (missing := np.isnan(values)).any():
+            return cls._of_some(values, ~missing)
         mean = values.mean(axis=0)
         return cls(
             len(values),
+            np.full(values.shape[1], len(values), np.int64),
             mean,
             np.square(values - mean).sum(axis=0),
             values.min(axis=0),
             values.max(axis=0),
+        )
+
+    @classmethod
+    def _of_some(cls, values: np.ndarray, seen: np.ndarray) -> Moments:
+        counts = seen.sum(axis=0)
+        mean = values.sum(axis=0, where=seen) / np.maximum(counts, 1)
+        minimum = values.min(axis=0, where=seen, initial=np.inf)
+        maximum = values.max(axis=0, where=seen, initial=-np.inf)
+        return cls(
+            len(values),
+            counts,
+            mean,
+            np.square(values - mean).sum(axis=0, where=seen),
+            np.where(counts, minimum, 0.0),
+            np.where(counts, maximum, 0.0),
         )
 
     def merge(self, other: Moments) -> Moments:
@@ -47,25 +73,27 @@ class Moments:
 
         It subtracts means before it squares, so that values with a large mean keep their digits.
         """
-        timesteps = self.timesteps + other.timesteps
+        counts = self.counts + other.counts
+        share = other.counts / np.maximum(counts, 1)
         delta = other.mean - self.mean
         return Moments(
-            timesteps,
-            self.mean + delta * (other.timesteps / timesteps),
-            self.m2 + other.m2 + delta**2 * (self.timesteps * other.timesteps / timesteps),
-            np.minimum(self.minimum, other.minimum),
-            np.maximum(self.maximum, other.maximum),
+            self.timesteps + other.timesteps,
+            counts,
+            self.mean + delta * share,
+            self.m2 + other.m2 + delta**2 * (self.counts * share),
+            _outermost(np.minimum, self, other, self.minimum, other.minimum),
+            _outermost(np.maximum, self, other, self.maximum, other.maximum),
         )
 
     @property
     def variance(self) -> np.ndarray:
         """Population variance of each feature, float64 `(features,)`, raw units squared."""
-        return self.m2 / self.timesteps
+        return self.m2 / np.maximum(self.counts, 1)
 
     def to_json(self) -> dict:
-        """Returns what a JSON file can hold: count, mean, variance, minimum and maximum."""
+        """Returns what a JSON file can hold: counts, mean, variance, minimum and maximum."""
         arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
-        return {"timesteps": self.timesteps} | arrays
+        return {"timesteps": self.timesteps, "counts": self.counts.tolist()} | arrays
 
     @classmethod
     def from_json(cls, content: Mapping) -> Moments:
@@ -75,8 +103,17 @@ class Moments:
             KeyError: if a part is missing.
         """
         arrays = {name: np.asarray(content[name], np.float64) for name in _ARRAYS}
-        arrays["m2"] = arrays.pop("variance") * content["timesteps"]
-        return cls(content["timesteps"], **arrays)
+        counts = np.array([operator.index(count) for count in content["counts"]], np.int64)
+        arrays["m2"] = arrays.pop("variance") * counts
+        return cls(content["timesteps"], counts, **arrays)
+
+
+def _outermost(
+    choose: np.ufunc, one: Moments, other: Moments, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """Returns the outermost values of two parts; a part without a value of a feature has none."""
+    either = np.where(one.counts == 0, right, left)
+    return np.where((one.counts == 0) | (other.counts == 0), either, choose(left, right))
 
 
 def scale_of(variance: np.ndarray) -> np.ndarray:

@@ -52,6 +52,11 @@ def compare_moments(written: Moments, found: Moments) -> list[str]:
     """
     if written.timesteps != found.timesteps:
         return [f"must have {found.timesteps:,} timesteps, got {written.timesteps:,}."]
+    if (wrong := np.flatnonzero(written.counts != found.counts)).size:
+        return [
+            f"must have {found.counts[i]:,} values of feature {i}, got {written.counts[i]:,}."
+            for i in wrong
+        ]
     size = np.maximum(np.abs(found.minimum), np.abs(found.maximum))
     deviation = np.sqrt(found.variance)
     tolerance = _RELATIVE_TOLERANCE * deviation + _ABSOLUTE_TOLERANCE * size

@@ -63,6 +63,8 @@ def read_recorded(directory: epath.Path, log: FaultLog) -> Recorded:
     info = read(INFO)
     contract = read(FEATURES)
     statistics = read(statistics_of(contract.num_features if contract else None))
+    if contract and statistics:
+        contract = dataclasses.replace(contract, masks_missing=statistics.masks_missing)
     return Recorded(
         splits=info.splits if info else None,
         contract=contract,
