@@ -19,6 +19,7 @@ from padless.pipeline.batching.packed_rows import parse_packed
 from padless.pipeline.batching.packing import PackedSequences, Packing, assert_not_empty
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.framing import check_record_sizes
 from padless.pipeline.dataset.records import RecordFormat, parse_lengths
 
 EMBEDDING = ("embedding",)
@@ -119,11 +120,14 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
         `serialized` `(window,)` bytes and `length` `(window,)` int64.
 
     Raises:
-        ValueError: at the end, if there were not as many as the dataset counts.
+        ValueError: if the size of a record leads out of its file; at the end, if there were not
+            as many as the dataset counts.
         tf.errors.OpError: if the records are damaged; `padless.pipeline.batching.damage.explained`
             names the file.
     """
     seen = 0
+    for file in split.files:
+        check_record_sizes(file)
 
     def with_lengths(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}

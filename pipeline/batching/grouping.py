@@ -23,6 +23,7 @@ import tensorflow as tf
 from padless.pipeline.batching.damage import too_few_records, too_many_records
 from padless.pipeline.batching.rare import collect_rare, draw_rare, rare_buckets, release
 from padless.pipeline.dataset.directory import SequenceDataset, Split
+from padless.pipeline.dataset.framing import check_record_sizes
 from padless.pipeline.dataset.records import RecordFormat, parse_lengths
 from padless.pipeline.planning.plan import BatchPlan
 
@@ -138,7 +139,8 @@ def planned_split(dataset: SequenceDataset, plan: BatchPlan, split: str) -> Spli
     """Returns the split that a plan is for.
 
     Raises:
-        ValueError: if there is no such split, or the plan is not for its lengths.
+        ValueError: if there is no such split, the plan is not for its lengths, or the size of a
+            record leads out of its file.
     """
     source = dataset.split(split)
     if dict(plan.lengths) != dict(source.lengths):
@@ -147,6 +149,8 @@ def planned_split(dataset: SequenceDataset, plan: BatchPlan, split: str) -> Spli
             f"{plan.num_sequences} sequences, the split has {source.num_sequences}"
             f"{'' if plan.num_sequences != source.num_sequences else ' of other lengths'}."
         )
+    for file in source.files:
+        check_record_sizes(file)
     return source
 
 

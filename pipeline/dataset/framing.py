@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, Protocol
@@ -12,7 +13,13 @@ from etils import epath
 _LENGTH_BYTES = 8
 _CRC_BYTES = 4
 _HEAD_BYTES = _LENGTH_BYTES + _CRC_BYTES
-_BEYOND_MEMORY = "its data must fit into memory, its size claims {} bytes: the file is damaged."
+# More than that is no protocol buffer, and so no example.
+_MOST_BYTES = 2**31 - 1
+_CHUNK_BYTES = 1 << 24
+_BEYOND_MEMORY = (
+    "its data must fit into memory, its size claims {:,} bytes, and no example has more than "
+    f"{_MOST_BYTES:,}: the file is damaged."
+)
 
 
 def frame_record(data: bytes) -> bytes:
@@ -90,21 +97,65 @@ def scan_records(file: Readable) -> Iterator[ScannedRecord]:
             yield ScannedRecord(position, start, None, damage)
             return
         (num_bytes,) = struct.unpack_from("<Q", head)
-        try:
-            framed = file.read(num_bytes + _CRC_BYTES)
-        except (MemoryError, OverflowError):  # a size may claim any number of bytes
+        if num_bytes > _MOST_BYTES:  # a size may claim any number of bytes
             yield ScannedRecord(position, start, None, _BEYOND_MEMORY.format(num_bytes))
             return
+        framed = _read_up_to(file, num_bytes + _CRC_BYTES)
         damage = _find_damage(framed, num_bytes, "data")
         yield ScannedRecord(position, start, None if damage else framed[:num_bytes], damage)
         start += _HEAD_BYTES + num_bytes + _CRC_BYTES
         position += 1
 
 
+def check_record_sizes(path: epath.PathLike) -> None:
+    """Checks that each record of a TFRecord file ends within the file, before TensorFlow reads it.
+
+    TensorFlow reserves as much memory as a record says that it takes, and ends the process where
+    there is not as much. Only the sizes are read, of a file on this machine: 1 to 2 s for a million
+    records. Their CRCs and those of the data are left to TensorFlow.
+
+    Raises:
+        ValueError: at the first record that does not; names the file and the record.
+    """
+    with epath.Path(path).open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        end = file.tell()
+        file.seek(0)
+        is_sound = _end_within(file, end) if _is_seekable(path) else False
+    if not is_sound:
+        for _ in read_records(path):  # which says what is wrong
+            pass
+
+
 def begins_record(data: bytes) -> bool:
     """Checks whether the first 12 bytes of a file are a size and its CRC, as a record's are."""
     size, crc = data[:_LENGTH_BYTES], data[_LENGTH_BYTES:_HEAD_BYTES]
     return len(data) >= _HEAD_BYTES and _masked_crc(size) == crc
+
+
+def _is_seekable(path: epath.PathLike) -> bool:
+    """Checks whether parts of a file can be read at once, as on this machine."""
+    return "://" not in os.fspath(path)
+
+
+def _end_within(file: BinaryIO, end: int) -> bool:
+    """Checks that the sizes of records lead from the beginning of a file to its end."""
+    descriptor, unpack, start = file.fileno(), struct.Struct("<Q").unpack, 0
+    while start + _HEAD_BYTES <= end:
+        (num_bytes,) = unpack(os.pread(descriptor, _LENGTH_BYTES, start))
+        start += _HEAD_BYTES + num_bytes + _CRC_BYTES
+    return start == end
+
+
+def _read_up_to(file: Readable, num_bytes: int) -> bytes:
+    """Reads as many bytes, or to the end; never reserves memory for what is not there."""
+    if num_bytes <= _CHUNK_BYTES:
+        return file.read(num_bytes)
+    chunks, left = [], num_bytes
+    while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)
 
 
 def _find_damage(framed: bytes, num_bytes: int, part: str) -> str | None:
