@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains each, prints the table, and draws the picture."""
     from padless.cli.progress import progress_shown
     from padless.model import compare_alignments
+    from padless.pipeline.figures import check_picture
 
     alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
         options = replace_given(TrainingOptions(), args)
         for name in alignments:
             dataclasses.replace(architecture, alignment=name)
+    if args.picture:
+        check_picture(args.picture)
     with progress_shown(quiet=args.quiet) as progress:
         comparison = compare_alignments(
             args.dataset,

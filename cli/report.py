@@ -31,7 +31,10 @@ def run(args: argparse.Namespace) -> None:
     """Prints the report and draws the picture."""
     from padless.cli.progress import progress_shown
     from padless.model import report_run
+    from padless.pipeline.figures import check_picture
 
+    if args.picture:
+        check_picture(args.picture)
     with progress_shown(quiet=args.quiet) as progress:
         report = report_run(args.run_directory, args.dataset, progress=progress)
     if args.picture:

@@ -28,6 +28,7 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
+    parser.names["run"] = "--run"
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     run = parser.add_argument_group("run directory")
     run.add_argument(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
 from padless.pipeline.dataset.records import RecordFormat
+from padless.pipeline.dataset.snapshot import DatasetChangedError
 from padless.pipeline.lazy_names import lazy_names
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
@@ -36,6 +37,7 @@ _WITH_TENSORFLOW = {
 __all__ = [
     "BatchPlan",
     "Budget",
+    "DatasetChangedError",
     "EpochOrder",
     "PackedSequences",
     "Progress",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
+
+from padless.pipeline.protected import check_unprotected
+from padless.pipeline.written_whole import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,8 +27,33 @@ def new_figure(**options: Any) -> Figure:
     return Figure(**options)
 
 
+def check_picture(path: epath.PathLike) -> None:
+    """Checks that a picture can be written there, before any work is done for it.
+
+    Raises:
+        FileNotFoundError: if its folder is missing.
+        ValueError: if it is inside a dataset or a training run.
+    """
+    check_unprotected(path, "picture")
+    if not (folder := pathlib.Path(path).parent).is_dir():
+        raise FileNotFoundError(f"{path}: the folder {folder} does not exist.")
+
+
 def save_figure(figure: Figure, file: epath.PathLike | io.BytesIO) -> None:
-    """Writes a figure; the extension of a path decides the format."""
+    """Writes a figure, whole or not at all; the extension of a path decides the format.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_picture`.
+    """
+    if not isinstance(file, io.BytesIO):
+        check_picture(file)
+        with written_whole(pathlib.Path(file)) as beside:
+            _save(figure, beside)
+    else:
+        _save(figure, file)
+
+
+def _save(figure: Figure, file: pathlib.Path | io.BytesIO) -> None:
     with warnings.catch_warnings():
         # A key in a script that the font lacks is drawn as boxes; nothing more is to be done.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)

@@ -23,6 +23,7 @@ from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.writer import TEMPORARY_DIRECTORY
 from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
 from padless.pipeline.dataset.provenance import is_provenance
+from padless.pipeline.protected import check_unprotected
 
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
 _TOKEN_DIGITS = 8  # hexadecimal, after those
@@ -38,7 +39,9 @@ def check_output(output: Output) -> None:
 
     Raises:
         FileExistsError: if it exists and may not be replaced, or is not what padless wrote.
+        ValueError: if it is inside another dataset or a training run.
     """
+    check_unprotected(output.directory)
     if not _exists(output.directory):
         return
     if not output.overwrite:

@@ -25,6 +25,7 @@ from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.progress import ShowProgress, ignore_progress
+from padless.pipeline.protected import check_unprotected
 
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.
@@ -127,6 +128,8 @@ def compare_alignments(
         RuntimeError: if a run fails.
         ValueError: if an option does not fit the data, or an alignment is unknown.
     """
+    if runs is not None:
+        check_unprotected(runs, "runs")
     dataset = open_dataset(directory)
     lengths = dataset.split(TRAINING_SPLIT).lengths
     chosen = choose(

@@ -15,10 +15,11 @@ tensorboard/                            the same as TensorBoard logs
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
@@ -27,6 +28,7 @@ from etils import epath
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.config import CONFIG_FILE
 from padless.model.run_directory.lock import LOCK_FILE
+from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import unfinished, written_whole
 
 MODEL_FILE = "model.keras"
@@ -44,13 +46,15 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
     Raises:
         FileExistsError: if it exists and is not to be resumed.
         FileNotFoundError: if it is to be resumed but holds something else than a run.
-        ValueError: if it is not in a file system of this machine.
+        ValueError: if it is not in a file system of this machine, or is inside a dataset or another
+            run.
     """
     if "://" in str(run):
         raise ValueError(
             f"{run}: the run directory must be in a file system of this machine (a mounted one "
             "as well), as it is locked while it is written."
         )
+    check_unprotected(run, "run")
     run = pathlib.Path(run)
     if not resume and run.exists():
         raise FileExistsError(
@@ -69,7 +73,18 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
 def save_model(
     model: SequenceAutoencoder, run: epath.PathLike, offsets: Sequence[float] | None = None
 ) -> None:
+    """Writes the model of a run, see `model_written`."""
+    with model_written(model, run, offsets):
+        pass
+
+
+@contextlib.contextmanager
+def model_written(
+    model: SequenceAutoencoder, run: epath.PathLike, offsets: Sequence[float] | None = None
+) -> Iterator[pathlib.Path]:
     """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
+
+    Yields the model's file before it is in its place, for what has to be there first.
 
     The SavedModel is called with `sequence` `(batch, timesteps, features)` float32 in raw units and
     `length` `(batch,)` int64, so that a request may hold sequences of many lengths; the timesteps
@@ -85,6 +100,7 @@ def save_model(
     with written_whole(run / MODEL_FILE) as beside:
         model.save(str(beside))
         _export(_load(beside), run / SAVED_MODEL_DIRECTORY, offsets)
+        yield beside
 
 
 def _export(
@@ -118,11 +134,6 @@ def discard_model(run: pathlib.Path) -> None:
     """
     (run / MODEL_FILE).unlink(missing_ok=True)
     (run / CALIBRATION_FILE).unlink(missing_ok=True)
-
-
-def is_finished(run: pathlib.Path) -> bool:
-    """Checks whether a run has all that it ends with."""
-    return (run / MODEL_FILE).exists() and (run / CALIBRATION_FILE).exists()
 
 
 def load_model(run: epath.PathLike) -> SequenceAutoencoder:

@@ -39,14 +39,16 @@ class MetricsFiles:
         self._append(TIMING_FILE, {"epoch": epoch + 1, **row})
 
     def sizes(self) -> dict[str, int]:
-        """Brings the files to the disk and returns their sizes in bytes."""
-        sizes = {}
+        """Returns the sizes of the files in bytes."""
+        paths = [self._run / name for name in _FILES]
+        return {path.name: path.stat().st_size for path in paths if path.exists()}
+
+    def sync(self) -> None:
+        """Brings the files to the disk."""
         for name in _FILES:
             if (path := self._run / name).exists():
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
-                sizes[name] = path.stat().st_size
-        return sizes
 
     def cut(self, sizes: Mapping[str, int]) -> None:
         """Cuts the files back to what they were when `sizes` returned this.

@@ -13,6 +13,7 @@ Its Applications, 1996).
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 import zipfile
 import zlib
@@ -37,6 +38,8 @@ FEWEST_FOR_TREND = 20
 _ROUNDING = 1e-5
 
 _CACHED_WINDOWS = 1024
+_BLOCK_BYTES = 1 << 20
+_REMEDY = "Put back what belongs together, or end the run again (`padless train --resume`)."
 # What a damaged archive is answered with: by the file system, the archive, an array, its place.
 _DAMAGES = (
     OSError,
@@ -254,15 +257,26 @@ def choose_split(dataset: SequenceDataset) -> str:
     return VALIDATION_SPLIT if VALIDATION_SPLIT in dataset.splits else TRAINING_SPLIT
 
 
-def save_calibration(calibration: Calibration, run: epath.PathLike) -> None:
-    """Writes `calibration.npz` into a run directory, whole or not at all."""
-    path = pathlib.Path(run) / layout.CALIBRATION_FILE
+def save_calibration(
+    calibration: Calibration, run: epath.PathLike, model: epath.PathLike | None = None
+) -> None:
+    """Writes `calibration.npz` into a run directory, whole or not at all.
+
+    Args:
+        calibration: what to write.
+        run: run directory.
+        model: file of the model that gave the scores; that of the run if None.
+    """
+    path, model = pathlib.Path(run) / layout.CALIBRATION_FILE, model or _model_of(run)
+    digest = _digest_file(epath.Path(model))
     with written_whole(path) as beside, beside.open("wb") as file:
         np.savez(
             file,
             split=np.array(calibration.split),
             length=calibration.length,
             score=calibration.score,
+            model=np.array(digest),
+            digest=np.array(_digest(calibration, digest)),
         )
 
 
@@ -273,8 +287,8 @@ def load_calibration(run: epath.PathLike) -> Calibration:
         run: run directory, whose configuration has been read.
 
     Raises:
-        FileNotFoundError: if the run has no calibration.
-        ValueError: if the file is damaged.
+        FileNotFoundError: if the run has no calibration, or no model.
+        ValueError: if the file is damaged or was edited, or the scores are those of another model.
     """
     path = epath.Path(run) / layout.CALIBRATION_FILE
     if not path.exists():
@@ -283,8 +297,52 @@ def load_calibration(run: epath.PathLike) -> Calibration:
             "were p-values. Resume it (`padless train --resume`)."
         )
     try:
-        # Opened here: NumPy leaves a file open that turns out to be no archive.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return Calibration(str(archive["split"]), archive["length"], archive["score"])
+        calibration, model, digest = _read(path)
     except _DAMAGES as error:
         raise ValueError(f"{path} must hold a calibration of `padless train`: {error}") from error
+    if digest != _digest(calibration, model):
+        raise ValueError(
+            f"{path} must hold the scores that `padless train` wrote, they were edited. {_REMEDY}"
+        )
+    if model != _digest_file(_model_of(run)):
+        raise ValueError(
+            f"{path} must hold scores of {_model_of(run)}, they are those of another model: one of "
+            f"the files is from another run or was edited. {_REMEDY}"
+        )
+    return calibration
+
+
+def is_finished(run: epath.PathLike) -> bool:
+    """Checks whether a run has all that it ends with: a model, and a calibration that is its."""
+    try:
+        load_calibration(run)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def _read(path: epath.Path) -> tuple[Calibration, str, str]:
+    """Reads the calibration, the digest of its model, and its own."""
+    # Opened here: NumPy leaves a file open that turns out to be no archive.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        calibration = Calibration(str(archive["split"]), archive["length"], archive["score"])
+        return calibration, str(archive["model"]), str(archive["digest"])
+
+
+def _model_of(run: epath.PathLike) -> epath.Path:
+    return epath.Path(run) / layout.MODEL_FILE
+
+
+def _digest(calibration: Calibration, model: str) -> str:
+    digest = hashlib.sha256(f"{calibration.split}\0{model}\0".encode())
+    for values in (calibration.length, calibration.score):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _digest_file(path: epath.Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

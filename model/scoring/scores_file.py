@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,10 @@ from padless.model.scoring.calibration import Calibration, smallest_p_value
 from padless.model.scoring.inference import TIMESTEPS, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
+from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import written_whole
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def write_parquet(
@@ -34,6 +38,9 @@ def write_parquet(
     calibrated; `is_anomaly` bool, at a level; `error` and `unexplained` float32; `feature_error`
     fixed-size list of float32; `timestep_error` list of such lists, where the inference computes
     it. Rows are in the order of the splits and of the records in them.
+
+    Where a score is NaN, the p-value is NaN too, and `is_anomaly` null. How many sequences have a
+    score, or an embedding, that is not finite, is logged as a warning.
 
     Args:
         inference: the model and the outputs.
@@ -67,7 +74,7 @@ def write_parquet(
         "is_anomaly": level is not None,
     }
     schema = _schema(inference, dataset, {name for name, is_added in added.items() if is_added})
-    total, done = sum(split.num_sequences for split in chosen), 0
+    total, done, num_bad = sum(split.num_sequences for split in chosen), 0, 0
     work = "score" if "score" in inference.outputs else "embed"
     progress(Progress(work, done, total, "sequences"))
     with (
@@ -81,11 +88,26 @@ def write_parquet(
                 if calibration is not None:
                     window["p_value"] = _p_values(calibration, window)
                 if level is not None:
-                    window["is_anomaly"] = window["p_value"] <= np.float32(level)
+                    is_anomaly = window["p_value"] <= np.float32(level)
+                    window["is_anomaly"] = np.ma.array(is_anomaly, mask=np.isnan(window["p_value"]))
                 writer.write_table(_as_table(window, schema))
+                num_bad += _count_not_finite(window)
                 done += len(window["length"])
                 progress(Progress(work, done, total, "sequences"))
+    if num_bad:
+        what = "a score" if "score" in inference.outputs else "an embedding"
+        _LOGGER.warning(
+            "%s: %s of %s sequences have %s that is not finite: look at their values, or train "
+            "the model anew.",
+            *(output, f"{num_bad:,}", f"{done:,}", what),
+        )
     return done
+
+
+def _count_not_finite(window: dict[str, np.ndarray]) -> int:
+    """Counts the sequences whose score, or without one whose embedding, is not finite."""
+    values = window["score" if "score" in window else "embedding"]
+    return int((~np.isfinite(values.reshape(len(values), -1)).all(axis=1)).sum())
 
 
 def _check_level(level: float | None, calibration: Calibration | None) -> None:
@@ -111,12 +133,14 @@ def check_output(output: epath.PathLike) -> epath.Path:
     Raises:
         FileNotFoundError: if its folder is missing.
         IsADirectoryError: if it is a folder itself.
+        ValueError: if it is inside a dataset or a training run.
     """
     output = epath.Path(output)
     if output.is_dir():
         raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    check_unprotected(output)
     return output
 
 

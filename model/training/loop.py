@@ -20,6 +20,7 @@ from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.metrics_files import MetricsFiles
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.training.diagnosis import explain_loss
+from padless.model.training.saving import StateSaver
 from padless.model.training.state import RunState
 from padless.model.training.step import StepSums, Trainer
 from padless.model.training.stopping import StopRequest, TrainingStopped, stop_requests
@@ -32,6 +33,7 @@ from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.dataset.snapshot import DatasetChangedError
 from padless.pipeline.planning.plan import BatchPlan
 
 
@@ -69,7 +71,7 @@ class TrainingLoop:
         self.monitor = "val_loss" if VALIDATION_SPLIT in plans else "loss"
         self._trainer, self._dataset, self._plans = trainer, dataset, plans
         self._options = options
-        self._checkpoints, self._files = checkpoints, files
+        self._saver, self._files = StateSaver(state, checkpoints, files), files
         self._shuffle = Shuffle(options.seed)
         self._stop = StopRequest()
         self._calls = keras.callbacks.CallbackList()
@@ -117,16 +119,7 @@ class TrainingLoop:
         Raises:
             ValueError: if there are checkpoints but all are damaged, or of another model.
         """
-        checkpoint = self._checkpoints.restore() if self._checkpoints else None
-        step, files = 0, {}
-        if checkpoint is not None:
-            step, arrays, saved = checkpoint
-            self.state.restore(arrays, saved["progress"])
-            files = saved["files"]
-        if self._files and self._checkpoints:
-            self._files.cut(files)
-            self._checkpoints.discard_after(step)
-        return checkpoint is not None
+        return self._saver.restore()
 
     def run(self, calls: keras.callbacks.CallbackList) -> None:
         """Trains on from the state.
@@ -139,6 +132,8 @@ class TrainingLoop:
             FloatingPointError: if the loss is not finite any more.
             MemoryError: if the largest batches do not fit into memory.
             OSError: if a checkpoint cannot be written.
+            DatasetChangedError: if the dataset is no longer what it was when it was opened. The
+                newest checkpoint is of the data before that.
             TrainingStopped: if SIGTERM or SIGINT came. The state is in a checkpoint.
         """
         self._calls = calls
@@ -147,15 +142,21 @@ class TrainingLoop:
         calls.on_train_begin()
         try:
             with stop_requests() as self._stop:
-                if not self.is_over():
-                    with self._epoch_times.measure("starting"):
-                        self._deal()
-                while not self.is_over() and not self.model.stop_training:
-                    self._run_epoch()
-                self._save()
-                self.times.add(self._epoch_times)
+                self._run_epochs()
+        except DatasetChangedError as error:
+            raise DatasetChangedError(f"{error} {self._saver.save_kept()}") from error
         finally:
             calls.on_train_end()
+
+    def _run_epochs(self) -> None:
+        if not self.is_over():
+            with self._epoch_times.measure("starting"):
+                self._deal()
+            self._saver.keep(self.total_steps)
+        while not self.is_over() and not self.model.stop_training:
+            self._run_epoch()
+        self._save()
+        self.times.add(self._epoch_times)
 
     def _deal(self) -> None:
         """Makes the iterators, each for all epochs that are left, and runs the largest batches."""
@@ -232,6 +233,8 @@ class TrainingLoop:
             self.state.remember_best(logs)
         progress.seconds += time.monotonic() - started
         self._end_epoch(logs | _describe_order(order))
+        # All that was read so far was read before the data were found to be the same.
+        self._saver.keep(self.total_steps)
         if self._is_checkpoint_due():
             self._save()
 
@@ -326,13 +329,14 @@ class TrainingLoop:
         return progress.epoch * self.steps_per_epoch + progress.step
 
     def _save(self) -> pathlib.Path | None:
-        """Writes a checkpoint and returns its path, or None where nothing is kept."""
-        if self._checkpoints is None or self._files is None:
-            return None
+        """Writes a checkpoint and returns its path, or None where nothing is kept.
+
+        Raises:
+            DatasetChangedError: if it might hold what was learned of other data.
+        """
+        self._dataset.check_unchanged()
         with self._epoch_times.measure("checkpointing"):
-            arrays, progress = self.state.capture()
-            state = {"progress": progress, "files": self._files.sizes()}
-            path = self._checkpoints.save(self.total_steps, arrays, state)
+            path = self._saver.save(self.total_steps)
         self._saved_at = time.monotonic()
         return path
 

@@ -40,7 +40,12 @@ from padless.model.run_directory.lock import locked
 from padless.model.run_directory.metrics_files import MetricsFiles, read_history
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
-from padless.model.scoring.calibration import choose_split, save_calibration, smallest_p_value
+from padless.model.scoring.calibration import (
+    choose_split,
+    is_finished,
+    save_calibration,
+    smallest_p_value,
+)
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run
 from padless.model.training.cluster import (
@@ -103,6 +108,8 @@ def train(
             damaged.
         FloatingPointError: if the loss is not finite any more.
         MemoryError: if the largest batches do not fit into memory.
+        DatasetChangedError: if the dataset does not stay what it is; the newest checkpoint is of
+            the data before that.
         OSError: if a checkpoint cannot be written, or another machine of `TF_CONFIG` has stopped.
         RuntimeError: if another process trains in the run directory.
         TrainingStopped: if SIGTERM or SIGINT has come; the run can be resumed.
@@ -129,6 +136,7 @@ def train(
         devices=strategy.extended.worker_devices,
         replicas=strategy.num_replicas_in_sync,
     )
+    dataset.check_unchanged()  # the fingerprint is of what was opened
     if started:
         check_same_run(run, started, config)
     is_writer = is_chief(strategy)
@@ -164,7 +172,7 @@ def _train_and_report(
     newest = f"the newest checkpoint of {run}, in steps"
     check_same_number(request.strategy, loop.total_steps, newest)
     inference, summary = Inference(loop.model, WITH_BASELINES), None
-    if loop.is_over() and layout.is_finished(run):
+    if loop.is_over() and is_finished(run):
         loop.state.use_best()
         epochs = loop.state.progress.epoch
         count = "1 epoch" if epochs == 1 else f"{epochs:,} epochs"
@@ -231,6 +239,7 @@ def _save(inference: Inference, request: TrainingRequest, run: pathlib.Path) -> 
         What the model has learned of the split to calibrate on, which is read once for both.
     """
     dataset, split = request.dataset, choose_split(request.dataset)
+    dataset.check_unchanged()
     errors = ErrorSums(dataset, split, request.options.weighting)
     calibration = fit_anomaly_score(
         inference.model.anomaly_score,
@@ -238,8 +247,8 @@ def _save(inference: Inference, request: TrainingRequest, run: pathlib.Path) -> 
         split,
         errors.watch(_windows(inference, dataset, split, request.progress)),
     )
-    save_calibration(calibration, run)
-    layout.save_model(inference.model, run, dataset.offsets)
+    with layout.model_written(inference.model, run, dataset.offsets) as model:
+        save_calibration(calibration, run, model)
     return errors.summary(inference.model)
 
 

@@ -11,6 +11,7 @@ from etils import epath
 
 from padless.pipeline.dataset.directory import Split
 from padless.pipeline.dataset.framing import read_records
+from padless.pipeline.dataset.snapshot import DatasetChangedError
 
 # What tf.data answers bad records with. Others, such as too little memory, are not about the data.
 _DATA_ERRORS = (
@@ -31,13 +32,20 @@ def explained(split: Split) -> Iterator[None]:
     Only after tf.data has failed are the shards read again, record by record, to find the place.
 
     Raises:
+        DatasetChangedError: if the dataset is no longer what it was when it was opened, whether
+            reading has failed or not.
         ValueError: in place of a `tf.errors.OpError` that the records are to blame for.
     """
     try:
         yield
-    except _DATA_ERRORS as error:
-        for file in split.files:
-            _read_through(file, error)
+        split.check_unchanged()
+    except Exception as error:  # a loss that is not finite, for example, may come of other values
+        if isinstance(error, _DATA_ERRORS):
+            for file in split.files:
+                _read_through(file, error)
+        _check_unchanged(split, error)
+        if not isinstance(error, _DATA_ERRORS):
+            raise
         if failed := _BROKEN_RULE.search(error.message):
             rule = next(group for group in failed.groups() if group is not None)
             rule = rule.strip().replace("\\'", "'")  # TensorFlow escapes quotes in what it asserts
@@ -61,9 +69,18 @@ def too_few_records(split: str) -> str:
     )
 
 
+def _check_unchanged(split: Split, error: Exception) -> None:
+    try:
+        split.check_unchanged()
+    except DatasetChangedError as changed:
+        raise changed from error
+
+
 def _read_through(file: epath.Path, error: tf.errors.OpError) -> None:
     try:
         for _ in read_records(file):
             pass
+    except FileNotFoundError:
+        pass  # the dataset has changed
     except ValueError as damage:
         raise damage from error

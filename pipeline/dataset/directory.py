@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -23,12 +24,16 @@ from padless.pipeline.dataset.metadata import (
     FEATURES,
     INFO,
     LENGTHS,
+    METADATA_FILES,
+    PROVENANCE,
     MetadataFile,
     statistics_of,
 )
 from padless.pipeline.dataset.moments import Moments
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.dataset.provenance import ShardInfo
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
+from padless.pipeline.dataset.snapshot import Snapshot
 from padless.pipeline.suggestions import did_you_mean
 
 _Parsed = TypeVar("_Parsed")
@@ -42,11 +47,22 @@ class Split:
         name: its name.
         files: its TFRecord shards, in order.
         lengths: length in timesteps -> number of sequences, ascending.
+        snapshot: what the dataset's files were when it was opened, or None if nobody noted it.
     """
 
     name: str
     files: tuple[epath.Path, ...]
     lengths: Mapping[int, int]
+    snapshot: Snapshot | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def check_unchanged(self) -> None:
+        """Checks that the dataset's files hold what they held when it was opened.
+
+        Raises:
+            DatasetChangedError: if one does not.
+        """
+        if self.snapshot is not None:
+            self.snapshot.check()
 
     @property
     def num_sequences(self) -> int:
@@ -91,6 +107,15 @@ class SequenceDataset:
             )
         return self.splits[name]
 
+    def check_unchanged(self) -> None:
+        """Checks that the files hold what they held when the dataset was opened.
+
+        Raises:
+            DatasetChangedError: if one does not; names it.
+        """
+        for split in self.splits.values():
+            return split.check_unchanged()  # all have the same snapshot
+
 
 def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     """Opens a dataset directory that `padless preprocess` wrote.
@@ -98,12 +123,14 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     Only metadata are read, without TFDS or TensorFlow.
 
     Raises:
+        DatasetChangedError: if it is replaced at the same time.
         FileNotFoundError: if the directory, one of its metadata files or a shard is missing.
         ValueError: if a metadata file does not hold what it should.
     """
     directory = epath.Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+    metadata = _read_metadata(directory)
     info = _read(directory, INFO)
     contract = _read(directory, FEATURES)
     lengths = _read(directory, LENGTHS)
@@ -113,13 +140,19 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
             f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
             f"{sorted(info.splits)}, got {sorted(lengths)}."
         )
-    return SequenceDataset(
+    snapshot = Snapshot.take(
+        directory,
+        [shard for split in info.splits.values() for shard in split.shards],
+        metadata,
+        _read_written(directory),
+    )
+    dataset = SequenceDataset(
         name=info.name,
         record_format=RecordFormat(
             contract.num_features, label="label" if contract.has_label else None
         ),
         splits={
-            name: Split(name, _find_shards(directory, name, split.shards), lengths[name])
+            name: Split(name, _find_shards(snapshot, name, split.shards), lengths[name], snapshot)
             for name, split in info.splits.items()
         },
         moments=statistics.moments.get(TRAINING_SPLIT),
@@ -127,6 +160,8 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         offsets=statistics.offsets,
         masks_missing=statistics.masks_missing,
     )
+    dataset.check_unchanged()  # it may have been replaced while it was opened
+    return dataset
 
 
 def open_records(
@@ -148,6 +183,7 @@ def open_records(
             has one below 1.
     """
     files = tuple(epath.Path(file) for file in files)
+    snapshot = Snapshot.take(epath.Path(), [os.fspath(file) for file in files])
     lengths: collections.Counter[int] = collections.Counter()
     for file in files:
         if not file.exists():
@@ -158,11 +194,13 @@ def open_records(
         lengths += counted
     if not lengths:
         raise ValueError(f"`files` must hold at least one record, got none in {list(files)}.")
-    return SequenceDataset(
+    dataset = SequenceDataset(
         name=split,
         record_format=record_format,
-        splits={split: Split(split, files, dict(sorted(lengths.items())))},
+        splits={split: Split(split, files, dict(sorted(lengths.items())), snapshot)},
     )
+    dataset.check_unchanged()
+    return dataset
 
 
 def _read(directory: epath.Path, file: MetadataFile[_Parsed]) -> _Parsed:
@@ -177,9 +215,23 @@ def _read(directory: epath.Path, file: MetadataFile[_Parsed]) -> _Parsed:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _find_shards(directory: epath.Path, split: str, names: Iterable[str]) -> tuple[epath.Path, ...]:
-    files = tuple(directory / name for name in names)
+def _read_metadata(directory: epath.Path) -> dict[str, bytes]:
+    """Reads the bytes of the metadata files that are there."""
+    paths = [directory / name for name in METADATA_FILES]
+    return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def _read_written(directory: epath.Path) -> Mapping[str, ShardInfo]:
+    """Reads what was written to each shard, as far as that is recorded."""
+    try:
+        return PROVENANCE.read(directory).shards or {}
+    except (OSError, ValueError):
+        return {}  # which `padless verify` reports
+
+
+def _find_shards(snapshot: Snapshot, split: str, names: Iterable[str]) -> tuple[epath.Path, ...]:
+    files = tuple(snapshot.directory / name for name in names)
     for file in files:
-        if not file.exists():
+        if snapshot.stamps[file.name] is None:
             raise FileNotFoundError(f"{file}: this shard of split {split!r} is missing.")
     return files

@@ -44,6 +44,8 @@ from padless.pipeline.dataset.tfds_files import (
     parse_info,
 )
 
+METADATA_FILES = (INFO_FILE, FEATURES_FILE, LENGTHS_FILE, STATISTICS_FILE, PROVENANCE_FILE)
+
 _Parsed = TypeVar("_Parsed")
 
 

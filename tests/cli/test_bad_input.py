@@ -193,3 +193,28 @@ def test_damaged_records_are_named(call, trained, tmp_path, command, damage, mes
     assert failed.code == 1
     assert f"{shard}: record" in failed.err
     assert message in failed.err
+
+
+@pytest.mark.parametrize("place", ["data", "run"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("score {run} {data} --output {place}/provenance.json", "--output"),
+        ("score {run} {raw} --output {place}/model.keras", "--output"),
+        ("embed {run} {data} --output {place}/rejects/new.parquet", "--output"),
+        ("report {run} --picture {place}/new.png", "--picture"),
+        ("compare {data} --picture {place}/new.png", "--picture"),
+        ("compare {data} --runs {place}/runs", "--runs"),
+        ("train {data} --run {place}/run", "--run"),
+        ("preprocess {raw} --output {place}/data --overwrite", "--output"),
+    ],
+)
+def test_an_output_inside_a_dataset_or_a_run_is_rejected(trained, call, place, command, option):
+    (getattr(trained, place) / "rejects").mkdir(exist_ok=True)
+    inside = getattr(trained, place)
+    before = {path: path.stat().st_mtime_ns for path in inside.rglob("*")}
+    failed = call(*command.format(**vars(trained) | {"place": inside}).split())
+    kind = "dataset" if place == "data" else "training run"
+    assert failed.code == 1
+    assert f"error: {option} must not be inside a {kind}, got {inside}/" in failed.err
+    assert {path: path.stat().st_mtime_ns for path in inside.rglob("*")} == before

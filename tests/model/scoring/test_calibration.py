@@ -24,6 +24,7 @@ from padless.model.scoring.calibration import (
     count_neighbours,
     find_nearest,
     fit_trend,
+    is_finished,
     load_calibration,
     save_calibration,
 )
@@ -342,8 +343,9 @@ def test_discard_model_discards_the_calibration(run):
 
 @pytest.fixture
 def run(finished, tmp_path):
-    """A run directory with nothing but the configuration and a calibration."""
+    """A run directory with the configuration, a calibration and what stands for its model."""
     (tmp_path / "config.json").write_bytes((finished[0] / "config.json").read_bytes())
+    (tmp_path / "model.keras").write_bytes(b"model")
     save_calibration(calibrate([(3, 1.0), (4, np.inf)]), tmp_path)
     return tmp_path
 
@@ -353,7 +355,8 @@ def test_load_calibration_gives_back_what_was_saved(run):
     assert calibration.split == "validation"
     assert calibration.length.tolist() == [3, 4]
     assert calibration.score.tolist() == [1.0, np.inf]
-    assert {path.name for path in run.iterdir()} == {"config.json", "calibration.npz"}
+    names = {"config.json", "calibration.npz", "model.keras"}
+    assert {path.name for path in run.iterdir()} == names
 
 
 def test_save_calibration_leaves_the_one_before_where_it_fails(run, monkeypatch):
@@ -376,6 +379,33 @@ def test_load_calibration_says_what_to_do_where_there_is_none(run):
     (run / "calibration.npz").unlink()
     with pytest.raises(FileNotFoundError, match=r"calibration.npz is missing: .* --resume"):
         load_calibration(run)
+
+
+def edit_archive(path, **arrays):
+    np.savez(path, **dict(np.load(path)) | arrays)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda run: edit_archive(run / "calibration.npz", score=np.array([1e3, 2e3])), "edited"),
+        (lambda run: edit_archive(run / "calibration.npz", length=np.array([3, 5])), "edited"),
+        (lambda run: edit_archive(run / "calibration.npz", split="test"), "edited"),
+        (lambda run: edit_archive(run / "calibration.npz", model="0"), "edited"),
+        (lambda run: (run / "model.keras").write_bytes(b"other"), "model.keras.*another model"),
+    ],
+)
+def test_load_calibration_rejects_what_does_not_belong_together(run, edit, message):
+    edit(run)
+    assert not is_finished(run)
+    with pytest.raises(ValueError, match=rf"calibration\.npz must hold.*{message}.*--resume"):
+        load_calibration(run)
+
+
+def test_a_run_is_finished_with_a_model_and_its_calibration(run):
+    assert is_finished(run)
+    (run / "model.keras").unlink()
+    assert not is_finished(run)
 
 
 def write_array(path):

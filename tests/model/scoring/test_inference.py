@@ -10,7 +10,7 @@ import pytest
 from padless.model import Calibration, Inference
 from padless.model.scoring import inference
 from padless.model.scoring.scores_file import write_parquet
-from padless.pipeline import RecordFormat, open_records
+from padless.pipeline import RecordFormat, open_dataset, open_records
 from padless.pipeline.dataset.framing import frame_record, read_records
 from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.progress import Progress
@@ -265,6 +265,7 @@ def test_write_parquet_answers_a_damaged_shard(
     dataset = make_dataset([3, 3, 4, 5, 3, 4, 3, 3, 3], num_shards=3)
     file = dataset.split("train").files[2]
     file.write_bytes(damage(file))
+    dataset = open_dataset(file.parent)
     output = tmp_path / "out.parquet"
     if existing:
         output.write_bytes(existing)

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.model import Calibration, Inference
-from padless.model.scoring.inference import EVERYTHING, TIMESTEPS
+from padless.model.scoring.inference import EMBEDDING, EVERYTHING, TIMESTEPS
 from padless.model.scoring.scores_file import write_parquet
 
 
@@ -73,3 +73,22 @@ def test_a_level_that_no_p_value_reaches_is_rejected(make_model, dataset, tmp_pa
 def test_a_level_needs_p_values(make_model, dataset, tmp_path):
     with pytest.raises(ValueError, match=r"`level` needs p-values, got 0\.05 without"):
         write_parquet(Inference(make_model()), dataset, tmp_path / "scores.parquet", level=0.05)
+
+
+@pytest.mark.parametrize("outputs", [EMBEDDING, EVERYTHING], ids=["embed", "score"])
+def test_scores_that_are_not_finite_are_counted_and_no_anomaly_or_usual(
+    make_model, dataset, tmp_path, caplog, outputs
+):
+    model, output = make_model(), tmp_path / "scores.parquet"
+    model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+    options = {}
+    if outputs == EVERYTHING:
+        calibration = Calibration("test", np.full(99, 5), np.linspace(0, 1, 99))
+        options = {"calibration": calibration, "level": 0.5}
+    write_parquet(Inference(model, outputs), dataset, output, **options)
+    what = "a score" if options else "an embedding"
+    assert f"{output}: 6 of 6 sequences have {what} that is not finite" in caplog.text
+    if options:
+        table = pq.read_table(output)
+        assert np.isnan(table["p_value"].to_numpy()).all()
+        assert table["is_anomaly"].to_pylist() == [None] * 6

@@ -191,6 +191,7 @@ def test_batches_of_a_damaged_shard_name_it(make_dataset, damage, message):
     dataset = make_dataset([3, 3, 3])
     (file,) = dataset.split("train").files
     file.write_bytes(damage(file.read_bytes()))
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
         list(equal_length_batches(dataset, plan_of(dataset), shuffle=Shuffle(0, held_bytes=0)))
 

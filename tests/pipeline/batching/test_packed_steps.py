@@ -14,6 +14,7 @@ from padless.pipeline import (
     Shuffle,
     StepOrder,
     equal_length_batches,
+    open_dataset,
     open_records,
     packed_steps,
     plan_batches,
@@ -452,6 +453,7 @@ def test_records_that_are_not_those_of_the_plan_are_an_error(
     dataset = make_dataset([3] * 40 + [5, 5, 60], num_shards=2)
     plan = plan_of(dataset, batch_size=8)
     change(dataset.split("train").files)
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     shuffle = Shuffle(0, held_bytes=held_bytes)
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
         list(packed_steps(dataset, plan, shuffle=shuffle))
@@ -462,6 +464,7 @@ def test_a_record_of_an_unknown_length_is_an_error(make_dataset, shuffle):
     dataset, other = make_dataset([3] * 4 + [60] * 4), make_dataset([4])
     (file,), (more,) = dataset.split("train").files, other.split("train").files
     file.write_bytes(file.read_bytes() + more.read_bytes())
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     with (
         pytest.raises(ValueError, match="a length that is not counted"),
         explained(dataset.split("train")),
@@ -478,6 +481,7 @@ def test_a_record_whose_values_do_not_fit_its_length_is_an_error(make_dataset, s
     with tf.io.TFRecordWriter(str(file)) as writer:
         for example in examples:
             writer.write(example.SerializeToString())
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     rule = "`sequence` must hold `length` times 2 values"
     with pytest.raises(ValueError, match=rule), explained(dataset.split("train")):
         list(packed_steps(dataset, plan_of(dataset), shuffle=shuffle))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from padless.pipeline import Shuffle, equal_length_batches, plan_batches
+from padless.pipeline import Shuffle, equal_length_batches, open_dataset, plan_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.rare import bucket_bytes, first_buckets, rare_buckets, release
 
@@ -122,6 +122,7 @@ def test_held_records_of_a_damaged_split_are_an_error(make_dataset, change, mess
     plan = plan_batches(dataset.split("train").lengths, batch_size=8)
     assert rare_buckets(plan, 2, held_bytes).any()
     change(dataset.split("train").files)
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     with pytest.raises(ValueError, match=message), explained(dataset.split("train")):
         batches_of(dataset, plan, Shuffle(0, held_bytes=held_bytes), range(1))
 
@@ -132,6 +133,7 @@ def test_held_records_of_an_unknown_length_are_an_error(make_dataset):
     assert rare_buckets(plan, 2, 10**6).all()
     (file,), (more,) = dataset.split("train").files, other.split("train").files
     file.write_bytes(file.read_bytes() + more.read_bytes())
+    dataset = open_dataset(dataset.split("train").files[0].parent)  # damaged before it was opened
     with (
         pytest.raises(ValueError, match="a length that is not counted"),
         explained(dataset.split("train")),

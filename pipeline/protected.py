@@ -1,0 +1,64 @@
+"""Outputs must not be inside a dataset or a training run: they would change what others rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+# What marks a directory that padless wrote: the name of a file, and keys that its JSON must have.
+_MARKS = {
+    "dataset": ("provenance.json", {"format_version", "made"}),
+    "training run": ("config.json", {"architecture", "fingerprint", "training"}),
+}
+_MOST_BYTES = 1 << 26
+
+
+def check_unprotected(output: str | os.PathLike, option: str = "output") -> None:
+    """Checks that a file or directory to write is not inside a dataset or a training run.
+
+    Links are followed, and a link itself counts as well. An output that is a dataset or a run
+    itself, as one to replace, is not inside one.
+
+    Args:
+        output: the path, on this machine; others are not looked at.
+        option: how messages name it.
+
+    Raises:
+        ValueError: if it is; names the path and the directory.
+    """
+    if "://" in os.fspath(output):
+        return
+    place = os.path.abspath(output)
+    for path in {place, os.path.realpath(place), _behind_directory(place)}:
+        for directory, kind in _list_protected(pathlib.Path(path)):
+            raise ValueError(
+                f"`{option}` must not be inside a {kind}, got {output} in {directory}: it would "
+                "change what others rely on. Name another place."
+            )
+
+
+def _behind_directory(place: str) -> str:
+    directory, name = os.path.split(place)
+    return os.path.join(os.path.realpath(directory), name)
+
+
+def _list_protected(path: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
+    """Yields each directory above a path that padless wrote, and what it is."""
+    for directory in path.parents:
+        for kind, (name, keys) in _MARKS.items():
+            if keys <= _read_keys(directory / name):
+                yield directory, kind
+
+
+def _read_keys(path: pathlib.Path) -> set[Any]:
+    """Returns the keys of a JSON object, none if it is anything else."""
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return set()
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return set(content) if isinstance(content, dict) else set()
