@@ -13,7 +13,6 @@ import itertools
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
@@ -21,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.assembly.blocks import BlockReader, write_or_delete
 from padless.beam_jobs.assembly.segments import RejectSegment, Segment, read_in_input_order
 from padless.beam_jobs.output.layout import Layout
+from padless.pipeline.dataset.checksums import FileInfo
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.metadata import ShardSummary, encode_metadata
 from padless.pipeline.dataset.moments import merge_moments
@@ -31,13 +31,6 @@ TEMPORARY_DIRECTORY = "temporary"
 MAX_EXAMPLES = 5
 
 
-class Written(NamedTuple):
-    """What is known of a file that was written: its size, and the CRC-32C of its bytes."""
-
-    num_bytes: int
-    crc32c: int
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class RejectSummary:
     """What the writer of the rejects knows of them.
@@ -45,10 +38,12 @@ class RejectSummary:
     Attributes:
         counts: reason -> number of rejects, sorted by reason.
         examples: messages of the first few.
+        written: what was written to their file.
     """
 
     counts: dict[str, int]
     examples: tuple[str, ...]
+    written: FileInfo | None = None
 
     @property
     def total(self) -> int:
@@ -100,12 +95,12 @@ class DatasetWriter:
         lines = read_in_input_order(segments) if segments else iter(())
         examples = list(itertools.islice(lines, MAX_EXAMPLES))
         path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
-        self.write_file(path, itertools.chain(examples, lines))
+        written = self.write_file(path, itertools.chain(examples, lines))
         counts = sum(
             (collections.Counter(segment.counts) for segment in segments), collections.Counter()
         )
         messages = tuple(json.loads(line)["message"] for line in examples)
-        return RejectSummary(dict(sorted(counts.items())), messages)
+        return RejectSummary(dict(sorted(counts.items())), messages, written)
 
     def write_metadata(
         self,
@@ -117,6 +112,7 @@ class DatasetWriter:
         feature_names: Sequence[str] | None,
         offsets: Sequence[float] | None,
         made: Made,
+        rejects: FileInfo | None,
     ) -> None:
         """Writes the metadata files.
 
@@ -128,6 +124,7 @@ class DatasetWriter:
             feature_names: one name per feature, or None.
             offsets: what was subtracted from each feature, or None.
             made: how the dataset was made.
+            rejects: what was written to the file of the rejects.
         """
         files = encode_metadata(
             list(shards),
@@ -137,11 +134,12 @@ class DatasetWriter:
             feature_names=feature_names,
             offsets=offsets,
             made=made,
+            others={} if rejects is None else {REJECTS_FILE: rejects},
         )
         for name, data in files.items():
             self.write_file(FileSystems.join(self.directory, name), [data])
 
-    def write_file(self, path: str, chunks: Iterable[bytes]) -> Written:
+    def write_file(self, path: str, chunks: Iterable[bytes]) -> FileInfo:
         """Writes a temporary file and renames it."""
         num_bytes = crc32c = 0
 
@@ -155,7 +153,7 @@ class DatasetWriter:
         temporary = FileSystems.join(self.temporary, uuid.uuid4().hex)
         write_or_delete(temporary, measured())
         FileSystems.rename([temporary], [path])
-        return Written(num_bytes, crc32c)
+        return FileInfo(num_bytes, crc32c)
 
 
 def _read_whole(segments: Iterable[Segment]) -> Iterator[bytes]:

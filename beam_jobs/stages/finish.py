@@ -87,6 +87,7 @@ def finish(
             feature_names=report.features,
             offsets=job.offsets,
             made=_describe_job(job, report),
+            rejects=rejected.written,
         )
     except OSError as error:
         if (failure := explain_hopeless(error)) is None:

@@ -130,7 +130,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     directory = epath.Path(directory)
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
-    metadata = _read_metadata(directory)
+    snapshot = Snapshot.take(directory, metadata=METADATA_FILES)
     info = _read(directory, INFO)
     contract = _read(directory, FEATURES)
     lengths = _read(directory, LENGTHS)
@@ -140,12 +140,8 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
             f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
             f"{sorted(info.splits)}, got {sorted(lengths)}."
         )
-    snapshot = Snapshot.take(
-        directory,
-        [shard for split in info.splits.values() for shard in split.shards],
-        metadata,
-        _read_written(directory),
-    )
+    shards = [shard for split in info.splits.values() for shard in split.shards]
+    snapshot = snapshot.with_shards(shards, _read_written(directory))
     dataset = SequenceDataset(
         name=info.name,
         record_format=RecordFormat(
@@ -213,12 +209,6 @@ def _read(directory: epath.Path, file: MetadataFile[_Parsed]) -> _Parsed:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _read_metadata(directory: epath.Path) -> dict[str, bytes]:
-    """Reads the bytes of the metadata files that are there."""
-    paths = [directory / name for name in METADATA_FILES]
-    return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
 def _read_written(directory: epath.Path) -> Mapping[str, ShardInfo]:

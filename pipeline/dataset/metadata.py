@@ -6,7 +6,7 @@
 | `features.json`     | what a record holds                           | `tfds_files`        |
 | `lengths.json`      | `{split: {length: number of sequences}}`      | this file           |
 | `statistics.json`   | feature names; offsets; moments of each split | this file           |
-| `provenance.json`   | how it was made; what each shard must hold    | `provenance`        |
+| `provenance.json`   | how it was made; what each file must hold     | `provenance`        |
 
 A function that begins with `format` returns what a file holds, the one that begins with `parse`
 reads it again; the `MetadataFile`s pair files with those. Neither needs TFDS or TensorFlow.
@@ -23,6 +23,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from etils import epath
 
+from padless.pipeline.dataset.checksums import FileInfo
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.json_content import check_string, encode_json, load_json
 from padless.pipeline.dataset.moments import Moments, merge_moments
@@ -34,7 +35,7 @@ from padless.pipeline.dataset.names import (
     STATISTICS_FILE,
     shard_name,
 )
-from padless.pipeline.dataset.provenance import Made, ShardInfo, format_provenance, parse_provenance
+from padless.pipeline.dataset.provenance import Made, ShardInfo, encode_provenance, parse_provenance
 from padless.pipeline.dataset.tfds_files import (
     DatasetInfo,
     SplitInfo,
@@ -127,6 +128,7 @@ def encode_metadata(
     feature_names: Sequence[str] | None,
     made: Made | None,
     offsets: Sequence[float] | None = None,
+    others: Mapping[str, FileInfo] | None = None,
 ) -> dict[str, bytes]:
     """Returns the bytes of each metadata file of a dataset whose shards are written.
 
@@ -138,6 +140,7 @@ def encode_metadata(
         feature_names: one name per feature, or None.
         made: how the dataset was made, or None where no job made it.
         offsets: what was subtracted from each feature before it became float32, or None.
+        others: name of each further file -> what was written to it.
     """
     by_split = {
         split: sorted((s for s in shards if s.split == split), key=lambda s: s.shard)
@@ -160,14 +163,15 @@ def encode_metadata(
         None if offsets is None else tuple(offsets),
         contract.masks_missing,
     )
-    provenance = format_provenance(made, {name: part.info for name, part in written.items()})
-    return {
+    files = {
         INFO_FILE: encode_json(format_info(info), end=""),
         FEATURES_FILE: encode_json(format_features(contract), indent=4, end=""),
         LENGTHS_FILE: encode_json(_format_lengths(by_split)),
         STATISTICS_FILE: encode_json(_format_statistics(statistics)),
-        PROVENANCE_FILE: encode_json(provenance),
     }
+    checksums = {name: FileInfo.of(data) for name, data in files.items()} | dict(others or {})
+    shards_written = {name: part.info for name, part in written.items()}
+    return files | {PROVENANCE_FILE: encode_provenance(made, shards_written, checksums)}
 
 
 def parse_lengths(content: Any) -> dict[str, dict[int, int]]:

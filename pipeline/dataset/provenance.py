@@ -8,11 +8,13 @@ import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from padless.pipeline.dataset.checksums import FileInfo, encode_sealed
 from padless.pipeline.dataset.json_content import check_string
 from padless.pipeline.dataset.keys import draw_held_out, draw_split, whole_key
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 FORMAT_VERSION = 1
+_PARTS = {"format_version", "made", "shards", "files", "crc32c"}
 Shares = tuple[tuple[str, float], ...]
 
 
@@ -134,30 +136,41 @@ class Provenance:
         draw: how splits were drawn.
         counts: what the job counted.
         splits_were_given: whether the sequences came with their split.
+        files: name of another file -> what was written to it.
     """
 
     shards: Mapping[str, ShardInfo] | None = None
     draw: Draw | None = None
     counts: Counts | None = None
     splits_were_given: bool = False
+    files: Mapping[str, FileInfo] | None = None
 
 
-def format_provenance(made: Made | None, shards: Mapping[str, ShardInfo]) -> dict[str, Any]:
-    """Returns the content of `provenance.json`.
+def encode_provenance(
+    made: Made | None, shards: Mapping[str, ShardInfo], files: Mapping[str, FileInfo]
+) -> bytes:
+    """Returns the bytes of `provenance.json`, which end with their own checksum.
 
     Args:
         made: how the dataset was made, or None where no job made it.
         shards: name of a shard's file -> what was written to it.
+        files: name of each other file -> likewise.
     """
-    return {
-        "format_version": FORMAT_VERSION,
-        "made": {} if made is None else _format_made(made),
-        "shards": {name: _format_shard(shard) for name, shard in shards.items()},
-    }
+    return encode_sealed(
+        {
+            "format_version": FORMAT_VERSION,
+            "made": {} if made is None else _format_made(made),
+            "shards": {name: _format_shard(shard) for name, shard in shards.items()},
+            "files": {
+                name: {"bytes": file.num_bytes, "crc32c": f"{file.crc32c:08x}"}
+                for name, file in files.items()
+            },
+        }
+    )
 
 
 def parse_provenance(content: Any) -> Provenance:
-    """Reads what `format_provenance` returned.
+    """Reads what `encode_provenance` wrote; `shards`, `files` and its own checksum may be missing.
 
     Raises:
         LookupError, TypeError, ValueError: if it is anything else.
@@ -166,12 +179,15 @@ def parse_provenance(content: Any) -> Provenance:
         raise ValueError(
             f"the format version is {content['format_version']!r}, not {FORMAT_VERSION}"
         )
-    made, shards = content["made"], content.get("shards")
+    if unknown := sorted(content.keys() - _PARTS):
+        raise ValueError(f"`{unknown[0]}` must not be there.")
+    made, shards, files = content["made"], content.get("shards"), content.get("files")
     return Provenance(
         shards=None if shards is None else {k: _parse_shard(s) for k, s in shards.items()},
         draw=_parse_draw(made),
         counts=None if made.get("report") is None else _parse_counts(made["report"]),
         splits_were_given="splits" in made and made["splits"] is None,
+        files=None if files is None else {name: _parse_file(f) for name, f in files.items()},
     )
 
 
@@ -241,6 +257,10 @@ def _format_shard(shard: ShardInfo) -> dict[str, Any]:
         "bytes": shard.num_bytes,
         "crc32c": f"{shard.crc32c:08x}",
     }
+
+
+def _parse_file(content: Any) -> FileInfo:
+    return FileInfo(operator.index(content["bytes"]), int(content["crc32c"], 16))
 
 
 def _parse_shard(content: Any) -> ShardInfo:

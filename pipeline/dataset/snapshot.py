@@ -8,12 +8,11 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import google_crc32c
 from etils import epath
 
+from padless.pipeline.dataset.checksums import FileInfo
 from padless.pipeline.dataset.provenance import ShardInfo
 
-_BLOCK_BYTES = 1 << 20
 _MAX_SHOWN = 3
 
 
@@ -48,27 +47,32 @@ class Snapshot:
 
     @classmethod
     def take(
-        cls,
-        directory: epath.Path,
-        files: Iterable[str],
-        metadata: Mapping[str, bytes] | None = None,
-        shards: Mapping[str, ShardInfo] | None = None,
+        cls, directory: epath.Path, files: Iterable[str] = (), metadata: Iterable[str] = ()
     ) -> Snapshot:
         """Notes what the files are now.
 
         Args:
             directory: where they are.
-            files: names of the shards.
-            metadata: name -> bytes of each metadata file.
-            shards: name -> what was written to a shard, as far as that is recorded.
+            files: names of files of records.
+            metadata: names of metadata files, which are read; one may be missing.
         """
-        metadata = metadata or {}
-        return cls(
-            directory,
-            {name: stamp_of(directory / name) for name in (*metadata, *files)},
-            {name: hashlib.sha256(data).digest() for name, data in metadata.items()},
-            shards or {},
-        )
+        stamps = {name: stamp_of(directory / name) for name in (*metadata, *files)}
+        digests = {
+            name: hashlib.sha256((directory / name).read_bytes()).digest()
+            for name in metadata
+            if stamps[name] is not None
+        }
+        return cls(directory, stamps, digests, {})
+
+    def with_shards(self, names: Iterable[str], written: Mapping[str, ShardInfo]) -> Snapshot:
+        """Returns the snapshot with the shards as they are now.
+
+        Args:
+            names: names of the shards.
+            written: name -> what was written to a shard, as far as that is recorded.
+        """
+        shards = {name: stamp_of(self.directory / name) for name in names}
+        return dataclasses.replace(self, stamps=self.stamps | shards, shards=written)
 
     def check(self) -> None:
         """Checks that the files hold what they held.
@@ -99,7 +103,7 @@ class Snapshot:
             return hashlib.sha256(path.read_bytes()).digest() == self.digests[name]
         if not stamp.num_bytes:
             return True
-        return name in self.shards and _crc32c_of(path) == self.shards[name].crc32c
+        return name in self.shards and FileInfo.read(path).crc32c == self.shards[name].crc32c
 
     def _describe(self, name: str, stamp: Stamp | None) -> str:
         before = self.stamps[name]
@@ -120,11 +124,3 @@ def stamp_of(path: epath.Path) -> Stamp | None:
         return Stamp(local.st_size, local.st_mtime_ns, local.st_ino)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _crc32c_of(path: epath.Path) -> int:
-    crc32c = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            crc32c = google_crc32c.extend(crc32c, block)
-    return crc32c

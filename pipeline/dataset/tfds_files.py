@@ -7,6 +7,7 @@ it names is never imported. `dataset_info.json` may hold more than padless write
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -64,8 +65,8 @@ def parse_info(content: Any) -> DatasetInfo:
     Raises:
         LookupError, TypeError, ValueError: if it is anything else.
     """
-    name = check_string(content["name"])
-    splits = {check_string(split["name"]): _parse_split(name, split) for split in content["splits"]}
+    name = _check_name(content["name"])
+    splits = {_check_name(split["name"]): _parse_split(name, split) for split in content["splits"]}
     info = DatasetInfo(name, splits)
     written = format_info(info)
     del written["description"]
@@ -133,6 +134,15 @@ def _format_split(name: str, split: SplitInfo) -> dict[str, Any]:
     if not split.num_bytes:  # protocol buffers leave out a number that is 0
         del content["numBytes"]
     return content
+
+
+def _check_name(value: Any) -> str:
+    """Returns a name that may be part of a file's, and leads to no other directory."""
+    if not re.fullmatch(r"[a-zA-Z]\w*", name := check_string(value), re.ASCII):
+        raise ValueError(
+            f"a name must consist of letters, digits and _ and begin with a letter, got {name!r}."
+        )
+    return name
 
 
 def _parse_split(dataset: str, content: Any) -> SplitInfo:

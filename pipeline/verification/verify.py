@@ -4,7 +4,8 @@
 2. look for shards that no metadata name;
 3. read each shard: CRCs, contract and split of each record;
 4. compare each shard with what was written, then each split with its counts, lengths and moments;
-5. compare keys with each other, the sequences with those accepted, the rejects with those counted.
+5. compare keys with each other, the sequences with those accepted, the rejects with those counted;
+6. compare every other file with the checksum that was recorded, and open the dataset.
 
 A fault is reported where it lies: the counts, lengths and moments of a split are compared only if
 its shards are what was written, as they would otherwise be blamed for what a shard has lost.
@@ -13,12 +14,15 @@ its shards are what was written, as they would otherwise be blamed for what a sh
 from __future__ import annotations
 
 import collections
+import json
 import time
 from collections.abc import Collection, Iterable, Mapping
 
 from etils import epath
 
+from padless.pipeline.dataset.checksums import FileInfo, find_broken_seal, has_seal
 from padless.pipeline.dataset.contract import RecordContract
+from padless.pipeline.dataset.directory import open_dataset
 from padless.pipeline.dataset.framing import read_record_stream
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import (
@@ -41,6 +45,8 @@ from padless.pipeline.verification.meter import Meter
 from padless.pipeline.verification.recorded import read_recorded
 from padless.pipeline.verification.report import SplitContent, VerifyReport
 from padless.pipeline.verification.shard import ShardContent, ShardScanner, shorten
+
+_CHECKED_FILES = (INFO_FILE, FEATURES_FILE, LENGTHS_FILE, STATISTICS_FILE, REJECTS_FILE)
 
 
 def verify_dataset(
@@ -102,6 +108,8 @@ class _Verification:
             self._check_splits(splits, contract)
             self._check_keys()
         self._check_rejects()
+        self._check_files()
+        self._check_opens()
 
     def _fault(self, file: str, message: str) -> None:
         self.log.add(Fault(file, message))
@@ -325,6 +333,48 @@ class _Verification:
             self._fault(REJECTS_FILE, str(error))
         else:
             self._compare_rejects(found, counts.rejected)
+
+    def _check_files(self) -> None:
+        """Compares files with their checksums; one with a fault that says more is left out."""
+        files = self.recorded.provenance.files
+        if files is None or not self._check_seal():
+            missing = "none" if files is None else "others than it did"
+            self._note("CRC of the metadata", False, missing)
+            return
+        self.checked.append("CRC of the metadata")
+        for name, written in files.items():
+            if name not in _CHECKED_FILES:  # which may be anywhere
+                known = ", ".join(_CHECKED_FILES)
+                self._fault(PROVENANCE_FILE, f"a file must be one of {known}, got {name!r}.")
+            elif name not in self.log.counts:
+                self._check_file(name, written)
+
+    def _check_file(self, name: str, written: FileInfo) -> None:
+        try:
+            found = FileInfo.read(self.directory / name)
+        except FileNotFoundError:
+            self._fault(name, "the file must exist, it is missing.")
+        else:
+            if found != written:
+                self._fault(name, f"the file must hold {written}, got {found}.")
+
+    def _check_seal(self) -> bool:
+        """Checks whether the provenance is what it was, by its own checksum."""
+        data = (self.directory / PROVENANCE_FILE).read_bytes()
+        broken = find_broken_seal(data) if has_seal(json.loads(data)) else None
+        if broken is not None and PROVENANCE_FILE not in self.log.counts:
+            self._fault(PROVENANCE_FILE, broken)
+        return broken is None
+
+    def _check_opens(self) -> None:
+        """Opens the dataset as everything does that uses it, where nothing else was found."""
+        if self.log.counts:
+            return
+        try:
+            open_dataset(self.directory)
+        except (OSError, RuntimeError, ValueError) as error:
+            file, _, message = str(error).removeprefix(f"{self.directory}/").partition(": ")
+            self._fault(file, message)
 
     def _compare_rejects(self, found: Mapping[str, int], counted: Mapping[str, int]) -> None:
         for reason in sorted(found.keys() | counted.keys()):

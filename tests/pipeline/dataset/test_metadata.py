@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -311,7 +312,9 @@ def test_metadata_of_another_hand_are_rejected(data, file, change, rule):
 def test_information_that_padless_does_not_use_may_be_another(data, change):
     edit(data / "dataset_info.json", change)
     assert open_dataset(data).split("train").num_sequences == 3
-    assert verify_dataset(data).ok
+    (fault,) = verify_dataset(data).faults  # other bytes than were written, and nothing worse
+    assert fault.file == "dataset_info.json"
+    assert re.match("the file must hold [0-9]+ bytes with the CRC", fault.message)
 
 
 def test_nested_without_end_is_rejected(data):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from padless.pipeline import verify_dataset
+from padless.pipeline.dataset.checksums import encode_sealed
 from padless.pipeline.dataset.example_proto import Example
 from padless.pipeline.dataset.framing import frame_record, scan_records
 from padless.pipeline.dataset.keys import draw_held_out, draw_split
@@ -58,7 +59,8 @@ def flip(path, byte, mask=1):
 def edit(path, change):
     content = json.loads(path.read_text())
     change(content)
-    path.write_text(json.dumps(content))
+    is_sealed = path.name == PROVENANCE_FILE
+    path.write_bytes(encode_sealed(content) if is_sealed else json.dumps(content).encode())
 
 
 def set_made(data, **made):
@@ -426,6 +428,68 @@ def test_unreadable_metadata(data, file, content):
     if content is not None:
         (data / file).write_bytes(content)
     assert {fault.file for fault in verify_dataset(data).faults} == {file}
+
+
+@pytest.mark.parametrize("num_flips", [100, pytest.param(2_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "file",
+    ["dataset_info.json", "features.json", "lengths.json", "statistics.json", PROVENANCE_FILE],
+)
+def test_every_bit_of_the_metadata_counts(data, file, num_flips):
+    path = data / file
+    before = path.read_bytes()
+    for bit in np.random.default_rng(0).integers(8 * len(before), size=num_flips).tolist():
+        flip(path, bit // 8, 1 << bit % 8)
+        faults = verify_dataset(data).faults
+        assert file in {fault.file for fault in faults}, (bit, path.read_bytes())
+        path.write_bytes(before)
+
+
+@pytest.mark.slow
+def test_500_flips_over_all_files_are_found(data):
+    rng = np.random.default_rng(1)
+    files = [path for path in data.rglob("*") if path.is_file()]
+    sizes = np.array([path.stat().st_size for path in files])
+    for place in rng.integers(sizes.sum(), size=500).tolist():
+        number = int(np.searchsorted(sizes.cumsum(), place, side="right"))
+        byte, mask = place - int(sizes[:number].sum()), 1 << int(rng.integers(8))
+        flip(files[number], byte, mask)
+        assert files[number].name in verify_dataset(data).fault_counts
+        flip(files[number], byte, mask)
+    assert verify_dataset(data).ok
+
+
+def test_a_file_that_the_provenance_names_anywhere_is_not_read(data):
+    other = {"bytes": 0, "crc32c": "00000000"}
+    edit(data / PROVENANCE_FILE, lambda c: c["files"].update({"/dev/zero": other}))
+    assert "a file must be one of dataset_info.json, " in only_fault(data).message
+
+
+@pytest.mark.parametrize("name", ["../data", "a/b", "a-b", "1a", ""])
+def test_names_that_lead_elsewhere_are_faults(data, name):
+    edit(data / "dataset_info.json", lambda content: content.update(name=name))
+    assert f"begin with a letter, got {name!r}" in only_fault(data).message
+
+
+def test_the_form_of_the_provenance_counts(data):
+    path = data / PROVENANCE_FILE
+    path.write_bytes(path.read_bytes().replace(b"  ", b"\t "))
+    assert "in the form that padless writes" in only_fault(data).message
+
+
+def test_without_checksums_the_metadata_are_not_checked(data):
+    edit(data / PROVENANCE_FILE, lambda content: content.pop("files"))
+    report = verify_dataset(data)
+    assert report.ok
+    assert "CRC of the metadata, as provenance.json records none" in report.not_checked
+
+
+def test_a_dataset_that_cannot_be_opened_is_at_fault(data, monkeypatch):
+    def fail(directory):
+        raise ValueError(f"{directory}/lengths.json: no.")
+
+    monkeypatch.setattr("padless.pipeline.verification.verify.open_dataset", fail)
+    assert str(only_fault(data)) == "lengths.json: no."
 
 
 def test_counts_are_not_blamed_for_a_damaged_shard(data):
