@@ -78,8 +78,7 @@ def preprocess_checked(
     progress: ShowProgress = ignore_progress,
 ) -> PreprocessReport:
     """Runs the job of `preprocess` on inputs that are checked; its report has no `seconds` yet."""
-    staging = Staging.make(as_output(options.output))
-    with staging.held():
+    with Staging.held(as_output(options.output)) as staging:
         job = Job.in_staging(
             staging,
             rules=options.rules,

@@ -90,7 +90,8 @@ class WriteDataset(beam.PTransform):
 def _commit(outcome: Outcome, staging: Staging) -> PreprocessReport:
     try:
         report = outcome.result()
-        staging.commit()
+        with staging.claimed():
+            staging.commit()
     except Exception:
         staging.remove()
         raise

@@ -9,16 +9,21 @@ subcommand is a module of this package with `USAGE`, `EXAMPLES`, `add_arguments(
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import select
 import signal
 import sys
+import threading
+import types
+from collections.abc import Iterator
 
 from padless.cli.arguments import ShowVersion
 from padless.cli.messages import messages_shown
 from padless.cli.parser import Parser, describe_examples, name_options
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 COMMANDS = {
     "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
     "verify": "read every byte of a dataset directory and compare it with its metadata",
@@ -36,16 +41,20 @@ def main(argv: list[str] | None = None) -> int:
 
     `PADLESS_TRACEBACK=1` in the environment shows where an error came from.
     """
-    args = argparse.Namespace(command=None)
+    args, received = argparse.Namespace(command=None), [signal.SIGINT]
     try:
         args = _parse(sys.argv[1:] if argv is None else argv)
-        with messages_shown(args.command, quiet=args.quiet, verbose=args.verbose):
+        with (
+            messages_shown(args.command, quiet=args.quiet, verbose=args.verbose),
+            _interrupted_by(_ENDING, received),
+        ):
             code = args.run(args) or 0
         _flush_output()
         return code
     except KeyboardInterrupt:
-        print(f"{_name(args)}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        word = "interrupted" if received[-1] == signal.SIGINT else "terminated"
+        print(f"{_name(args)}: {word}", file=sys.stderr)
+        return 128 + received[-1]
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
             return 128 + signal.SIGPIPE
@@ -56,6 +65,32 @@ def main(argv: list[str] | None = None) -> int:
             text = name_options(args.parser, text)
         print(f"{_name(args)}: error: {text}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _interrupted_by(
+    signals: tuple[signal.Signals, ...], received: list[signal.Signals]
+) -> Iterator[None]:
+    """Lets signals that would end the process at once interrupt it, so that nothing is left.
+
+    Args:
+        signals: which; those that are ignored or handled already stay so.
+        received: a signal that has come is appended.
+    """
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    handled = [n for n in signals if is_main and signal.getsignal(n) is signal.SIG_DFL]
+    for number in handled:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _name(args: argparse.Namespace) -> str:

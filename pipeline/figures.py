@@ -47,7 +47,7 @@ def save_figure(figure: Figure, file: epath.PathLike | io.BytesIO) -> None:
     """
     if not isinstance(file, io.BytesIO):
         check_picture(file)
-        with written_whole(pathlib.Path(file)) as beside:
+        with written_whole(pathlib.Path(file), shared=True) as beside:
             _save(figure, beside)
     else:
         _save(figure, file)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from typing import TypeVar
+
+from padless.pipeline.claims import claimed, sweep
 
 # Hidden, so that a reader of all files of a folder leaves out what is being written.
 _UNFINISHED = ".incomplete."
@@ -28,7 +31,7 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
         path: file or directory; one that exists is replaced.
         durable: whether the file is also brought to the disk, so that it outlives a loss of power.
         shared: whether several processes may write `path` at the same time. Each then has a name of
-            its own to write to, which stays where the process is killed.
+            its own to write to; the next one removes what a killed one has left.
 
     Raises:
         OSError: if it cannot be moved to its place.
@@ -43,18 +46,31 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
     """
     name = f"{secrets.token_hex(4)}.{path.name}" if shared else path.name
     beside = path.with_name(unfinished(name))
-    if beside.is_dir():
-        _delete(beside)
-    try:
-        yield beside
-        if durable:
-            _sync(beside)
-        _move(beside, path)
-    except BaseException:
-        _delete(beside)
-        raise
+    with _claimed_of(path, beside) if shared else contextlib.nullcontext():
+        if beside.is_dir():
+            _delete(beside)
+        try:
+            yield beside
+            if durable:
+                _sync(beside)
+            _move(beside, path)
+        except BaseException:
+            _delete(beside)
+            raise
     if durable:
         _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _claimed_of(path: pathlib.Path, beside: pathlib.Path) -> Iterator[None]:
+    """Claims a name to write to, after what killed writers of the same file left is removed."""
+    if "://" in os.fspath(path):  # where there are no locks
+        yield
+        return
+    pattern = re.compile(re.escape(_UNFINISHED) + r"[0-9a-f]{8}\." + re.escape(path.name))
+    sweep(pathlib.Path(path.parent), lambda name: pattern.fullmatch(name) is not None)
+    with claimed(pathlib.Path(beside)):
+        yield
 
 
 def unfinished(name: str) -> str:

@@ -26,18 +26,26 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
         options: of the pipeline; gets the number of worker processes, if they pay.
         num_bytes: size of the input.
     """
-    if (named := options.view_as(StandardOptions).runner) is not None:
+    named, direct = options.view_as(StandardOptions).runner, options.view_as(DirectOptions)
+    if direct.direct_running_mode == "multi_processing" and named in (None, "FnApiRunner"):
+        # Beam would start workers of its own, which outlive a launcher that is killed.
+        direct.direct_running_mode = "in_memory"
+        return FnApiRunner(_worker_environment())
+    if named is not None:
         return named
-    direct = options.view_as(DirectOptions)
     num_workers = len(os.sched_getaffinity(0))
     is_chosen = direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory"
     is_small = num_workers == 1 or num_bytes < _BYTES_WORTH_WORKERS
     if is_chosen or is_small or not _reaches_itself():
         return FnApiRunner()
     direct.direct_num_workers = num_workers
+    return FnApiRunner(_worker_environment())
+
+
+def _worker_environment() -> SubprocessSDKEnvironment:
     # Ctrl-C in a terminal is for this process, which ends its workers, from their first moment on.
-    command = f"trap '' INT; exec {shlex.quote(sys.executable)} -m {WORKER_MODULE}"
-    return FnApiRunner(SubprocessSDKEnvironment.from_command_string(command))
+    command = f"exec {shlex.quote(sys.executable)} -m {WORKER_MODULE} {os.getpid()}"
+    return SubprocessSDKEnvironment.from_command_string(f"trap '' INT; {command}")
 
 
 def _reaches_itself() -> bool:

@@ -1,6 +1,7 @@
 """A worker process of the local runner: Beam's own, but quiet and leaving Ctrl-C to its parent.
 
-Run by `padless.beam_jobs.engine.local_runner` as `python -m padless.beam_jobs.engine.local_worker`.
+Run by `padless.beam_jobs.engine.local_runner` as `python -m padless.beam_jobs.engine.local_worker`,
+with the process id of the launcher, whose end is its own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ import os
 import signal
 import sys
 
-import grpc
-
-from padless.beam_jobs.engine import _beam  # noqa: F401, first of all: it imports Beam quietly
+from padless.pipeline.parent_process import end_with_parent
 
 
 def main() -> None:
@@ -21,6 +20,12 @@ def main() -> None:
 
     `PADLESS_TRACEBACK=1` in the environment shows what Beam prints in addition to what it sends.
     """
+    end_with_parent(int(sys.argv.pop()))
+    import grpc
+
+    from padless.beam_jobs.engine import _beam  # noqa: F401, before Beam: it imports it quietly
+
+    # ruff: isort: split
     from apache_beam.runners.worker import sdk_worker_main
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the shell that starts it has done

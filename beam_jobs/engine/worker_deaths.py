@@ -20,6 +20,7 @@ from padless.beam_jobs.engine.shared_hooks import THREAD_HOOK
 
 WORKER_MODULE = "padless.beam_jobs.engine.local_worker"
 _WORKER_THREAD = "run_worker"  # Beam's, which waits for a worker process and raises if it fails
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KILLING_SECONDS = 30.0
 _JOIN_SECONDS = 5.0
 
@@ -88,17 +89,18 @@ def _deaths_noted(end: _End) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupts_noted(end: _End) -> Iterator[None]:
-    """Notes what the handler of SIGINT makes an end of the job; that of a death is always one.
+    """Notes what the handlers of signals make an end of the job; that of a death is always one.
 
     A shell has a process ignore SIGINT, for example, that it starts by `&`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def interrupt(number: int, frame: types.FrameType | None) -> None:
-        if end.death is not None or handler is signal.SIG_DFL:
+        handler = handlers[signal.Signals(number)]
+        if number == signal.SIGINT and (end.death is not None or handler is signal.SIG_DFL):
             end.note()
             raise KeyboardInterrupt
         if callable(handler):
@@ -108,11 +110,15 @@ def _interrupts_noted(end: _End) -> Iterator[None]:
                 end.note()
                 raise
 
-    signal.signal(signal.SIGINT, interrupt)
+    # SIGINT also says that a worker has died; what is not handled otherwise stays as it is.
+    noted = [n for n, handler in handlers.items() if n == signal.SIGINT or callable(handler)]
+    for number in noted:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number in noted:
+            signal.signal(number, handlers[number])
 
 
 def _kill_workers() -> None:

@@ -2,18 +2,27 @@
 
 On a local file system one rename makes it appear. On an object store, which cannot rename a
 directory, its files are moved one by one, and the one last without which nothing opens it.
+
+A process claims the names that it uses beside the output, see `padless.pipeline.claims`:
+
+- `OUTPUT.incomplete-TOKEN`: what is written, until it is renamed to the output
+- `OUTPUT.replaced-TOKEN`: the dataset that the output replaces, from just before that rename until
+  just after it; then it is renamed once more, so that what is left of it is no dataset any more
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import glob
+import logging
 import os
+import pathlib
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
@@ -21,13 +30,15 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.files import is_local, open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.writer import TEMPORARY_DIRECTORY
+from padless.pipeline.claims import claimed, is_claimed, remove_at_once, sweep
 from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
 from padless.pipeline.dataset.provenance import is_provenance
 from padless.pipeline.protected import check_unprotected
 
+_LOGGER = logging.getLogger(__name__)
+
 _INCOMPLETE, _REPLACED = ".incomplete-", ".replaced-"
 _TOKEN_DIGITS = 8  # hexadecimal, after those
-_LOCK_FILE = "lock"
 _RESERVE_FILE = "reserve"
 _RESERVE_BYTES = 64 * 1024
 _REJECTS_DIRECTORY = REJECTS_FILE.partition("/")[0]
@@ -44,6 +55,11 @@ def check_output(output: Output) -> None:
     check_unprotected(output.directory)
     if not _exists(output.directory):
         return
+    if is_local(output.directory) and os.path.islink(output.directory.rstrip("/")):
+        raise FileExistsError(
+            f"{output.directory}: the output must not be a link; name the directory that it leads "
+            "to, or another one."
+        )
     if not output.overwrite:
         raise FileExistsError(
             f"{output.directory}: the output must not exist; "
@@ -72,59 +88,73 @@ class Staging:
     def make(cls, output: Output) -> Staging:
         """Makes one under a name of its own, and removes what jobs left that were killed.
 
+        It is not claimed: who makes it for others, as for workers that outlive this process, has to
+        remove it.
+
         Raises:
             FileExistsError: if the output may not be written, be it that a dataset is back in its
                 place where a job was killed that had put it aside.
             OSError: if there is no room for it.
         """
+        staging = cls._choose(output)
+        staging._fill()
+        return staging
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, output: Output) -> Iterator[Staging]:
+        """Makes one that is this process's as long as it lives, and removes it at the end.
+
+        If it has been committed by then, there is nothing left to remove. Raises what `make` does.
+        """
+        staging = cls._choose(output)
+        with staging.claimed():
+            staging._fill()
+            try:
+                yield staging
+            finally:
+                staging.remove()
+
+    @classmethod
+    def _choose(cls, output: Output) -> Staging:
         check_output(output)  # before the sweep, as a job that is rejected must remove nothing
         place = output.directory.rstrip("/")
         if is_local(place):
             place = os.path.abspath(place)
-            _sweep(place)
+            _sweep(pathlib.Path(place))
             check_output(output)  # again, as a dataset may be back in its place
-        staging = cls(output, f"{place}{_INCOMPLETE}{_draw_token()}")
-        try:
-            staging._fill()
-        except BaseException:
-            staging.remove()
-            raise
-        return staging
+        return cls(output, f"{place}{_INCOMPLETE}{_draw_token()}")
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Claims its name, so that the next job removes it if this process is killed."""
+        if is_local(self.directory):
+            return claimed(pathlib.Path(self.directory))
+        return contextlib.nullcontext()
 
     def _fill(self) -> None:
-        for name in (TEMPORARY_DIRECTORY, _REJECTS_DIRECTORY):
-            FileSystems.mkdirs(FileSystems.join(self.directory, name))
-        with FileSystems.create(FileSystems.join(self.temporary, _RESERVE_FILE)) as file:
-            file.write(bytes(_RESERVE_BYTES))
+        try:
+            for name in (TEMPORARY_DIRECTORY, _REJECTS_DIRECTORY):
+                FileSystems.mkdirs(FileSystems.join(self.directory, name))
+            with FileSystems.create(FileSystems.join(self.temporary, _RESERVE_FILE)) as file:
+                file.write(bytes(_RESERVE_BYTES))
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def temporary(self) -> str:
         """Its part that the dataset does not keep."""
         return FileSystems.join(self.directory, TEMPORARY_DIRECTORY)
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Marks the directory as in use for as long as this process lives; removes it at the end.
-
-        If it has been committed by then, there is nothing left to remove.
-        """
-        with contextlib.ExitStack() as stack:
-            stack.callback(self.remove)
-            if is_local(self.directory):
-                lock = os.open(os.path.join(self.temporary, _LOCK_FILE), os.O_RDWR | os.O_CREAT)
-                stack.callback(os.close, lock)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def remove(self) -> None:
         """Removes the directory, if it is there."""
         if is_local(self.directory):
-            _remove_at_once(self.directory)
+            remove_at_once(pathlib.Path(self.directory))
         else:
             _delete_tree(self.directory)
 
     def commit(self) -> None:
-        """Makes the dataset appear, in place of the one that it may replace.
+        """Makes the dataset appear, in place of the one that it may replace. It must be claimed.
 
         Raises:
             FileExistsError: if the output has come to exist in the meantime.
@@ -151,14 +181,21 @@ def _draw_token() -> str:
 def _replace(staging: str, output: str) -> None:
     if not os.path.lexists(output):
         return os.rename(staging, output)
-    old = f"{output}{_REPLACED}{_draw_token()}"
+    old = _replaced_by(staging)
     os.rename(output, old)
     try:
         os.rename(staging, output)
     except OSError:
         os.rename(old, output)
         raise
-    return shutil.rmtree(old, ignore_errors=True)
+    os.rename(old, staging)  # from here on it is rubbish, however much of it is left
+    return remove_at_once(pathlib.Path(staging))
+
+
+def _replaced_by(staging: str) -> str:
+    """Returns the name of the dataset that a staging directory replaces."""
+    output, _, token = staging.rpartition(_INCOMPLETE)
+    return f"{output}{_REPLACED}{token}"
 
 
 def _move_files(staging: str, output: str) -> None:
@@ -206,40 +243,41 @@ def _is_dataset(directory: str) -> bool:
         return is_provenance(file.read())
 
 
-def _sweep(output: str) -> None:
-    """Removes staging directories of killed jobs, and ends a replacement that was cut short."""
-    for directory in glob.glob(f"{glob.escape(output)}{_INCOMPLETE}*"):
-        if _is_abandoned(directory):
-            _remove_at_once(directory)
-    for directory in glob.glob(f"{glob.escape(output)}{_REPLACED}{'[0-9a-f]' * _TOKEN_DIGITS}"):
-        if not _is_dataset(directory):  # but a user's own, whatever its name
-            continue
-        if os.path.lexists(output):
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            os.rename(directory, output)
+def _sweep(output: pathlib.Path) -> None:
+    """Removes what killed jobs have left, and ends a replacement that was cut short."""
+    pattern = re.compile(f"{re.escape(output.name + _INCOMPLETE)}[0-9a-f]{{{_TOKEN_DIGITS}}}")
+
+    def is_staging(name: str) -> bool:
+        return pattern.fullmatch(name) is not None
+
+    sweep(output.parent, is_staging, lambda staging: _end_replacement(staging, output))
+    for path in output.parent.glob(f"{glob.escape(output.name + _INCOMPLETE)}*"):
+        if is_staging(path.name) and not is_claimed(path):
+            _LOGGER.warning(
+                "%s was left, it seems, by a job that no process holds (`WriteDataset`): delete it "
+                "unless the job still runs.",
+                path,
+            )
 
 
-def _remove_at_once(directory: str) -> None:
-    """Removes a directory under another name, as workers may still write where they know it."""
-    doomed = f"{directory.partition(_INCOMPLETE)[0]}{_INCOMPLETE}{_draw_token()}"
-    try:
-        os.rename(directory, doomed)
-    except OSError:  # it is gone, or there is no room for another name
-        doomed = directory
-    shutil.rmtree(doomed, ignore_errors=True)
+def _end_replacement(staging: pathlib.Path, output: pathlib.Path) -> bool:
+    """Puts a dataset back that was to be replaced, or removes it if that is done.
 
-
-def _is_abandoned(directory: str) -> bool:
-    """Checks whether a job has held the directory and its process is gone."""
-    try:
-        lock = os.open(os.path.join(directory, TEMPORARY_DIRECTORY, _LOCK_FILE), os.O_RDWR)
-    except OSError:
+    Returns:
+        Whether the staging directory may be removed.
+    """
+    old = pathlib.Path(_replaced_by(str(staging)))
+    if not os.path.lexists(old):
+        return True
+    if not os.path.lexists(staging):  # it is the output, or was
+        old.rename(staging)
+    elif os.path.lexists(output):
+        _LOGGER.warning(
+            "%s is the dataset that a killed job was about to replace by %s, but %s has come to "
+            "exist meanwhile: delete or rename the first one, then the second one.",
+            *(old, staging, output),
+        )
         return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(lock)
+    else:
+        old.rename(output)
     return True

@@ -33,6 +33,8 @@ from padless.pipeline.written_whole import written_whole
 # TensorFlow is started before this package imports it: it would say more than anybody asked for.
 _COMMAND = f"""
 import sys
+from padless.pipeline.parent_process import end_with_parent
+end_with_parent(int(sys.argv.pop()))
 from padless.pipeline.tensorflow_start import start_tensorflow
 start_tensorflow()
 from {__name__} import train_and_evaluate
@@ -81,7 +83,8 @@ def run_in_process(
     """
     name = spec["architecture"]["alignment"]
     reading, writing = os.pipe()
-    command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result), str(writing)]
+    command = [sys.executable, "-c", _COMMAND, json.dumps(spec), str(result)]
+    command += [str(writing), str(os.getpid())]
     with open(reading, encoding="utf-8") as lines:
         process = subprocess.Popen(command, pass_fds=[writing])
         os.close(writing)

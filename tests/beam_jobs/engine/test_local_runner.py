@@ -28,13 +28,22 @@ def test_a_runner_that_is_named_is_taken():
     [
         (0, []),
         (LARGE, ["--direct_num_workers=3", "--direct_running_mode=multi_threading"]),
-        (LARGE, ["--direct_running_mode=multi_processing"]),
     ],
 )
 def test_small_inputs_and_modes_that_are_chosen_get_no_workers_of_ours(num_bytes, flags):
     runner, num_workers = choose(num_bytes, *flags)
     assert not isinstance(runner._default_environment, SubprocessSDKEnvironment)
     assert num_workers == (3 if "--direct_num_workers=3" in flags else 1)
+
+
+@pytest.mark.parametrize("runner", [[], ["--runner=FnApiRunner"]])
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_worker_processes_that_are_asked_for_are_ours_and_end_with_the_job(runner, num_workers):
+    flags = ["--direct_running_mode=multi_processing", f"--direct_num_workers={num_workers}"]
+    chosen, count = choose(0, *flags, *runner)
+    command = chosen._default_environment.to_runner_api(None).payload
+    assert f"padless.beam_jobs.engine.local_worker {os.getpid()}".encode() in command
+    assert count == num_workers
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="There is one core.")
