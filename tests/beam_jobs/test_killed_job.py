@@ -136,3 +136,15 @@ def test_a_worker_that_is_killed_ends_the_job_with_an_error(raw, tmp_path):
     assert errors.startswith("padless preprocess: error: A worker process died: Worker subprocess")
     assert errors.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {f"{i}.csv" for i in range(4)}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_that_start_end_with_their_launcher(raw, tmp_path, signum):
+    process = start(raw, tmp_path / "out")
+    wait_until(lambda: list_workers(tmp_path / "out"))
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=20)  # workers would hold its output open
+    wait_until(lambda: not list_workers(tmp_path / "out"), seconds=5)
+    if signum == signal.SIGTERM:
+        assert (process.returncode, errors) == (143, "padless preprocess: terminated\n")
+        assert {path.name for path in tmp_path.iterdir()} == {f"{i}.csv" for i in range(4)}
