@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from padless.pipeline.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
+    from padless.beam_jobs.columns import Columns
+    from padless.beam_jobs.options import Output, PreprocessOptions, Rules
     from padless.beam_jobs.output.report import PreprocessReport
     from padless.beam_jobs.preprocess_job import preprocess
     from padless.beam_jobs.raw_input import RAW_SPLIT, RawInput, open_raw
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # The same, as they are at run time.
 _WITHOUT_BEAM = {
-    "Columns": "padless.beam_jobs.options",
+    "Columns": "padless.beam_jobs.columns",
     "Output": "padless.beam_jobs.options",
     "PreprocessOptions": "padless.beam_jobs.options",
     "Rules": "padless.beam_jobs.options",

@@ -70,6 +70,7 @@ class Source:
         form: name of its form.
         part: which part of the file, in the form's own terms; None for all of it.
         split: the split of its sequences, UTF-8, or None where it is drawn or in the data.
+        time_order: see `Rules`.
     """
 
     index: int
@@ -78,6 +79,12 @@ class Source:
     form: str = ""
     part: tuple | None = None
     split: bytes | None = None
+    time_order: str = "sort"
+
+    @property
+    def has_order(self) -> bool:
+        """Whether the timesteps are in the order of the file, so that no time is read."""
+        return self.time_order == "file"
 
     def place(self, position: int) -> Place:
         """Makes the place at that position of the file."""
@@ -94,7 +101,7 @@ class Rows:
             job has rounded it; NaN where one is missing, never infinite.
         label: label of all of these rows, UTF-8, or None.
         lines: position of each row, int64 `(rows,)`.
-        times: time of each row.
+        times: time of each row, or None where the rows are in order.
         split: split of all of these rows, UTF-8, or None.
         group: group of all of these rows, UTF-8, or None.
     """
@@ -105,7 +112,7 @@ class Rows:
     values: np.ndarray
     label: bytes | None
     lines: np.ndarray
-    times: Times
+    times: Times | None
     split: bytes | None = None
     group: bytes | None = None
 

@@ -1,8 +1,8 @@
 """The options of a preprocessing job, checked where they enter.
 
 `PreprocessOptions` says what is read, and holds three parts that each step takes on its own:
-`Columns` (where things are in the raw files), `Rules` (what is accepted) and `Output` (what is
-written).
+`Columns` (where things are in the raw files, see `columns`), `Rules` (what is accepted) and
+`Output` (what is written).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from padless.beam_jobs.columns import Columns, as_names
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.suggestions import did_you_mean
 
@@ -22,85 +23,9 @@ ORDERS = ("hash", "input")
 FORMS = ("csv", "jsonl", "npz", "parquet", "tfds", "tfrecord", "ts")
 MISSING = ("reject", "forward_fill", "drop_timestep", "mask")
 TOO_LONG = ("reject", "truncate", "split")
-TIME_ORDERS = ("sort", "reject")
+TIME_ORDERS = ("sort", "reject", "file")
 _SHARE_TOLERANCE = 1e-9
-_ROLES = ("key", "time", "label", "split", "group")
 _SPLIT_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Columns:
-    """Where the parts of a sequence are: columns of tables, fields of records.
-
-    Attributes:
-        key: holds the sequence's key.
-        time: orders the timesteps of a key.
-        sequence: holds the timesteps, where one record is one sequence.
-        length: holds the number of timesteps, where a record's values are one flat list.
-        label: holds the sequence's label, or None for no labels.
-        split: holds the name of the sequence's split, or None.
-        group: holds what the sequence belongs to, such as a person or a machine, for
-            `Output.hold_out` to hold out whole groups; None to hold out single sequences.
-        features: the features, in order; by default all columns but the above, those of `drop`, and
-            an index without a name.
-        drop: columns that are no features, or None.
-        center: features of which an offset is subtracted before they become float32, each by its
-            name, or by its position where features have no names: with the offset, in raw units, or
-            with None for the first value in the input; kept as pairs. None for none.
-
-    Raises:
-        ValueError: if a name is empty or names two parts, `drop` holds one of another part, or an
-            offset is not finite.
-    """
-
-    key: str = "key"
-    time: str = "time"
-    sequence: str = "sequence"
-    length: str = "length"
-    label: str | None = None
-    split: str | None = None
-    group: str | None = None
-    features: Sequence[str] | None = None
-    drop: Sequence[str] | None = None
-    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
-
-    def __post_init__(self) -> None:
-        for argument in ("features", "drop"):
-            if (names := getattr(self, argument)) is not None:
-                _set(self, **{argument: _as_names(argument, names)})
-        if self.center is not None:
-            _set(self, center=_as_offsets(self.center))
-        record = {"sequence": self.sequence, "length": self.length}
-        for role, name in {**self.roles(), **record}.items():
-            if not name:
-                raise ValueError(f"`{role}` must name a column, got {name!r}.")
-        self._check_roles_differ()
-
-    @property
-    def centered(self) -> tuple[tuple[str, float | None], ...]:
-        """What is centered, as pairs."""
-        return cast("tuple[tuple[str, float | None], ...]", self.center or ())
-
-    def roles(self) -> dict[str, str]:
-        """Returns the columns of a long table that are not features, role -> name."""
-        names = (getattr(self, role) for role in _ROLES)
-        return {role: name for role, name in zip(_ROLES, names, strict=True) if name is not None}
-
-    def _check_roles_differ(self) -> None:
-        roles = self.roles()
-        if len(set(roles.values())) < len(roles):
-            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {roles}.")
-        for role in roles.keys() - {"time"}:
-            if roles[role] in (self.features or ()):
-                raise ValueError(
-                    f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
-                )
-        for name in self.drop or ():
-            for role, column in roles.items():
-                if name == column:
-                    raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
-            if name in (self.features or ()):
-                raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,8 +36,8 @@ class Rules:
         missing: what becomes of missing values (an empty cell, null, NaN): `"reject"` the sequence,
             `"forward_fill"` with the feature's last value, `"drop_timestep"`, or `"mask"`: they
             stay NaN, no loss and no error counts them, and the model is told.
-        time_order: `"sort"` the timesteps by time, or `"reject"` a sequence whose times do not
-            increase in the order of the input.
+        time_order: `"sort"` the timesteps by time, `"reject"` a sequence whose times do not
+            increase in the order of the input, or keep the order of the `"file"` and read no times.
         min_length: minimum number of timesteps.
         max_length: maximum number of timesteps, or None.
         too_long: what becomes of a longer sequence: `"reject"` it, `"truncate"` it to its first
@@ -143,7 +68,7 @@ class Rules:
         _check_choice("too_long", self.too_long, TOO_LONG)
         for name in ("labels", "train_labels"):
             if (labels := getattr(self, name)) is not None:
-                _set(self, **{name: _as_names(name, labels)})
+                _set(self, **{name: as_names(name, labels)})
         for label in self.train_labels or ():
             if self.labels is not None and label not in self.labels:
                 raise ValueError(
@@ -348,29 +273,6 @@ def _as_paths(inputs: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     if not paths:
         raise ValueError("`inputs` must name at least one file, got none.")
     return paths
-
-
-def _as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ValueError(f"`{argument}` must be a sequence of names, got the string {names!r}.")
-    names = tuple(names)
-    if not names:
-        raise ValueError(f"`{argument}` must hold at least one name, got none.")
-    if len(set(names)) < len(names):
-        raise ValueError(f"`{argument}` must hold each name once, got {names}.")
-    return names
-
-
-def _as_offsets(
-    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]],
-) -> tuple[tuple[str, float | None], ...]:
-    pairs = tuple(center.items() if isinstance(center, Mapping) else center)
-    names = _as_names("center", [name for name, _ in pairs])
-    offsets = [None if offset is None else float(offset) for _, offset in pairs]
-    for name, offset in zip(names, offsets, strict=True):
-        if offset is not None and not math.isfinite(offset):
-            raise ValueError(f"`center` must subtract a finite number, got {name}={offset}.")
-    return tuple(zip(names, offsets, strict=True))
 
 
 def _as_splits(

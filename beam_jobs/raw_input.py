@@ -9,7 +9,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
-from padless.beam_jobs.options import Columns, Output, PreprocessOptions, Rules
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.options import Output, PreprocessOptions, Rules
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.preprocess_job import preprocess_checked
 from padless.beam_jobs.readers.inputs import check_inputs
@@ -38,6 +39,7 @@ def open_raw(
     inputs: Sequence[str],
     *,
     columns: Columns | None = None,
+    feature_names: Sequence[str] | None = None,
     rules: Rules | None = None,
     input_format: str | None = None,
     skip_rejects: bool = False,
@@ -47,8 +49,9 @@ def open_raw(
 
     Args:
         inputs: see `PreprocessOptions`.
-        columns: where things are in the files; `features`, such as the names that a model was
-            trained on, has no effect where no file has names.
+        columns: where things are in the files.
+        feature_names: what are features where `columns` does not name them and files have names,
+            such as those that a model was trained on.
         rules: what is accepted.
         input_format: see `PreprocessOptions`.
         skip_rejects: whether to continue without rejected sequences; the report counts them.
@@ -70,7 +73,7 @@ def open_raw(
             rules=rules or Rules(),
             input_format=input_format,
         )
-        report = _preprocess(options, progress)
+        report = _preprocess(options, feature_names, progress)
         if report.rejected and not skip_rejects:
             raise ValueError(
                 f"Every sequence must be accepted, or `skip_rejects` be set.\n{report}"
@@ -78,8 +81,10 @@ def open_raw(
         yield RawInput(open_dataset(output.directory), report)
 
 
-def _preprocess(options: PreprocessOptions, progress: ShowProgress) -> PreprocessReport:
+def _preprocess(
+    options: PreprocessOptions, feature_names: Sequence[str] | None, progress: ShowProgress
+) -> PreprocessReport:
     started = time.monotonic()
-    inputs = check_inputs(options, features_need_names=False)
+    inputs = check_inputs(options, default_features=feature_names)
     report = preprocess_checked(options, inputs, progress=progress)
     return dataclasses.replace(report, seconds=time.monotonic() - started)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from padless.beam_jobs.options import Columns, Output, Rules, as_output
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.options import Output, Rules, as_output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging
 from padless.beam_jobs.stages.finish import Outcome
@@ -66,6 +67,11 @@ class WriteDataset(beam.PTransform):
             if (labels := getattr(self._rules, name)) is not None and not has_label:
                 raise ValueError(f"`{name}` needs `has_label`, got {labels} without it.")
         self._output.check_drawn(self._rules)
+        if self._rules.time_order == "reject":
+            raise ValueError(
+                "`time_order` must be 'sort': the elements of a PCollection have no times, got "
+                "'reject'."
+            )
         if self._output.order == "input":
             raise ValueError("`order` must be 'hash': a PCollection has no order, got 'input'.")
 

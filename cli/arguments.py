@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import padless
-from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Columns, Rules
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
 
@@ -76,7 +77,8 @@ def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
     Returns:
         The group of the columns, for further ones.
     """
-    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("features", "label")}
+    names = ("key", "time", "sequence", "length", "features", "label")
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in names}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(
         form,
@@ -98,7 +100,8 @@ def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
     add_option(
         values,
         "--time-order",
-        "sort timesteps by time, or reject sequences that are not sorted",
+        "sort timesteps by time, reject sequences that are not sorted, or keep the order of the "
+        "file and read no times",
         choices=TIME_ORDERS,
         default=RULES["time_order"],
     )
@@ -108,7 +111,7 @@ def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:
     columns = {
         "key": "column or field with the key of the sequence",
-        "time": "column that orders the timesteps",
+        "time": "column or list that orders the timesteps",
         "sequence": "field with the timesteps, where one record is one sequence",
         "length": "field with the number of timesteps, in TFRecords with flat values",
         "label": "column or field with the label (default: no labels)",

@@ -99,11 +99,11 @@ def _opened_files(
     from padless.beam_jobs.engine.quiet import beam_quieted
 
     # Columns by the names that the run was trained on, whatever else the file holds.
-    features = args.feature_columns or run.config.feature_names
     masks = run.architecture.masks_missing and args.missing == RAW_OPTIONS["missing"]
     raw = open_raw(
         args.inputs,
-        columns=Columns(**columns_of(args, features=features, center=run.config.center)),
+        columns=Columns(**columns_of(args, center=run.config.center)),
+        feature_names=run.config.feature_names,
         rules=Rules(missing="mask" if masks else args.missing, time_order=args.time_order),
         input_format=args.input_format,
         skip_rejects=args.skip_rejects,

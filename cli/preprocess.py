@@ -6,7 +6,8 @@ import argparse
 import logging
 from typing import TYPE_CHECKING, Any
 
-from padless.beam_jobs.options import TOO_LONG, Columns, Output, PreprocessOptions, Rules
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.options import TOO_LONG, Output, PreprocessOptions, Rules
 from padless.cli.arguments import (
     COLUMN_OPTIONS,
     RULES,

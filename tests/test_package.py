@@ -264,7 +264,8 @@ ROOMS = {
         "comparison": {"training"},
     },
     "beam_jobs": {
-        "options": set(),
+        "columns": set(),
+        "options": {"columns"},
         "fragments": set(),
         "files": {"fragments"},
         "engine": set(),

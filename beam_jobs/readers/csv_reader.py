@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import decode_text, open_text
 from padless.beam_jobs.fragments import (
     Item,
@@ -23,8 +24,8 @@ from padless.beam_jobs.fragments import (
     Time,
     UnreadableInputError,
     first_where,
+    shorten,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
@@ -39,6 +40,7 @@ from padless.beam_jobs.readers.values import (
 )
 from padless.pipeline.suggestions import did_you_mean
 
+_ORDER_REMEDY = "; rows without times are read in the order of the file by `time_order` 'file'"
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 
 
@@ -49,7 +51,7 @@ class CsvColumns:
     Attributes:
         num_columns: cells per row.
         key: position of the key.
-        time: position of the time.
+        time: position of the time, or None where rows are in order.
         label: position of the label, or None.
         split: position of the split, or None.
         group: position of the group, or None.
@@ -59,7 +61,7 @@ class CsvColumns:
 
     num_columns: int
     key: int
-    time: int
+    time: int | None
     label: int | None
     split: int | None
     group: int | None
@@ -67,39 +69,40 @@ class CsvColumns:
     feature_names: tuple[str, ...]
 
     @classmethod
-    def locate(cls, path: str, header: Sequence[str], columns: Columns) -> CsvColumns:
-        """Finds the columns that the options name in a header.
+    def locate(cls, source: Source, header: Sequence[str], columns: Columns) -> CsvColumns:
+        """Finds the columns that the options name in the header of a file.
 
         Raises:
             ValueError: if one is missing, named twice or, as a feature, not named at all.
         """
-        for name in header:
-            if header.count(name) > 1:
-                raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
+        path, places = source.path, _number_columns(source.path, header)
         roles = columns.roles()
+        if source.has_order and not columns.is_given("time"):
+            del roles["time"]
         check_dropped(path, header, columns)
         names = choose_features(header, columns)
         for name in (*roles.values(), *names):
-            if name not in header:
+            if name not in places:
+                remedy = _ORDER_REMEDY if name == roles.get("time") else ""
                 raise ValueError(
-                    f"{path}: must have a column {name!r}, it has {header}."
+                    f"{path}: must have a column {name!r}, it has {shorten(list(header))}{remedy}."
                     f"{did_you_mean(name, header)}"
                 )
         if not names or "" in names:
             others = [*roles.values(), *(columns.drop or ())]
             raise ValueError(
                 f"{path}: must have named feature columns besides {others}, "
-                f"it has {header}; choose them with `features`."
+                f"it has {shorten(list(header))}; choose them with `features`."
             )
-        places = {role: header.index(name) for role, name in roles.items()}
+        found = {role: places[name] for role, name in roles.items()}
         return cls(
             num_columns=len(header),
-            key=places["key"],
-            time=places["time"],
-            label=places.get("label"),
-            split=places.get("split"),
-            group=places.get("group"),
-            features=tuple(map(header.index, names)),
+            key=found["key"],
+            time=None if source.has_order else found["time"],
+            label=found.get("label"),
+            split=found.get("split"),
+            group=found.get("group"),
+            features=tuple(places[name] for name in names),
             feature_names=names,
         )
 
@@ -109,12 +112,12 @@ class CsvColumns:
             raise self._ragged(row)
         return parse_key(row[self.key])
 
-    def parse_timestep(self, row: list[str]) -> tuple[Time, list[float], _Constants]:
+    def parse_timestep(self, row: list[str]) -> tuple[Time | None, list[float], _Constants]:
         """Reads a row's time, features, label, split and group."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
         return (
-            parse_time(row[self.time]),
+            None if self.time is None else parse_time(row[self.time]),
             parse_numbers([row[i] for i in self.features], self.feature_names),
             _Constants(
                 None if self.label is None else parse_label(row[self.label]),
@@ -144,13 +147,13 @@ class _Stretch:
     def __init__(self, key: bytes, constants: _Constants):
         self.key, self.constants = key, constants
         self.lines: list[int] = []
-        self.times: list[Time] = []
+        self.times: list[Time | None] = []
         self.values: list[list[float]] = []
 
     def takes(self, key: bytes, constants: _Constants) -> bool:
         return key == self.key and constants == self.constants and len(self.lines) < _MAX_ROWS
 
-    def append(self, line: int, time: Time, values: list[float]) -> None:
+    def append(self, line: int, time: Time | None, values: list[float]) -> None:
         self.lines.append(line)
         self.times.append(time)
         self.values.append(values)
@@ -159,7 +162,8 @@ class _Stretch:
         values = np.array(self.values, np.float64)
         if (bad := first_where(is_infinite(values))) is None:
             label, split, group = self.constants
-            lines, times = np.array(self.lines, np.int64), pack_times(self.times)
+            lines = np.array(self.lines, np.int64)
+            times = None if columns.time is None else pack_times(cast("list[Time]", self.times))
             return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)
         row, feature = bad
         rule = (
@@ -198,7 +202,7 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
         UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
     """
     rows = _numbered_rows(source.path, lines)
-    located = CsvColumns.locate(source.path, next(rows)[1], columns)
+    located = CsvColumns.locate(source, next(rows)[1], columns)
     stretch = None
     for line, row in rows:
         try:
@@ -240,10 +244,20 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_csv(lines, source, columns)
 
 
-def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
-    with decode_text(path, stream, newline="") as lines:
-        header = read_header(path, lines)
-    features = CsvColumns.locate(path, header, columns).feature_names
+def _number_columns(path: str, header: Sequence[str]) -> dict[str, int]:
+    """Returns the position of each column by its name."""
+    places: dict[str, int] = {}
+    for name in header:
+        if name in places:
+            raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
+        places[name] = len(places)
+    return places
+
+
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    with decode_text(source.path, stream, newline="") as lines:
+        header = read_header(source.path, lines)
+    features = CsvColumns.locate(source, header, columns).feature_names
     used = {*features, *columns.roles().values()}
     return InputFacts(features, unused=tuple(name for name in header if name not in used))
 
@@ -253,6 +267,5 @@ FORM = InputForm(
     extensions=(".csv",),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "label", "split", "group", "features", "drop"}),
     check=_check,
 )

@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import shorten
-from padless.beam_jobs.options import Columns
 from padless.pipeline.suggestions import did_you_mean
 
 # How pandas writes an index without a name: first in CSV, there renamed when it is read and written

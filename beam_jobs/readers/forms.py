@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import Item, Source
-from padless.beam_jobs.options import Columns
 
 
 class InputFacts(NamedTuple):
@@ -26,7 +26,7 @@ class InputFacts(NamedTuple):
     num_bytes: int = 0
 
 
-def _check_nothing(path: str, stream: BinaryIO | None, columns: Columns) -> InputFacts:
+def _check_nothing(source: Source, stream: BinaryIO | None, columns: Columns) -> InputFacts:
     """Returns the facts of a form that only its reader can check."""
     return InputFacts()
 
@@ -42,10 +42,10 @@ class InputForm:
         read: `(source, columns)` -> `(key, fragment)` pairs, and rejects where no key could be
             read. It raises `UnreadableInputError` where the rest of the file cannot be read; no
             other input may make it raise.
-        roles: the attributes of `Columns` that it looks at.
-        check: `(path, stream, columns)` -> `InputFacts`. Called once before the job starts, with
-            the open file at its start, or None where the input is not a file; raises a `ValueError`
-            that begins with the path where the input cannot be what it should.
+        check: `(source, stream, columns)` -> `InputFacts`, of the whole input. Called once before
+            the job starts, with the open file at its start, or None where the input is not a file;
+            raises a `ValueError` that begins with the path where the input cannot be what it
+            should.
         split_of: `(path, part)` -> name of the split for `keep_splits`, or None for the name of
             the file's directory.
         is_file: whether the path is one of a file.
@@ -55,8 +55,7 @@ class InputForm:
     extensions: tuple[str, ...]
     unit: str
     read: Callable[[Source, Columns], Iterator[Item]]
-    roles: frozenset[str]
     # Any: those of files need not take None, as they always get a stream.
-    check: Callable[[str, Any, Columns], InputFacts] = _check_nothing
+    check: Callable[[Source, Any, Columns], InputFacts] = _check_nothing
     split_of: Callable[[str, tuple | None], str | None] = lambda path, part: None
     is_file: bool = True

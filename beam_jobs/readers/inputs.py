@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from padless.beam_jobs.files import check_no_directory, expand_glob, open_input
 from padless.beam_jobs.fragments import Item, RejectionError, Source
@@ -24,6 +24,7 @@ from padless.beam_jobs.readers import (
     tfrecord_reader,
     ts_reader,
 )
+from padless.beam_jobs.readers.form_options import ACTING, check_acting
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
@@ -88,28 +89,33 @@ class CheckedInputs:
     offsets: tuple[float, ...] | None = None
 
 
-def check_input(path: str, form: InputForm, columns: Columns) -> InputFacts:
+def check_input(
+    path: str, form: InputForm, columns: Columns, *, time_order: str = "sort"
+) -> InputFacts:
     """Checks one input of a known form; a file is opened once.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is empty or not what its form says, or if it lacks a column.
     """
+    source = Source(0, path, form.unit, form.name, time_order=time_order)
     if not form.is_file:
-        return form.check(path, None, columns)
+        return form.check(source, None, columns)
     with open_input(path) as (stream, num_bytes):
-        return form.check(path, stream, columns)._replace(num_bytes=num_bytes)
+        return form.check(source, stream, columns)._replace(num_bytes=num_bytes)
 
 
-def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True) -> CheckedInputs:
+def check_inputs(
+    options: PreprocessOptions, *, default_features: Sequence[str] | None = None
+) -> CheckedInputs:
     """Checks what can be known of the inputs without reading them to their ends.
 
     Each file is opened once.
 
     Args:
         options: what the job reads.
-        features_need_names: whether `columns.features` must be None where no input has names of
-            features, instead of having no effect there.
+        default_features: what are features where the options do not name them and inputs have
+            names of features, such as those of a model; None for all columns.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -121,11 +127,15 @@ def check_inputs(options: PreprocessOptions, *, features_need_names: bool = True
     paths = tuple(path for pattern in options.inputs for path in _expand(pattern, options))
     _check_distinct(paths)
     forms = {path: _checked_form(path, options) for path in paths}
-    columns = _checked_columns(options.columns, forms, features_need_names)
-    facts = {path: check_input(path, form, columns) for path, form in forms.items()}
+    check_acting(options, {path: form.name for path, form in forms.items()})
+    columns = _with_features(options.columns, forms, default_features)
+    order = options.rules.time_order
+    facts = {
+        path: check_input(path, form, columns, time_order=order) for path, form in forms.items()
+    }
     features = _common_features({path: found.features for path, found in facts.items()})
     sources = tuple(
-        Source(index, path, form.unit, form.name, part, _split_of(form, path, part, options))
+        Source(index, path, form.unit, form.name, part, _split_of(form, path, part, options), order)
         for index, (path, form) in enumerate(forms.items())
         for part in facts[path].parts
     )
@@ -220,30 +230,14 @@ def _check_distinct(paths: Iterable[str]) -> None:
         seen.add(normal)
 
 
-def _checked_columns(
-    columns: Columns, forms: dict[str, InputForm], features_need_names: bool
+def _with_features(
+    columns: Columns, forms: dict[str, InputForm], features: Sequence[str] | None
 ) -> Columns:
-    """Checks that the forms have the columns that are named; drops features that none has."""
-    for role in ("label", "split", "group", "drop"):
-        if (name := getattr(columns, role)) is not None:
-            _check_role(role, name, forms)
-    if columns.features is None or any("features" in form.roles for form in forms.values()):
+    """Returns the columns with these features, where none are given and a form has names."""
+    acts = any(form.name in ACTING["features"] for form in forms.values())
+    if features is None or columns.features is not None or not acts:
         return columns
-    if features_need_names:
-        raise ValueError(
-            f"`features` must be None without input whose features have names, "
-            f"got {columns.features}."
-        )
-    return dataclasses.replace(columns, features=None)
-
-
-def _check_role(role: str, name: object, forms: dict[str, InputForm]) -> None:
-    for path, form in forms.items():
-        if role not in form.roles:
-            raise ValueError(
-                f"{path}: `{role}` must be None with input of the form {form.name}, "
-                f"which has no such column, got {name!r}."
-            )
+    return dataclasses.replace(columns, features=features)
 
 
 def _common_features(names: dict[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import open_text
 from padless.beam_jobs.fragments import (
     Item,
@@ -12,13 +13,14 @@ from padless.beam_jobs.fragments import (
     RejectedPart,
     RejectionError,
     Source,
+    Times,
     Whole,
     shorten,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import (
+    needs_times,
     parse_group,
     parse_key,
     parse_label,
@@ -55,7 +57,7 @@ def read_jsonl(lines: Iterable[str], source: Source, columns: Columns) -> Iterat
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
-            yield key, _parse_whole(record, place, columns)
+            yield key, _parse_whole(record, place, source, columns)
 
 
 def _parse_object(line: str) -> dict:
@@ -68,7 +70,9 @@ def _parse_object(line: str) -> dict:
     return record
 
 
-def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | RejectedPart:
+def _parse_whole(
+    record: dict, place: Place, source: Source, columns: Columns
+) -> Whole | RejectedPart:
     try:
         if columns.sequence not in record:
             rule = f"the object {is_missing('field', columns.sequence, record)}"
@@ -78,12 +82,25 @@ def _parse_whole(record: dict, place: Place, columns: Columns) -> Whole | Reject
             place,
             values,
             None if columns.label is None else _parse_field(parse_label, record, columns.label),
-            parse_times(record.get(columns.time), len(values)),
+            _parse_times(record, len(values), source, columns),
             None if columns.split is None else _parse_field(parse_split, record, columns.split),
             None if columns.group is None else _parse_field(parse_group, record, columns.group),
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
+
+
+def _parse_times(
+    record: dict, num_timesteps: int, source: Source, columns: Columns
+) -> Times | None:
+    """Reads the list of times, which must be there where it is asked for."""
+    times = record.get(columns.time)
+    if not isinstance(times, list) and needs_times(source, columns):
+        rule = f"must hold a list of times as {columns.time!r}, got {shorten(times)}"
+        if columns.time not in record:
+            rule = is_missing("field", columns.time, record)
+        raise RejectionError("bad_time", f"the object {rule.rstrip('.')}.")
+    return None if source.has_order else parse_times(times, num_timesteps)
 
 
 def _parse_field(parse: Callable[[object], bytes], record: dict, name: str) -> bytes:
@@ -106,5 +123,4 @@ FORM = InputForm(
     extensions=(".jsonl", ".ndjson"),
     unit="line",
     read=_read,
-    roles=frozenset({"key", "time", "sequence", "label", "split", "group"}),
 )

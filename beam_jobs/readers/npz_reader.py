@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.fragments import (
     Item,
@@ -26,7 +27,6 @@ from padless.beam_jobs.fragments import (
     Whole,
     shorten,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import check_sequence, parse_key
 
@@ -111,8 +111,8 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_npz(stream, source)
 
 
-def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
-    open_archive(path, stream).close()
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    open_archive(source.path, stream).close()
     return InputFacts()
 
 
@@ -121,6 +121,5 @@ FORM = InputForm(
     extensions=(".npz",),
     unit="array",
     read=_read,
-    roles=frozenset(),
     check=_check,
 )

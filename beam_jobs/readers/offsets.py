@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import Item, Reject, RejectedPart, shorten
-from padless.beam_jobs.options import Columns
 from padless.pipeline.suggestions import did_you_mean
 
 

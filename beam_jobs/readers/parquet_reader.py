@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.fragments import Item, Source, UnreadableInputError
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ _VALUE_BYTES = 8  # of a number in memory: encoded by runs, the file may have fa
 _STREAM_BYTES = 1024 * 1024  # read at once of each column
 
 
-def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    path = source.path
     file = _open(path, stream)
     num_rows = _count_rows(file, range(file.num_row_groups))
     _check_num_rows(path, file.metadata.num_rows, num_rows)
-    table = _locate(path, file, columns)
-    unused = tuple(name for name in file.schema_arrow.names if name not in table.needed)
+    table = _locate(source, file, columns)
+    needed = set(table.needed)
+    unused = tuple(name for name in file.schema_arrow.names if name not in needed)
     return InputFacts(table.features, unused, tuple(_list_parts(file)))
 
 
@@ -56,7 +58,7 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
     with open_bytes(path) as stream:
         file = _open(path, stream)
         try:
-            table = _locate(path, file, columns)
+            table = _locate(source, file, columns)
         except ValueError as error:  # the file is not the one that was checked
             raise UnreadableInputError(str(error)) from error
         first, stop, rows_before = source.part or (0, file.num_row_groups, 0)
@@ -98,12 +100,12 @@ def _open(path: str, stream: BinaryIO) -> pq.ParquetFile:
         )
 
 
-def _locate(path: str, file: pq.ParquetFile, columns: Columns) -> Table:
+def _locate(source: Source, file: pq.ParquetFile, columns: Columns) -> Table:
     from padless.beam_jobs.readers.arrow.schema import locate_table
 
-    with _naming_damage(path):
+    with _naming_damage(source.path):
         schema = file.schema_arrow
-    return locate_table(path, schema, columns)
+    return locate_table(source.path, schema, columns, time_order=source.time_order)
 
 
 def _iter_batches(
@@ -166,6 +168,5 @@ FORM = InputForm(
     extensions=(".parquet", ".pq"),
     unit="row",
     read=_read,
-    roles=frozenset({"key", "time", "sequence", "label", "split", "group", "features", "drop"}),
     check=_check,
 )

@@ -16,25 +16,28 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.engine.log_filters import records_dropped
 from padless.beam_jobs.fragments import (
     Item,
     Place,
     RejectionError,
     Source,
+    Times,
     UnreadableInputError,
     Whole,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
     check_sequence,
+    needs_times,
     parse_group,
     parse_key,
     parse_label,
     parse_nested,
     parse_split,
+    parse_times,
 )
 from padless.pipeline.dataset.names import INFO_FILE
 from padless.pipeline.suggestions import did_you_mean
@@ -48,7 +51,6 @@ _PREFIX = "tfds:"
 _PATH = re.compile(r"[/.~]|[a-zA-Z0-9]+://")  # what no name of a builder begins with
 _TFDS_ID = "tfds_id"
 _MAX_PARTS = 64  # of a split; TensorFlow takes about 0.15 s to begin with one
-_DEFAULT_KEY = Columns().key
 
 
 def open_builder(path: str) -> tfds.core.DatasetBuilder:
@@ -101,7 +103,12 @@ def read_examples(
 
 
 def parse_example(
-    example: Mapping[str, Any], features: Mapping[str, Any], place: Place, columns: Columns
+    example: Mapping[str, Any],
+    features: Mapping[str, Any],
+    place: Place,
+    columns: Columns,
+    *,
+    has_order: bool = False,
 ) -> Item:
     """Turns an example into its key and a fragment, or into a reject.
 
@@ -110,6 +117,7 @@ def parse_example(
         features: name -> TFDS's description of the feature.
         place: the example's.
         columns: names of the features.
+        has_order: whether the timesteps are in order, so that no time is read.
     """
     try:
         key = parse_key(_read_constant(example, features, _key_of(features, columns)))
@@ -117,10 +125,12 @@ def parse_example(
         return rejection.reject(place)
     try:
         label, split, group = columns.label, columns.split, columns.group
+        values = parse_values(example[columns.sequence])
         return key, Whole(
             place,
-            parse_values(example[columns.sequence]),
+            values,
             None if label is None else parse_label(_read_constant(example, features, label)),
+            None if has_order else _read_times(example, features, len(values), columns),
             split=None if split is None else parse_split(_read_constant(example, features, split)),
             group=None if group is None else parse_group(_read_constant(example, features, group)),
         )
@@ -143,15 +153,25 @@ def parse_values(value: Any) -> np.ndarray:
     return check_sequence(array.reshape(len(array), int(np.prod(array.shape[1:]))))
 
 
-def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> None:
+def check_features(
+    path: str, features: Mapping[str, Any], columns: Columns, *, needs_times: bool = False
+) -> None:
     """Checks that there is what the columns name, and that the sequence is one of numbers.
+
+    Args:
+        path: of the input, for messages.
+        features: name -> TFDS's description of the feature.
+        columns: names of the features.
+        needs_times: whether there must be a feature with the times of the timesteps.
 
     Raises:
         ValueError: if not.
     """
     names = [columns.sequence, columns.label, columns.split, columns.group]
-    if columns.key not in (_DEFAULT_KEY, _TFDS_ID):
+    if columns.is_given("key") and columns.key != _TFDS_ID:
         names.append(columns.key)
+    if needs_times:
+        names.append(columns.time)
     for name in names:
         if name is not None and name not in features:
             raise ValueError(
@@ -165,6 +185,29 @@ def check_features(path: str, features: Mapping[str, Any], columns: Columns) -> 
             f"{path}: the feature {columns.sequence!r} must hold numbers of the shape "
             f"(timesteps,) or (timesteps, ...), it is {features[columns.sequence]}."
         )
+    if needs_times and not _holds_times(features[columns.time]):
+        raise ValueError(
+            f"{path}: the feature {columns.time!r} must hold times, numbers or strings of the "
+            f"shape (timesteps,), it is {features[columns.time]}."
+        )
+
+
+def _holds_times(feature: Any) -> bool:
+    """Checks whether a feature holds one number or string per timestep."""
+    info = feature.get_tensor_info()
+    shape = getattr(info, "shape", ())
+    return len(shape) == 1 and (
+        info.np_dtype in (str, bytes, object) or np.dtype(info.np_dtype).kind in "iufSUO"
+    )
+
+
+def _read_times(
+    example: Mapping[str, Any], features: Mapping[str, Any], num_timesteps: int, columns: Columns
+) -> Times | None:
+    """Reads the times of the timesteps, None where no feature holds them."""
+    if columns.time not in features or not _holds_times(features[columns.time]):
+        return None
+    return parse_times(np.asarray(example[columns.time]).tolist(), num_timesteps)
 
 
 def _features(path: str, builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
@@ -216,7 +259,8 @@ def _make_dataset(
     from padless.pipeline.batching.untuned import untuned
 
     tfds, (split, start, end) = _tfds(), part
-    names = {columns.key, columns.sequence, columns.label, columns.split, columns.group}
+    roles = ("key", "time", "sequence", "label", "split", "group")
+    names = {getattr(columns, role) for role in roles}
     # One file after the other, so that the order is that of the files.
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
     with _warnings_dropped():
@@ -274,12 +318,15 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
     first = _count_before(builder, split) + start + 1
     features = _features(source.path, builder)
     for position, example in enumerate(read_examples(builder, source, columns), first):
-        yield parse_example(example, features, source.place(position), columns)
+        place = source.place(position)
+        yield parse_example(example, features, place, columns, has_order=source.has_order)
 
 
-def _check(path: str, stream: BinaryIO | None, columns: Columns) -> InputFacts:
+def _check(source: Source, stream: BinaryIO | None, columns: Columns) -> InputFacts:
+    path = source.path
     builder = open_builder(path)
-    check_features(path, _features(path, builder), columns)
+    features = _features(path, builder)
+    check_features(path, features, columns, needs_times=needs_times(source, columns))
     if not builder.info.splits.total_num_examples:
         raise ValueError(f"{path}: must hold an example, it holds none.")
     return InputFacts(parts=tuple(_list_parts(builder)))
@@ -304,7 +351,6 @@ FORM = InputForm(
     extensions=(),
     unit="example",
     read=_read,
-    roles=frozenset({"key", "sequence", "label", "split", "group"}),
     check=_check,
     split_of=_split_of,
     is_file=False,

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
 from padless.beam_jobs.fragments import (
     Item,
@@ -27,9 +28,9 @@ from padless.beam_jobs.fragments import (
     Whole,
     shorten,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
+from padless.beam_jobs.readers.tfrecord_times import read_times
 from padless.beam_jobs.readers.values import (
     check_sequence,
     parse_group,
@@ -75,7 +76,7 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
-            yield key, _parse_whole(record, place, columns)
+            yield key, _parse_whole(record, place, source, columns)
 
 
 @contextlib.contextmanager
@@ -107,6 +108,7 @@ def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:
         RejectionError: if they are not there or not of that shape.
     """
     if names := _find_own(features, columns):
+        _check_left_out("length", columns, "`features` are lists of one value per timestep")
         return _stack({name: _read_list(features, name) for name in names})
     values = _read_list(features, columns.sequence)
     length = _read_length(features, columns)
@@ -126,6 +128,7 @@ def read_sequence_example(feature_lists: Mapping[str, Any], columns: Columns) ->
     Raises:
         RejectionError: if they are not there or not of that shape.
     """
+    _check_left_out("length", columns, "the record is a SequenceExample, whose lists are as long")
     if not (names := _find_own(feature_lists, columns)):
         return _read_rows(feature_lists, columns.sequence)
     lists = {name: _read_rows(feature_lists, name) for name in names}
@@ -156,12 +159,15 @@ def _parse_record(data: bytes) -> Message:
         ) from error
 
 
-def _parse_whole(record: Message, place: Place, columns: Columns) -> Whole | RejectedPart:
+def _parse_whole(
+    record: Message, place: Place, source: Source, columns: Columns
+) -> Whole | RejectedPart:
     try:
         values = check_sequence(_read_values(record, columns))
         _check_width(values, columns)
         label, split, group = _parse_constants(record.context.feature, columns)
-        return Whole(place, values, label, split=split, group=group)
+        times = read_times(record, len(values), source, columns)
+        return Whole(place, values, label, times, split=split, group=group)
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
 
@@ -196,6 +202,12 @@ def _read_values(record: Message, columns: Columns) -> np.ndarray:
     return read_example(record.context.feature, columns)
 
 
+def _check_left_out(role: str, columns: Columns, reason: str) -> None:
+    if columns.is_given(role):
+        name = getattr(columns, role)
+        raise RejectionError("bad_record", f"`{role}` must be left out, as {reason}, got {name!r}.")
+
+
 def _find_own(available: Mapping[str, Any], columns: Columns) -> tuple[str, ...]:
     """Returns the names of the features if at least one is a feature of the record.
 
@@ -203,7 +215,10 @@ def _find_own(available: Mapping[str, Any], columns: Columns) -> tuple[str, ...]
     besides these records, where they are the columns.
     """
     names = tuple(columns.features or ())
-    return names if any(name in available for name in names) else ()
+    if not any(name in available for name in names):
+        return ()
+    _check_left_out("sequence", columns, "the values are in the lists that `features` names")
+    return names
 
 
 def _check_width(values: np.ndarray, columns: Columns) -> None:
@@ -271,7 +286,7 @@ def _stack(lists: dict[str, np.ndarray]) -> np.ndarray:
 def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
     """Reads the number of timesteps; None where `features` gives their width instead."""
     if columns.length not in features:
-        if columns.features is not None:
+        if columns.features is not None and not columns.is_given("length"):
             return None
         raise RejectionError(
             "bad_record",
@@ -327,7 +342,8 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_tfrecord(records, source, columns)
 
 
-def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    path = source.path
     with decode_records(path, stream) as records:
         if next(_read_records(records, path), None) is None:
             raise ValueError(f"{path}: must hold at least one record, it holds none.")
@@ -339,6 +355,5 @@ FORM = InputForm(
     extensions=(".tfrecord", ".tfrecords"),
     unit="record",
     read=_read,
-    roles=frozenset({"key", "sequence", "length", "label", "split", "group", "features"}),
     check=_check,
 )

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import decode_text, open_text
 from padless.beam_jobs.fragments import (
     Item,
@@ -28,7 +29,6 @@ from padless.beam_jobs.fragments import (
     Whole,
     shorten,
 )
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     check_sequence,
@@ -229,11 +229,11 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
-            yield key, _parse_case(line, place, header, columns)
+            yield key, _parse_case(line, place, header, columns, has_order=source.has_order)
 
 
 def _parse_case(
-    line: str, place: Place, header: TsHeader, columns: Columns
+    line: str, place: Place, header: TsHeader, columns: Columns, *, has_order: bool
 ) -> Whole | RejectedPart:
     try:
         dimensions, label = header.split_case(line)
@@ -242,7 +242,7 @@ def _parse_case(
             place,
             values,
             None if columns.label is None else header.parse_label(label),
-            None if times is None else pack_times(times),
+            None if times is None or has_order else pack_times(times),
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
@@ -321,13 +321,19 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
         yield from read_ts(lines, source, columns)
 
 
-def _check(path: str, stream: BinaryIO, columns: Columns) -> InputFacts:
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    path = source.path
     with decode_text(path, stream, newline="") as lines:
         header = read_header(path, enumerate(lines, 1))
     if columns.label is not None and not header.has_label:
         raise ValueError(
             f"{path}: `label` must be None, as the header says that its cases have none, "
             f"got {columns.label!r}."
+        )
+    if source.time_order == "reject" and not header.has_times:
+        raise ValueError(
+            f"{path}: `time_order` must be 'sort', as the header says by no '@timestamps true' "
+            f"that its cases have times, got {source.time_order!r}."
         )
     return InputFacts()
 
@@ -342,7 +348,6 @@ FORM = InputForm(
     extensions=(".ts",),
     unit="line",
     read=_read,
-    roles=frozenset({"label"}),
     check=_check,
     split_of=_split_of,
 )

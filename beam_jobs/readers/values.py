@@ -16,7 +16,16 @@ from typing import cast
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, first_where, shorten
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.fragments import (
+    Instant,
+    RejectionError,
+    Source,
+    Time,
+    Times,
+    first_where,
+    shorten,
+)
 from padless.beam_jobs.options import check_split_name
 
 # Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
@@ -91,6 +100,11 @@ def parse_time(text: str) -> Time:
     )
 
 
+def needs_times(source: Source, columns: Columns) -> bool:
+    """Checks whether whole sequences must have times: where they are named, or looked at."""
+    return columns.is_given("time") or source.time_order == "reject"
+
+
 def parse_times(times: object, num_timesteps: int) -> Times | None:
     """Reads the times of a whole sequence: a list with one per timestep; else there are none."""
     if not isinstance(times, list):
@@ -100,7 +114,11 @@ def parse_times(times: object, num_timesteps: int) -> Times | None:
             "bad_time",
             f"there must be one time per timestep, {num_timesteps}, got {len(times)}.",
         )
-    return pack_times([time if _is_time(time) else parse_time(str(time)) for time in times])
+    return pack_times([time if _is_time(time) else parse_time(_as_text(time)) for time in times])
+
+
+def _as_text(time: object) -> str:
+    return time.decode("utf-8", "surrogateescape") if isinstance(time, bytes) else str(time)
 
 
 def _is_time(time: object) -> bool:

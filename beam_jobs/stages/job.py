@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from padless.beam_jobs.assembly.assemble import Assembler
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.engine.progress import WorkerCounts
 from padless.beam_jobs.files import is_local
-from padless.beam_jobs.options import Columns, Output, Rules
+from padless.beam_jobs.options import Output, Rules
 from padless.beam_jobs.output.staging import Staging
 from padless.beam_jobs.output.writer import DatasetWriter
 from padless.pipeline.dataset.names import dataset_name

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.beam_jobs import Output, WriteDataset, open_raw, preprocess
-from padless.beam_jobs.options import Columns
+from padless.beam_jobs.columns import Columns
 from padless.pipeline import open_dataset
 
 UTM = 5812345.0

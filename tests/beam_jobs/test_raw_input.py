@@ -36,12 +36,12 @@ def test_open_raw_chooses_columns_by_name(write_csv):
         assert raw.dataset.feature_names == ("y",)
 
 
-def test_open_raw_ignores_feature_columns_without_csv(write_npz, write_jsonl):
+def test_open_raw_ignores_feature_names_where_files_have_none(write_npz, write_jsonl):
     paths = [
         write_npz("x.npz", {"a": np.ones((1, 2))}),
         write_jsonl("x.jsonl", [{"key": "b", "sequence": [[1, 2]]}]),
     ]
-    with open_raw(paths, columns=Columns(features=("y",))) as raw:
+    with open_raw(paths, feature_names=("y",)) as raw:
         assert raw.dataset.splits[RAW_SPLIT].num_sequences == 2
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
+from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import shorten
-from padless.beam_jobs.options import Columns
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
@@ -15,7 +15,9 @@ from padless.beam_jobs.readers.feature_columns import check_dropped, choose_feat
 from padless.pipeline.suggestions import did_you_mean
 
 
-def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
+def locate_table(
+    path: str, schema: pa.Schema, columns: Columns, *, time_order: str = "sort"
+) -> Table:
     """Finds the columns that the options name, and the shape of the table by their types.
 
     Raises:
@@ -23,7 +25,7 @@ def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
     """
     types = _ColumnTypes(path, schema)
     check_dropped(path, schema.names, columns)
-    if columns.sequence in types and types.is_nested(columns.sequence):
+    if columns.is_given("sequence") or types.is_nested(columns.sequence):
         if columns.drop is not None:
             raise ValueError(
                 f"{path}: `drop` must be None where the column {columns.sequence!r} holds all "
@@ -32,16 +34,18 @@ def locate_table(path: str, schema: pa.Schema, columns: Columns) -> Table:
         types.check(columns.sequence, _is_nested_number, "lists of lists of numbers")
         types.check_constants(columns)
         names = None if columns.features is None else tuple(columns.features)
-        return NestedTable(columns, names, has_times=types.has_time_lists(columns.time))
+        return NestedTable(columns, names, has_times=types.has_time_lists(columns, time_order))
     features = types.find_features(columns)
     if types.has_lists(features):
         types.check_features(features, _is_number_list, "lists of numbers")
         types.check_constants(columns)
-        return ListTable(columns, features, has_times=types.has_time_lists(columns.time))
+        return ListTable(columns, features, has_times=types.has_time_lists(columns, time_order))
     types.check_features(features, is_number, "numbers")
     types.check_constants(columns)
-    types.check(columns.time, is_time, "numbers, strings or dates")
-    return LongTable(columns, features)
+    has_order = time_order == "file"
+    if columns.is_given("time") or not has_order:
+        types.check(columns.time, is_time, "numbers, strings or dates")
+    return LongTable(columns, features, has_times=not has_order)
 
 
 class _ColumnTypes:
@@ -62,23 +66,22 @@ class _ColumnTypes:
 
     def is_nested(self, name: str) -> bool:
         """Checks whether a column holds lists of lists."""
-        return is_list(self._types[name]) and is_list(self._types[name].value_type)
+        return self.has_lists([name]) and is_list(self._types[name].value_type)
 
     def has_lists(self, names: Iterable[str]) -> bool:
         """Checks whether one of these columns is there and holds lists."""
         return any(name in self._types and is_list(self._types[name]) for name in names)
 
-    def has_time_lists(self, name: str) -> bool:
-        """Checks whether whole sequences have times, and if so their type.
+    def has_time_lists(self, columns: Columns, time_order: str) -> bool:
+        """Checks whether whole sequences have times that are looked at, and if so their type.
 
-        A time that is not a list is not what orders the timesteps.
+        A time that is not a list is not what orders the timesteps, unless someone has named it.
         """
-        if not self.has_lists([name]):
+        is_needed = columns.is_given("time") or time_order == "reject"
+        if not is_needed and not self.has_lists([columns.time]):
             return False
-        self.check(
-            name, lambda kind: is_time(kind.value_type), "lists of numbers, strings or dates"
-        )
-        return True
+        self.check(columns.time, _is_time_list, "lists of numbers, strings or dates")
+        return time_order != "file"
 
     def check(self, name: str, is_right: Callable[[pa.DataType], bool], rule: str) -> None:
         """Checks that a column is there and of a type."""
@@ -118,6 +121,10 @@ class _ColumnTypes:
                 f"it has {shorten(list(self._types))}; choose them with `features`."
             )
         return features
+
+
+def _is_time_list(kind: pa.DataType) -> bool:
+    return is_list(kind) and is_time(kind.value_type)
 
 
 def _is_number_list(kind: pa.DataType) -> bool:

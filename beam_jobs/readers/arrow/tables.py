@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, shorten
-from padless.beam_jobs.options import Columns
+from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.fragments import Item, RejectionError, Rows, Source, Times, shorten
 from padless.beam_jobs.readers.arrow.columns import Parsed, parse_column, read_numbers, read_times
 from padless.beam_jobs.readers.values import (
     is_infinite,
@@ -60,18 +60,23 @@ class Table(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LongTable(Table):
-    """A table in long format: a sequence is as many rows as timesteps."""
+    """A table in long format: a sequence is as many rows as timesteps.
+
+    Attributes:
+        has_times: whether rows are ordered by their times.
+    """
 
     features: tuple[str, ...]
+    has_times: bool
 
     def list_own_columns(self) -> list[str]:
-        """Lists the column of times, which a long table always has, and the features."""
-        return [self.columns.time, *self.features]
+        """Lists the column of times, if it is looked at, and the features."""
+        return [*([self.columns.time] if self.has_times else []), *self.features]
 
     def read(self, batch: pa.RecordBatch, first: int, source: Source) -> Iterator[Item]:
         """Reads a batch, a fragment per stretch of rows with one key, label, split and group."""
         constants = parse_constants(self.columns, batch)
-        times, rejected = read_times(batch.column(self.columns.time))
+        times, rejected = self._read_times(batch)
         values = self._read_features(batch, rejected)
         for parsed in constants[1:]:
             for row, rejection in _list_rejected(parsed):
@@ -87,8 +92,13 @@ class LongTable(Table):
                 yield key, rejected[start].reject_part(place, whole=False)
             else:
                 rows = slice(start, stop)
-                own = values[rows], label, lines[rows], times[rows]
+                own = values[rows], label, lines[rows], None if times is None else times[rows]
                 yield key, Rows(place, *own, split, group)
+
+    def _read_times(self, batch: pa.RecordBatch) -> tuple[Times | None, RejectedRows]:
+        if not self.has_times:
+            return None, {}
+        return read_times(batch.column(self.columns.time))
 
     def _read_features(self, batch: pa.RecordBatch, rejected: RejectedRows) -> np.ndarray:
         """Reads one value per row and feature; rejects rows with an infinite one."""

@@ -130,7 +130,7 @@ def test_labels_do_not_go_with_npz(make_options):
 
 def test_feature_columns_need_a_csv(make_options):
     with pytest.raises(
-        ValueError, match="`features` must be None without input whose features have"
+        ValueError, match=r"x\.jsonl: `features` must be None with .* jsonl, whose features have no"
     ):
         inputs.check_inputs(make_options("x.jsonl", features=("x",)))
 
@@ -192,11 +192,24 @@ def test_each_file_is_opened_once_to_be_checked(make_options, one_of_each, opene
     assert checked.num_bytes == sum(pathlib.Path(path).stat().st_size for path in one_of_each)
 
 
+def test_an_option_for_one_form_goes_with_another(make_options, one_of_each):
+    options = make_options(*one_of_each, features=("x",))
+    assert inputs.check_inputs(options).columns.features == ("x",)
+    with pytest.raises(ValueError, match="`time_order` must be sort with input of the form npz"):
+        inputs.check_inputs(make_options(*one_of_each, time_order="reject"))
+
+
 def test_a_job_opens_each_file_once_more_to_read_it(make_options, one_of_each, opened):
     assert preprocess(make_options(*one_of_each)).accepted == len(one_of_each)
     assert {path: opened[path] for path in one_of_each} == dict.fromkeys(one_of_each, 2)
 
 
-def test_features_may_be_named_in_vain(make_options, write_npz):
-    options = make_options(write_npz("x.npz", {"a": VALUES}), features=("x",))
-    assert inputs.check_inputs(options, features_need_names=False).columns.features is None
+def test_default_features_are_those_of_inputs_with_names(make_options, write_csv, write_npz):
+    options = make_options(write_npz("x.npz", {"a": VALUES}))
+    assert inputs.check_inputs(options, default_features=("x",)).columns.features is None
+    path = write_csv("x.csv", [])
+    assert inputs.check_inputs(make_options(path), default_features=("y",)).columns.features == (
+        "y",
+    )
+    options = make_options(path, features=("x",))
+    assert inputs.check_inputs(options, default_features=("y",)).columns.features == ("x",)

@@ -182,6 +182,52 @@ def test_label_and_split_must_be_there(columns, reason):
     assert read_one(record, columns).reason == reason
 
 
+@pytest.mark.parametrize("times", [[3, 1, 2], [0.3, 0.1, 0.2], [b"2003", b"2001", b"2002"]])
+@pytest.mark.parametrize("in_lists", [True, False])
+def test_a_list_of_times_is_read(times, in_lists):
+    lists = {"sequence": VALUES.tolist()} | ({"t": times} if in_lists else {})
+    record = sequence_example({} if in_lists else {"t": times}, **lists)
+    whole = read_one(record, Columns(time="t"))
+    expected = [int(t) if isinstance(t, bytes) else t for t in times]
+    np.testing.assert_allclose(np.array(whole.times, np.float64), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "features", "rule"),
+    [
+        ({"time": "t"}, {}, "the record must have the feature 't', it has ['key', 'length'"),
+        ({"time": "t"}, {"t": [1, 2]}, "there must be one time per timestep, 3, got 2."),
+        ({"time": "t"}, {"t": 1}, "there must be one time per timestep, 3, got 1."),
+        ({}, {"time": [1, 2]}, "there must be one time per timestep, 3, got 2."),
+        ({"time": "t"}, {"t": [b"a", b"b", b"c"]}, "got 'a'."),
+    ],
+)
+def test_times_that_are_not_as_they_should_be_are_rejected(options, features, rule):
+    record = example(sequence=VALUES.ravel(), length=3, **features)
+    fragment = read_one(record, Columns(**options))
+    assert fragment.reason == "bad_time"
+    assert rule in fragment.rule
+
+
+def test_a_single_value_of_the_default_name_is_no_list_of_times():
+    assert read_one(example(sequence=VALUES.ravel(), length=3, time=7)).times is None
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "rule"),
+    [
+        (sequence_example(sequence=VALUES.tolist()), {"length": "n"}, "`length` must be left out"),
+        (example(a=[1.0], b=[2.0]), {"length": "n"}, "`length` must be left out"),
+        (example(a=[1.0], b=[2.0]), {"sequence": "s"}, "`sequence` must be left out"),
+        (example(sequence=[1.0, 2.0]), {"length": "n"}, "must have the int64 feature 'n'"),
+    ],
+)
+def test_a_name_without_effect_is_rejected(record, options, rule):
+    fragment = read_one(record, Columns(features=("a", "b"), **options))
+    assert fragment.reason == "bad_record"
+    assert rule in fragment.rule
+
+
 def test_a_length_without_values_takes_no_memory():
     message = Example.FromString(example(length=2**62))
     message.features.feature["sequence"].float_list.SetInParent()

@@ -1,0 +1,124 @@
+"""Where the parts of a sequence are in raw files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+_ROLES = ("key", "time", "label", "split", "group")
+
+
+class DefaultName(str):
+    """A name that nobody has asked for: what is called so is used, and need not be there."""
+
+    __slots__ = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the parts of a sequence are: columns of tables, fields of records.
+
+    Attributes:
+        key: holds the sequence's key.
+        time: orders the timesteps of a key.
+        sequence: holds the timesteps, where one record is one sequence.
+        length: holds the number of timesteps, where a record's values are one flat list.
+        label: holds the sequence's label, or None for no labels.
+        split: holds the name of the sequence's split, or None.
+        group: holds what the sequence belongs to, such as a person or a machine, for
+            `Output.hold_out` to hold out whole groups; None to hold out single sequences.
+        features: the features, in order; by default all columns but the above, those of `drop`, and
+            an index without a name.
+        drop: columns that are no features, or None.
+        center: features of which an offset is subtracted before they become float32, each by its
+            name, or by its position where features have no names: with the offset, in raw units, or
+            with None for the first value in the input; kept as pairs. None for none.
+
+    Raises:
+        ValueError: if a name is empty or names two parts, `drop` holds one of another part, or an
+            offset is not finite.
+    """
+
+    key: str = DefaultName("key")
+    time: str = DefaultName("time")
+    sequence: str = DefaultName("sequence")
+    length: str = DefaultName("length")
+    label: str | None = None
+    split: str | None = None
+    group: str | None = None
+    features: Sequence[str] | None = None
+    drop: Sequence[str] | None = None
+    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
+
+    def __post_init__(self) -> None:
+        for argument in ("features", "drop"):
+            if (names := getattr(self, argument)) is not None:
+                object.__setattr__(self, argument, as_names(argument, names))
+        if self.center is not None:
+            object.__setattr__(self, "center", _as_offsets(self.center))
+        record = {"sequence": self.sequence, "length": self.length}
+        for role, name in {**self.roles(), **record}.items():
+            if not name:
+                raise ValueError(f"`{role}` must name a column, got {name!r}.")
+        self._check_roles_differ()
+
+    @property
+    def centered(self) -> tuple[tuple[str, float | None], ...]:
+        """What is centered, as pairs."""
+        return cast("tuple[tuple[str, float | None], ...]", self.center or ())
+
+    def is_given(self, role: str) -> bool:
+        """Checks whether someone has named a part, so that it must be in the data."""
+        name = getattr(self, role)
+        return name is not None and not isinstance(name, DefaultName)
+
+    def roles(self) -> dict[str, str]:
+        """Returns the columns of a long table that are not features, role -> name."""
+        names = (getattr(self, role) for role in _ROLES)
+        return {role: name for role, name in zip(_ROLES, names, strict=True) if name is not None}
+
+    def _check_roles_differ(self) -> None:
+        roles = self.roles()
+        if len(set(roles.values())) < len(roles):
+            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {roles}.")
+        for role in roles.keys() - {"time"}:
+            if roles[role] in (self.features or ()):
+                raise ValueError(
+                    f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
+                )
+        for name in self.drop or ():
+            for role, column in roles.items():
+                if name == column:
+                    raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
+            if name in (self.features or ()):
+                raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
+
+
+def as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Returns names as a tuple, checked; `argument` names them in messages.
+
+    Raises:
+        ValueError: if there is none, or one occurs twice.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"`{argument}` must be a sequence of names, got the string {names!r}.")
+    names = tuple(names)
+    if not names:
+        raise ValueError(f"`{argument}` must hold at least one name, got none.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"`{argument}` must hold each name once, got {names}.")
+    return names
+
+
+def _as_offsets(
+    center: Mapping[str, float | None] | Sequence[tuple[str, float | None]],
+) -> tuple[tuple[str, float | None], ...]:
+    pairs = tuple(center.items() if isinstance(center, Mapping) else center)
+    names = as_names("center", [name for name, _ in pairs])
+    offsets = [None if offset is None else float(offset) for _, offset in pairs]
+    for name, offset in zip(names, offsets, strict=True):
+        if offset is not None and not math.isfinite(offset):
+            raise ValueError(f"`center` must subtract a finite number, got {name}={offset}.")
+    return tuple(zip(names, offsets, strict=True))
