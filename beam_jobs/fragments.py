@@ -101,7 +101,8 @@ class Rows:
             job has rounded it; NaN where one is missing, never infinite.
         label: label of all of these rows, UTF-8, or None.
         lines: position of each row, int64 `(rows,)`.
-        times: time of each row, or None where the rows are in order.
+        times: time of each row, or None where the rows are in order, or hold nothing at all:
+            neither a time nor a value.
         split: split of all of these rows, UTF-8, or None.
         group: group of all of these rows, UTF-8, or None.
     """
@@ -137,6 +138,7 @@ class Whole:
         times: time of each timestep, or None where the timesteps are in order.
         split: UTF-8, or None.
         group: UTF-8, or None.
+        padding: number of timesteps after these that had neither a value nor a time.
     """
 
     whole: ClassVar[bool] = True
@@ -148,9 +150,11 @@ class Whole:
     times: Times | None = None
     split: bytes | None = None
     group: bytes | None = None
+    padding: int = 0
 
     def __reduce__(self) -> tuple:
-        return _restore, (Whole, *_pack(self), self.label, self.times, self.split, self.group)
+        fields = (self.label, self.times, self.split, self.group, self.padding)
+        return _restore, (Whole, *_pack(self), *fields)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

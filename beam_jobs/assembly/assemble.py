@@ -1,7 +1,8 @@
 """From the fragments of one key to sequences, or to the reasons why there are none.
 
-Stages, for each sequence of the input: its parts are joined in the order of time;
-missing values are dealt with; what is too long is cut. The first rule that is broken rejects it.
+Stages, for each sequence of the input: its parts are joined in the order of time; padding at its
+end is left out; missing values are dealt with; what is too long is cut. The first rule that is
+broken rejects it.
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ class Assembler:
             return [rejected]
         try:
             self._check_key(key)
-            values = self._join(unit)
-            values = self._deal_with_missing(values, mended)
+            joined = self._join(unit)
+            joined = _without_padding(joined, mended)
+            values = self._deal_with_missing(joined, mended)
             self._check_label(unit[0].label)
             split = self.split_draw.split_of(key, unit[0], seen)
             if split is None:
@@ -110,8 +112,9 @@ class Assembler:
                 f"are split, got {shorten(key.decode())}.",
             )
 
-    def _join(self, unit: Unit) -> np.ndarray:
+    def _join(self, unit: Unit) -> _Joined:
         """Joins the parts of one sequence in the order of time."""
+        unit, padding = _split_empty(unit)
         for what in ("label", "split", "group"):
             _check_same(unit, what)
         if len({part.values.shape[1] for part in unit}) > 1:
@@ -121,15 +124,15 @@ class Assembler:
                 f"{unit[0].values.shape[1]}, got {unit[-1].values.shape[1]} at {unit[-1].place}.",
             )
         values = np.concatenate([part.values for part in unit]) if unit[1:] else unit[0].values
-        if self.rules.missing == "reject" and (found := first_where(np.isnan(values))) is not None:
-            self._reject_missing(unit, *found)
         if unit[0].times is None:
-            return values
+            return _Joined(unit, values, None, padding)
         times = cast("list[Times]", [part.times for part in unit])  # all parts have some, or none
         order = _order(unit, join_times(times), self.rules)
-        return values if order is None else values[order]
+        return _Joined(unit, values if order is None else values[order], order, padding)
 
-    def _reject_missing(self, unit: list, row: int, feature: int) -> NoReturn:
+    def _reject_missing(self, joined: _Joined, timestep: int, feature: int) -> NoReturn:
+        unit = joined.unit
+        row = timestep if joined.order is None else int(joined.order[timestep])
         name = f"feature {feature}"
         if self.feature_names and len(self.feature_names) == unit[0].values.shape[1]:
             name = f"column {self.feature_names[feature]!r}"
@@ -137,13 +140,16 @@ class Assembler:
         rule = f"{where}{name} must hold a number, it is missing."
         raise RejectionError("missing_value", rule, _place_of(unit, row))
 
-    def _deal_with_missing(self, values: np.ndarray, tally: Tally) -> np.ndarray:
+    def _deal_with_missing(self, joined: _Joined, tally: Tally) -> np.ndarray:
+        values = joined.values
         missing = np.isnan(values)
-        if self.rules.missing == "reject" or not missing.any():
+        if not missing.any():
             return values
         if self.rules.missing == "mask":
             tally["masked_values"] += int(missing.sum())
             return values
+        if self.rules.missing == "reject":
+            self._reject_missing(joined, *cast("tuple[int, int]", first_where(missing)))
         if self.rules.missing == "drop_timestep":
             kept = ~missing.any(axis=1)
             tally["dropped_timesteps"] += int((~kept).sum())
@@ -190,6 +196,22 @@ class Assembler:
             )
 
 
+class _Joined(NamedTuple):
+    """The timesteps of one sequence in their order.
+
+    Attributes:
+        unit: the parts that they come from.
+        values: float32 `(timesteps, features)`, NaN where one is missing.
+        order: position of each timestep among the parts', or None where they were in order.
+        padding: number of timesteps after these that had neither a value nor a time.
+    """
+
+    unit: Unit
+    values: np.ndarray
+    order: np.ndarray | None
+    padding: int
+
+
 class Assembled(NamedTuple):
     """What came of one key.
 
@@ -229,6 +251,32 @@ def _reject_duplicates(key: bytes, units: list[list]) -> Iterator[Reject]:
             "duplicate_key",
             f"the key must name one sequence, it names {len(units)}, also at {other}.",
         )
+
+
+def _split_empty(unit: Unit) -> tuple[Unit, int]:
+    """Sets rows without a time and a value aside, among others that have a time; counts them."""
+    if isinstance(unit[0], Whole):
+        return unit, unit[0].padding
+    timed = [part for part in unit if part.times is not None]
+    if not timed or len(timed) == len(unit):
+        return unit, 0
+    return timed, sum(len(part.values) for part in unit if part.times is None)
+
+
+def _without_padding(joined: _Joined, tally: Tally) -> _Joined:
+    """Leaves out timesteps at the end in which every value is missing, and counts them."""
+    some = ~np.isnan(joined.values).all(axis=1)
+    length = len(some) - int(np.argmax(some[::-1])) if some.any() else 0
+    padding = joined.padding + len(some) - length
+    if not length:
+        raise RejectionError(
+            "only_padding",
+            f"a sequence must have a value, all of its {padding} timesteps have none.",
+        )
+    if padding:
+        tally["padded_sequences"] += 1
+        tally["padding_timesteps"] += padding
+    return joined._replace(values=joined.values[:length], padding=0)
 
 
 def _check_same(unit: list, what: str) -> None:

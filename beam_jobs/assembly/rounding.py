@@ -168,7 +168,8 @@ class Rounding:
         values = part.values
         if self._offsets is not None and values.shape[1] == len(self._offsets):
             values = values - self._offsets
-        self._waiting.setdefault(values.shape[1], []).append(values)
+        if len(values):
+            self._waiting.setdefault(values.shape[1], []).append(values)
         self._num_waiting += values.size
         if self._num_waiting >= _BATCH_VALUES:
             self._measure()

@@ -15,6 +15,8 @@ from padless.pipeline.dataset.provenance import Counts
 
 # What the rules do to sequences: how the report names it, and what it counts.
 MENDINGS = {
+    "padded_sequences": ("padded", "sequences"),
+    "padding_timesteps": ("padding left out", "timesteps at the end of those, without any value"),
     "filled_values": ("filled", "missing values, by the last one of their feature"),
     "masked_values": ("masked", "missing values, which models are told of"),
     "dropped_timesteps": ("dropped", "timesteps with a missing value"),

@@ -30,6 +30,7 @@ from padless.beam_jobs.readers.feature_columns import check_dropped, choose_feat
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     is_infinite,
+    is_missing_cell,
     pack_times,
     parse_group,
     parse_key,
@@ -116,9 +117,16 @@ class CsvColumns:
         """Reads a row's time, features, label, split and group."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
+        cells = [row[i] for i in self.features]
+        try:
+            time = None if self.time is None else parse_time(row[self.time])
+        except RejectionError:
+            if not all(map(is_missing_cell, [row[cast("int", self.time)], *cells])):
+                raise
+            return None, parse_numbers(cells, self.feature_names), _EMPTY
         return (
-            None if self.time is None else parse_time(row[self.time]),
-            parse_numbers([row[i] for i in self.features], self.feature_names),
+            time,
+            parse_numbers(cells, self.feature_names),
             _Constants(
                 None if self.label is None else parse_label(row[self.label]),
                 None if self.split is None else parse_split(row[self.split]),
@@ -134,11 +142,15 @@ class CsvColumns:
 
 
 class _Constants(NamedTuple):
-    """What must be the same in all rows of a key."""
+    """What must be the same in all rows of a key, and whether they hold nothing at all."""
 
     label: bytes | None
     split: bytes | None
     group: bytes | None
+    is_empty: bool = False
+
+
+_EMPTY = _Constants(None, None, None, is_empty=True)  # of a row without a time and a value
 
 
 class _Stretch:
@@ -161,9 +173,10 @@ class _Stretch:
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = np.array(self.values, np.float64)
         if (bad := first_where(is_infinite(values))) is None:
-            label, split, group = self.constants
-            lines = np.array(self.lines, np.int64)
-            times = None if columns.time is None else pack_times(cast("list[Time]", self.times))
+            label, split, group, is_empty = self.constants
+            lines, times = np.array(self.lines, np.int64), None
+            if columns.time is not None and not is_empty:
+                times = pack_times(cast("list[Time]", self.times))
             return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)
         row, feature = bad
         rule = (

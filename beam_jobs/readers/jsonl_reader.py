@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
+
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import open_text
 from padless.beam_jobs.fragments import (
@@ -13,13 +15,13 @@ from padless.beam_jobs.fragments import (
     RejectedPart,
     RejectionError,
     Source,
-    Times,
     Whole,
     shorten,
 )
 from padless.beam_jobs.readers.forms import InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import (
+    TimedValues,
     needs_times,
     parse_group,
     parse_key,
@@ -78,21 +80,21 @@ def _parse_whole(
             rule = f"the object {is_missing('field', columns.sequence, record)}"
             raise RejectionError("bad_json", rule)
         values = parse_nested(record[columns.sequence])
+        values, times, padding = _parse_times(record, values, source, columns)
         return Whole(
             place,
             values,
             None if columns.label is None else _parse_field(parse_label, record, columns.label),
-            _parse_times(record, len(values), source, columns),
+            times,
             None if columns.split is None else _parse_field(parse_split, record, columns.split),
             None if columns.group is None else _parse_field(parse_group, record, columns.group),
+            padding,
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
 
 
-def _parse_times(
-    record: dict, num_timesteps: int, source: Source, columns: Columns
-) -> Times | None:
+def _parse_times(record: dict, values: np.ndarray, source: Source, columns: Columns) -> TimedValues:
     """Reads the list of times, which must be there where it is asked for."""
     times = record.get(columns.time)
     if not isinstance(times, list) and needs_times(source, columns):
@@ -100,7 +102,7 @@ def _parse_times(
         if columns.time not in record:
             rule = is_missing("field", columns.time, record)
         raise RejectionError("bad_time", f"the object {rule.rstrip('.')}.")
-    return None if source.has_order else parse_times(times, num_timesteps)
+    return TimedValues(values) if source.has_order else parse_times(times, values)
 
 
 def _parse_field(parse: Callable[[object], bytes], record: dict, name: str) -> bytes:

@@ -23,13 +23,13 @@ from padless.beam_jobs.fragments import (
     Place,
     RejectionError,
     Source,
-    Times,
     UnreadableInputError,
     Whole,
 )
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.tfds_classes import own_classes_only
 from padless.beam_jobs.readers.values import (
+    TimedValues,
     check_sequence,
     needs_times,
     parse_group,
@@ -125,14 +125,17 @@ def parse_example(
         return rejection.reject(place)
     try:
         label, split, group = columns.label, columns.split, columns.group
-        values = parse_values(example[columns.sequence])
+        timed = TimedValues(parse_values(example[columns.sequence]))
+        if not has_order:
+            timed = _read_times(example, features, timed.values, columns)
         return key, Whole(
             place,
-            values,
+            timed.values,
             None if label is None else parse_label(_read_constant(example, features, label)),
-            None if has_order else _read_times(example, features, len(values), columns),
+            timed.times,
             split=None if split is None else parse_split(_read_constant(example, features, split)),
             group=None if group is None else parse_group(_read_constant(example, features, group)),
+            padding=timed.padding,
         )
     except RejectionError as rejection:
         return key, rejection.reject_part(place, whole=True)
@@ -202,12 +205,12 @@ def _holds_times(feature: Any) -> bool:
 
 
 def _read_times(
-    example: Mapping[str, Any], features: Mapping[str, Any], num_timesteps: int, columns: Columns
-) -> Times | None:
-    """Reads the times of the timesteps, None where no feature holds them."""
+    example: Mapping[str, Any], features: Mapping[str, Any], values: np.ndarray, columns: Columns
+) -> TimedValues:
+    """Reads the times of the timesteps; there are none where no feature holds them."""
     if columns.time not in features or not _holds_times(features[columns.time]):
-        return None
-    return parse_times(np.asarray(example[columns.time]).tolist(), num_timesteps)
+        return TimedValues(values)
+    return parse_times(np.asarray(example[columns.time]).tolist(), values)
 
 
 def _features(path: str, builder: tfds.core.DatasetBuilder) -> dict[str, Any]:

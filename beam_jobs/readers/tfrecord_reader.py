@@ -166,8 +166,8 @@ def _parse_whole(
         values = check_sequence(_read_values(record, columns))
         _check_width(values, columns)
         label, split, group = _parse_constants(record.context.feature, columns)
-        times = read_times(record, len(values), source, columns)
-        return Whole(place, values, label, times, split=split, group=group)
+        values, times, padding = read_times(record, values, source, columns)
+        return Whole(place, values, label, times, split, group, padding)
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
 

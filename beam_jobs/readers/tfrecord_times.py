@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from google.protobuf.message import Message
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.fragments import RejectionError, Source, Times
+from padless.beam_jobs.fragments import RejectionError, Source
 from padless.beam_jobs.readers.suggestions import is_missing
-from padless.beam_jobs.readers.values import needs_times, parse_times
+from padless.beam_jobs.readers.values import TimedValues, needs_times, parse_times
 
 
 def read_times(
-    record: Message, num_timesteps: int, source: Source, columns: Columns
-) -> Times | None:
-    """Reads one time per timestep; None where there are none, or none are looked at.
+    record: Message, values: np.ndarray, source: Source, columns: Columns
+) -> TimedValues:
+    """Reads one time per timestep; there are none where nobody has named them or looks at them.
 
     They are a feature list of one value each, or a list of int64, floats or strings in the example
     or the context. A single value under the default name is no list of times, as an example writes
@@ -30,14 +31,14 @@ def read_times(
         times = _join(lists[name].feature, name)
     elif name in record.context.feature:
         times = _list_values(record.context.feature[name])
-        if len(times) == 1 != num_timesteps and not needs_times(source, columns):
-            return None
+        if len(times) == 1 != len(values) and not needs_times(source, columns):
+            return TimedValues(values)
     elif needs_times(source, columns):
         available = {*lists, *record.context.feature}
         raise RejectionError("bad_time", f"the record {is_missing('feature', name, available)}")
     else:
-        return None
-    return None if source.has_order else parse_times(times, num_timesteps)
+        return TimedValues(values)
+    return TimedValues(values) if source.has_order else parse_times(times, values)
 
 
 def _join(features: Iterable[Any], name: str) -> list:

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -105,15 +105,43 @@ def needs_times(source: Source, columns: Columns) -> bool:
     return columns.is_given("time") or source.time_order == "reject"
 
 
-def parse_times(times: object, num_timesteps: int) -> Times | None:
+class TimedValues(NamedTuple):
+    """A whole sequence up to the padding at its end: timesteps with neither a time nor a value.
+
+    Attributes:
+        values: float32 `(timesteps, features)`.
+        times: of these timesteps, or None where they are in order.
+        padding: number of timesteps that were cut off.
+    """
+
+    values: np.ndarray
+    times: Times | None = None
+    padding: int = 0
+
+
+def parse_times(times: object, values: np.ndarray) -> TimedValues:
     """Reads the times of a whole sequence: a list with one per timestep; else there are none."""
     if not isinstance(times, list):
-        return None
-    if len(times) != num_timesteps:
+        return TimedValues(values)
+    if len(times) != len(values):
         raise RejectionError(
             "bad_time",
-            f"there must be one time per timestep, {num_timesteps}, got {len(times)}.",
+            f"there must be one time per timestep, {len(values)}, got {len(times)}.",
         )
+    length = len(times)
+    while length and is_missing_cell(times[length - 1]) and np.isnan(values[length - 1]).all():
+        length -= 1
+    return TimedValues(values[:length], _parse_each_time(times[:length]), len(times) - length)
+
+
+def is_missing_cell(cell: object) -> bool:
+    """Checks whether a cell, or a value of a list, says that there is none."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return True
+    return isinstance(cell, str | bytes) and _as_text(cell).strip().casefold() in _MISSING_CELLS
+
+
+def _parse_each_time(times: list) -> Times:
     return pack_times([time if _is_time(time) else parse_time(_as_text(time)) for time in times])
 
 

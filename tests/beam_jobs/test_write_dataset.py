@@ -62,7 +62,8 @@ REJECTED = [
     (("flat", [1, 2]), "bad_shape"),
     (("text", [["x"]]), "not_a_number"),
     (("infinite", [[float("inf")]]), "infinite"),
-    (("missing", [[float("nan")]]), "missing_value"),
+    (("missing", [[float("nan")], [1.0]]), "missing_value"),
+    (("padding", [[float("nan")]]), "only_padding"),
     (("empty", []), "bad_shape"),
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Item, RejectionError, Source, Times, Whole
+from padless.beam_jobs.fragments import Item, RejectionError, Source, Whole
 from padless.beam_jobs.readers.arrow.columns import (
     Lists,
     Parsed,
@@ -24,7 +24,7 @@ from padless.beam_jobs.readers.arrow.tables import (
     infinite_value,
     parse_constants,
 )
-from padless.beam_jobs.readers.values import is_infinite
+from padless.beam_jobs.readers.values import TimedValues, is_infinite
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class _WholeTable(Table):
         """Reads a batch, one item per row."""
         rejected: RejectedRows = {}
         sequences = self.read_sequences(batch, rejected)
-        times = self._read_times(batch, sequences, rejected)
+        timed = self._read_times(batch, sequences, rejected)
         constants = map(_expand, parse_constants(self.columns, batch))
-        columns: Iterator[tuple] = zip(sequences, times, *constants, strict=True)
-        for row, (values, own_times, key, *others) in enumerate(columns):
+        columns: Iterator[tuple] = zip(timed, *constants, strict=True)
+        for row, (own, key, *others) in enumerate(columns):
             place = source.place(first + row)
             if isinstance(key, RejectionError):
                 yield key.reject(place)
@@ -68,18 +68,19 @@ class _WholeTable(Table):
                 yield key, rejection.reject_part(place, whole=True)
             else:
                 label, split, group = others
-                yield key, Whole(place, values, label, own_times, split, group)
+                yield key, Whole(place, own.values, label, own.times, split, group, own.padding)
 
     def _read_times(
         self,
         batch: pa.RecordBatch,
         sequences: list[np.ndarray | None],
         rejected: RejectedRows,
-    ) -> list[Times | None]:
+    ) -> list[TimedValues | None]:
         if not self.has_times:
-            return [None] * len(sequences)
+            return [None if one is None else TimedValues(one) for one in sequences]
         column = read_lists(batch.column(self.columns.time))
         times, rejected_times = read_times(column.values)
+        missing = _find_missing(column.values, rejected_times)
         for row in np.flatnonzero(~column.valid).tolist():
             rule = f"column {self.columns.time!r} must hold a list of times, got None."
             rejected.setdefault(row, RejectionError("bad_time", rule))
@@ -88,10 +89,21 @@ class _WholeTable(Table):
             if values is not None and len(values) != lengths[row]:
                 rule = f"there must be one time per timestep, {len(values)}, got {lengths[row]}."
                 rejected.setdefault(row, RejectionError("bad_time", rule))
+        bounds = column.offsets.tolist()
+        timed: list[TimedValues | None] = []
+        for row, values in enumerate(sequences):
+            start, stop = bounds[row : row + 2]
+            if row in rejected or values is None:
+                timed.append(None)
+                continue
+            while stop > start and stop - 1 in missing and np.isnan(values[stop - 1 - start]).all():
+                del rejected_times[stop - 1]
+                stop -= 1
+            length = stop - start
+            timed.append(TimedValues(values[:length], times[start:stop], len(values) - length))
         for position, rejection in rejected_times.items():
             rejected.setdefault(int(column.find_list(position)), rejection)
-        bounds = column.offsets.tolist()
-        return [times[bounds[row] : bounds[row + 1]] for row in range(len(sequences))]
+        return timed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,6 +171,15 @@ class ListTable(_WholeTable):
             None if row in rejected else values[bounds[row] : bounds[row + 1]]
             for row in range(len(lengths))
         ]
+
+
+def _find_missing(times: pa.Array, rejected: Iterable[int]) -> set[int]:
+    """Returns the positions of those times that are rejected as they are missing."""
+    positions = np.fromiter(rejected, np.int64)
+    if not len(positions):
+        return set()
+    is_missing = times.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    return set(positions[is_missing[positions]].tolist())
 
 
 def _reject_nulls_and_empty(valid: np.ndarray, lengths: np.ndarray, rejected: RejectedRows) -> None:

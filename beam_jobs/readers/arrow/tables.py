@@ -78,11 +78,14 @@ class LongTable(Table):
         constants = parse_constants(self.columns, batch)
         times, rejected = self._read_times(batch)
         values = self._read_features(batch, rejected)
+        empty = self._find_empty(batch, values, rejected)
         for parsed in constants[1:]:
             for row, rejection in _list_rejected(parsed):
                 rejected.setdefault(row, rejection)
         lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-        for start, stop in _list_stretches(constants, rejected, batch.num_rows):
+        for row in empty:
+            rejected.pop(row, None)
+        for start, stop in _list_stretches(constants, {**rejected, **empty}, batch.num_rows):
             key, label, split, group = (p.results[p.codes[start]] for p in constants)
             place = source.place(first + start)
             if isinstance(key, RejectionError):
@@ -90,6 +93,8 @@ class LongTable(Table):
                     yield key.reject(source.place(first + row))
             elif start in rejected:
                 yield key, rejected[start].reject_part(place, whole=False)
+            elif start in empty:
+                yield key, Rows(place, values[start:stop], None, lines[start:stop], None)
             else:
                 rows = slice(start, stop)
                 own = values[rows], label, lines[rows], None if times is None else times[rows]
@@ -99,6 +104,17 @@ class LongTable(Table):
         if not self.has_times:
             return None, {}
         return read_times(batch.column(self.columns.time))
+
+    def _find_empty(
+        self, batch: pa.RecordBatch, values: np.ndarray, rejected: RejectedRows
+    ) -> RejectedRows:
+        """Finds the rows without a time that have no value either."""
+        if not self.has_times or not rejected:
+            return {}
+        times = batch.column(self.columns.time)
+        empty = times.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+        empty &= np.isnan(values).all(axis=1)
+        return {row: one for row, one in rejected.items() if empty[row]}
 
     def _read_features(self, batch: pa.RecordBatch, rejected: RejectedRows) -> np.ndarray:
         """Reads one value per row and feature; rejects rows with an infinite one."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from padless.beam_jobs import Rules
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, RejectedPart, Rows, Sequence, Source, Whole
+from padless.beam_jobs.options import MISSING
 from padless.beam_jobs.readers.values import pack_times, parse_time
 from padless.pipeline.dataset.keys import draw_split
 
@@ -80,7 +81,9 @@ def test_assemble_finds_one_time_written_in_two_ways(times):
 def test_assemble_names_both_rows_of_a_duplicate_time():
     (result,) = assemble(b"a", [rows(7, 2), rows(2, 1, 2)])
     assert result.reason == "duplicate_time"
-    assert result.rule.endswith("got 2 at x.csv, line 3 and x.csv, line 7.")
+    assert result.rule.endswith(
+        "got 2 at x.csv, line 3 and x.csv, line 7; --time-order file reads no times."
+    )
 
 
 @pytest.mark.parametrize("number", ["1", "1.5", "1.00000000000000001"])
@@ -166,10 +169,55 @@ def test_what_was_done_to_a_sequence_that_is_rejected_is_not_counted():
     assert tally(b"a", [whole(1, HOLES)], **rules) == {"read": 1}
 
 
+@pytest.mark.parametrize("policy", MISSING)
+@pytest.mark.parametrize(
+    "part",
+    [
+        whole(1, [[1, 2], [3, 4], [NAN, NAN], [NAN, NAN]]),
+        whole(1, [[1, 2], [3, 4]], padding=2),
+        whole(1, [[NAN, NAN], [1, 2], [3, 4], [NAN, NAN]], times=np.array([8, 1, 2, 9])),
+    ],
+)
+def test_padding_at_the_end_is_left_out_and_counted(policy, part):
+    assembled = Assembler(Rules(missing=policy), 0, SPLITS).assemble(b"a", [part])
+    assert assembled.results[0].values.tolist() == [[1, 2], [3, 4]]
+    counts = {"read": 1, "padded_sequences": 1, "padding_timesteps": 2}
+    assert dict(assembled.tally) == counts
+
+
+def test_rows_that_hold_nothing_are_padding_wherever_they_are():
+    nothing = Rows(CSV.place(1), np.full((3, 1), NAN, np.float32), None, np.arange(3), None)
+    assembled = Assembler(Rules(), 0, SPLITS).assemble(b"a", [nothing, rows(5, 1, label=b"l")])
+    assert assembled.results[0].values.tolist() == [[5]]
+    assert assembled.tally["padding_timesteps"] == 3
+
+
+@pytest.mark.parametrize("policy", MISSING)
+@pytest.mark.parametrize("part", [whole(1, [[NAN], [NAN]]), whole(1, [[NAN]], padding=1)])
+def test_a_sequence_that_is_all_padding_is_rejected(policy, part):
+    (reject,) = assemble(b"a", [part], missing=policy)
+    assert reject.reason == "only_padding"
+    assert reject.rule == "a sequence must have a value, all of its 2 timesteps have none."
+
+
+def test_a_gap_inside_is_no_padding():
+    (reject,) = assemble(b"a", [whole(1, [[1], [NAN], [3], [NAN]])])
+    assert (reject.reason, reject.rule) == (
+        "missing_value",
+        "timestep 1, feature 0 must hold a number, it is missing.",
+    )
+
+
+def test_a_missing_value_is_named_where_it_is_in_the_file():
+    parts = whole(1, [[3], [NAN], [2], [1]], times=np.array([3, 2.5, 2, 1]))
+    (reject,) = assemble(b"a", [parts])
+    assert reject.rule.startswith("timestep 1, feature 0")
+
+
 def test_missing_values_are_filled_in_the_order_of_time():
-    parts = whole(1, [[NAN], [7]], times=np.array([2, 1]))
+    parts = whole(1, [[NAN], [7], [8]], times=np.array([2, 1, 3]))
     (result,) = assemble(b"a", [parts], missing="forward_fill")
-    assert result.values.ravel().tolist() == [7, 7]
+    assert result.values.ravel().tolist() == [7, 7, 8]
 
 
 def test_the_times_of_a_whole_sort_it():
@@ -188,7 +236,8 @@ def test_a_repeated_time_is_named_as_such_whatever_the_order():
     for time_order in ("sort", "reject"):
         (reject,) = assemble(b"a", [whole(4, times=[1, 1])], time_order=time_order)
         assert reject.reason == "duplicate_time"
-        assert reject.rule.endswith("got 1 at timestep 0 and timestep 1.")
+        where = "got 1 at timestep 0 and timestep 1; --time-order file reads no times."
+        assert reject.rule.endswith(where)
 
 
 @pytest.mark.parametrize(
