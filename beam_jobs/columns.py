@@ -10,10 +10,15 @@ from typing import cast
 _ROLES = ("key", "time", "label", "split", "group")
 
 
-class DefaultName(str):
-    """A name that nobody has asked for: what is called so is used, and need not be there."""
+class Default(str):
+    """A name or choice that nobody has asked for: it acts where it can, and is never an error."""
 
     __slots__ = ()
+
+
+def is_given(value: object) -> bool:
+    """Checks whether someone has asked for a name or choice, so that it must act."""
+    return value is not None and not isinstance(value, Default)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,10 +46,10 @@ class Columns:
             offset is not finite.
     """
 
-    key: str = DefaultName("key")
-    time: str = DefaultName("time")
-    sequence: str = DefaultName("sequence")
-    length: str = DefaultName("length")
+    key: str = Default("key")
+    time: str = Default("time")
+    sequence: str = Default("sequence")
+    length: str = Default("length")
     label: str | None = None
     split: str | None = None
     group: str | None = None
@@ -71,8 +76,7 @@ class Columns:
 
     def is_given(self, role: str) -> bool:
         """Checks whether someone has named a part, so that it must be in the data."""
-        name = getattr(self, role)
-        return name is not None and not isinstance(name, DefaultName)
+        return is_given(getattr(self, role))
 
     def roles(self) -> dict[str, str]:
         """Returns the columns of a long table that are not features, role -> name."""

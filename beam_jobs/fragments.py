@@ -15,6 +15,8 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
+from padless.beam_jobs.columns import is_given
+
 _SHOWN_CHARACTERS = 80
 
 
@@ -85,6 +87,11 @@ class Source:
     def has_order(self) -> bool:
         """Whether the timesteps are in the order of the file, so that no time is read."""
         return self.time_order == "file"
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether someone has asked for an order that must be seen from times."""
+        return self.time_order == "reject" and is_given(self.time_order)
 
     def place(self, position: int) -> Place:
         """Makes the place at that position of the file."""

@@ -9,9 +9,11 @@ from typing import Any
 
 import padless
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, Rules
+from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, TOO_LONG, Rules
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
+
+AS_TRAINED = " (default: as in the dataset that the run is trained on)"
 
 COLUMNS, RULES = map(defaults_of, (Columns, Rules))
 
@@ -71,8 +73,12 @@ def add_picture_argument(
     )
 
 
-def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
+def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._ActionsContainer:
     """Adds how raw files are read: their form, their columns, and what missing values become.
+
+    Args:
+        parser: of the subcommand.
+        of_run: whether rules that are not given are those of the dataset that a run is trained on.
 
     Returns:
         The group of the columns, for further ones.
@@ -93,19 +99,35 @@ def add_raw_arguments(parser: Parser) -> argparse._ActionsContainer:
         values,
         "--missing",
         "what to do about missing values: reject the sequence, take the last value of the feature, "
-        "drop the timestep, or mask the values: models are told, and no error counts them",
+        "drop the timestep, or mask the values: models are told, and no error counts them"
+        f"{AS_TRAINED if of_run else ''}",
         choices=MISSING,
-        default=RULES["missing"],
+        default=None if of_run else RULES["missing"],
     )
     add_option(
         values,
         "--time-order",
         "sort timesteps by time, reject sequences that are not sorted, or keep the order of the "
-        "file and read no times",
+        f"file and read no times{AS_TRAINED if of_run else ''}",
         choices=TIME_ORDERS,
-        default=RULES["time_order"],
+        default=None if of_run else RULES["time_order"],
     )
     return form
+
+
+def add_length_arguments(group: argparse._ActionsContainer, *, of_run: bool = False) -> None:
+    """Adds the rules for the lengths of sequences; see `add_raw_arguments`."""
+    length: dict[str, Any] = {"type": int, "metavar": "N"}
+    at_least, too_long = (None, None) if of_run else (RULES["min_length"], RULES["too_long"])
+    end = AS_TRAINED if of_run else ""
+    add_option(
+        group, "--min-length", f"minimum number of timesteps{end}", default=at_least, **length
+    )
+    add_option(
+        group, "--max-length", f"maximum number of timesteps{end or ' (default: any)'}", **length
+    )
+    what = "what to do about longer sequences; the pieces get the keys KEY[0:N], KEY[N:2N], ..."
+    add_option(group, "--too-long", f"{what}{end}", choices=TOO_LONG, default=too_long)
 
 
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:
@@ -161,7 +183,8 @@ def add_inference_arguments(parser: Parser) -> None:
         action="store_true",
         help="where raw files hold sequences that must be rejected, write the others",
     )
-    add_raw_arguments(parser)
+    add_raw_arguments(parser, of_run=True)
+    add_length_arguments(parser.add_argument_group("lengths of raw files"), of_run=True)
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

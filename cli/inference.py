@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import logging
 import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from padless.cli.arguments import COLUMNS, RULES, columns_of
+from padless.cli.arguments import COLUMNS, columns_of
 
 if TYPE_CHECKING:
     from padless.model import Run
     from padless.pipeline import SequenceDataset, ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
+RULE_OPTIONS = ("missing", "time_order", "min_length", "max_length", "too_long")
 # The options of raw files, as they are parsed where they are not given.
 RAW_OPTIONS = {
     "input_format": None,
     **{f"{name}_column": COLUMNS[name] for name in ("key", "time", "sequence", "length", "label")},
     "feature_columns": COLUMNS["features"],
-    "missing": RULES["missing"],
-    "time_order": RULES["time_order"],
+    **dict.fromkeys(RULE_OPTIONS),
 }
 
 
@@ -90,6 +91,19 @@ def _opened_directory(args: argparse.Namespace) -> Iterator[SequenceDataset]:
     yield open_dataset(args.inputs[0])
 
 
+def rules_of(args: argparse.Namespace, run: Run) -> dict[str, Any]:
+    """Returns the rules for sequences: those that are given, else those of the run's dataset."""
+    from padless.beam_jobs.columns import Default
+
+    given = {name: getattr(args, name) for name in RULE_OPTIONS}
+    trained = {} if run.config.rules is None else dataclasses.asdict(run.config.rules)
+    if run.architecture.masks_missing:
+        trained["missing"] = "mask"
+    if "time_order" in trained:
+        trained["time_order"] = Default(trained["time_order"])
+    return trained | {name: value for name, value in given.items() if value is not None}
+
+
 @contextlib.contextmanager
 def _opened_files(
     args: argparse.Namespace, run: Run, progress: ShowProgress
@@ -99,12 +113,11 @@ def _opened_files(
     from padless.beam_jobs.engine.quiet import beam_quieted
 
     # Columns by the names that the run was trained on, whatever else the file holds.
-    masks = run.architecture.masks_missing and args.missing == RAW_OPTIONS["missing"]
     raw = open_raw(
         args.inputs,
         columns=Columns(**columns_of(args, center=run.config.center)),
         feature_names=run.config.feature_names,
-        rules=Rules(missing="mask" if masks else args.missing, time_order=args.time_order),
+        rules=Rules(**rules_of(args, run)),
         input_format=args.input_format,
         skip_rejects=args.skip_rejects,
         progress=progress,
@@ -112,6 +125,6 @@ def _opened_files(
     with contextlib.ExitStack() as stack:
         with beam_quieted(for_good=True):
             opened = stack.enter_context(raw)
-        if opened.report.rejected:
+        if opened.report.rejected or opened.report.mended:
             _LOGGER.info(opened.report)
         yield opened.dataset

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.options import TOO_LONG, Output, PreprocessOptions, Rules
+from padless.beam_jobs.options import Output, PreprocessOptions, Rules
 from padless.cli.arguments import (
     COLUMN_OPTIONS,
-    RULES,
+    add_length_arguments,
     add_raw_arguments,
     columns_of,
     comma_separated,
@@ -93,13 +93,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _add_rule_arguments(group: argparse._ActionsContainer) -> None:
-    length: dict[str, Any] = {"type": int, "metavar": "N"}
-    add_option(
-        group, "--min-length", "minimum number of timesteps", default=RULES["min_length"], **length
-    )
-    add_option(group, "--max-length", "maximum number of timesteps (default: any)", **length)
-    too_long = "what to do about longer sequences; the pieces get the keys KEY[0:N], KEY[N:2N], ..."
-    add_option(group, "--too-long", too_long, choices=TOO_LONG, default=RULES["too_long"])
+    add_length_arguments(group)
     labels = "the known labels; sequences with others are rejected (default: any label)"
     add_option(group, "--labels", labels, type=comma_separated, metavar="A,B,...")
     add_option(

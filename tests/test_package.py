@@ -266,7 +266,7 @@ ROOMS = {
     "beam_jobs": {
         "columns": set(),
         "options": {"columns"},
-        "fragments": set(),
+        "fragments": {"columns"},
         "files": {"fragments"},
         "engine": set(),
         "readers": {"engine", "files", "options"},

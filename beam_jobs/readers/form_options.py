@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.columns import Columns, is_given
 from padless.beam_jobs.options import PreprocessOptions
 
 _RECORDS = frozenset({"jsonl", "tfds", "tfrecord"})
@@ -63,7 +63,7 @@ def check_acting(options: PreprocessOptions, forms: Mapping[str, str]) -> None:
     for role in _FOR_ALL:
         if columns.is_given(role):
             _check_each(role, forms, getattr(columns, role))
-    if options.rules.time_order == "reject":
+    if options.rules.time_order == "reject" and is_given(options.rules.time_order):
         _check_each("time_order", forms, options.rules.time_order)
 
 

@@ -330,7 +330,7 @@ def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
             f"{path}: `label` must be None, as the header says that its cases have none, "
             f"got {columns.label!r}."
         )
-    if source.time_order == "reject" and not header.has_times:
+    if source.needs_times and not header.has_times:
         raise ValueError(
             f"{path}: `time_order` must be 'sort', as the header says by no '@timestamps true' "
             f"that its cases have times, got {source.time_order!r}."

@@ -102,7 +102,7 @@ def parse_time(text: str) -> Time:
 
 def needs_times(source: Source, columns: Columns) -> bool:
     """Checks whether whole sequences must have times: where they are named, or looked at."""
-    return columns.is_given("time") or source.time_order == "reject"
+    return columns.is_given("time") or source.needs_times
 
 
 class TimedValues(NamedTuple):

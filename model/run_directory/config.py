@@ -22,6 +22,7 @@ from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import FREE_TO_CHANGE, TrainingOptions
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
+from padless.pipeline.dataset.rules import SequenceRules, read_rules
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.written_whole import written_whole
 
@@ -53,6 +54,8 @@ class RunConfig:
         versions: package -> version that the run was started with; None where it is not installed.
         steps_per_epoch: number of steps by split.
         offsets: what was subtracted from each feature before it became float32, or None.
+        rules: that the dataset's sequences were read by, which are those of raw files that the
+            model is given; None where no job of padless made the dataset.
     """
 
     dataset: str
@@ -66,6 +69,7 @@ class RunConfig:
     versions: Mapping[str, str | None]
     steps_per_epoch: Mapping[str, int] = dataclasses.field(default_factory=dict)
     offsets: tuple[float, ...] | None = None
+    rules: SequenceRules | None = None
 
     @property
     def center(self) -> dict[str, float] | None:
@@ -110,6 +114,7 @@ def describe_run(
         training=options,
         replicas=replicas,
         devices=tuple(devices),
+        rules=read_rules(directory),
         versions={name: _version(name) for name in _PACKAGES},
         offsets=dataset.offsets,
     )

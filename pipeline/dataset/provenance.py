@@ -137,6 +137,7 @@ class Provenance:
         counts: what the job counted.
         splits_were_given: whether the sequences came with their split.
         files: name of another file -> what was written to it.
+        rules: name -> value of each rule of the job.
     """
 
     shards: Mapping[str, ShardInfo] | None = None
@@ -144,6 +145,7 @@ class Provenance:
     counts: Counts | None = None
     splits_were_given: bool = False
     files: Mapping[str, FileInfo] | None = None
+    rules: Mapping[str, Any] | None = None
 
 
 def encode_provenance(
@@ -188,6 +190,7 @@ def parse_provenance(content: Any) -> Provenance:
         counts=None if made.get("report") is None else _parse_counts(made["report"]),
         splits_were_given="splits" in made and made["splits"] is None,
         files=None if files is None else {name: _parse_file(f) for name, f in files.items()},
+        rules=None if made.get("rules") is None else dict(made["rules"]),
     )
 
 

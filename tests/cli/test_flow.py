@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.cli import progress
+from padless.cli.main import main
 from padless.cli.plan import _explain_short_epoch
 from padless.model import Inference, load_model, open_run
 from padless.pipeline import StepOrder, open_dataset
@@ -160,6 +161,46 @@ def test_score_of_raw_input_keeps_its_order(call, trained, tmp_path, vowel_like)
     output = tmp_path / "s.parquet"
     assert call("score", trained.run, tmp_path / "raw.npz", "--output", output).code == 0
     assert pq.read_table(output)["key"].to_pylist() == [f"k{i}" for i in range(len(keys))]
+
+
+@pytest.fixture(scope="module")
+def trained_on_short(tmp_path_factory):
+    """A run on sequences that were cut to three timesteps, gaps filled; and its raw file."""
+    folder = tmp_path_factory.mktemp("short")
+    rows = [f"k{i},{t},{t * i},{'' if t == 1 else i}" for i in range(8) for t in range(3 + i % 4)]
+    (folder / "raw.csv").write_text("\n".join(["key,time,x,y", *rows]) + "\n")
+    rules = ("--max-length=3", "--too-long=truncate", "--missing=forward_fill")
+    argv = ("preprocess", folder / "raw.csv", "--output", folder / "data", "--splits", "train=1")
+    assert main([*map(str, argv), *rules]) == 0
+    argv = ("train", folder / "data", "--run", folder / "run", "--epochs", 1, "--units", 4)
+    assert main([*map(str, argv), "--latent-size", "2"]) == 0
+    return folder
+
+
+def test_raw_files_are_read_by_the_rules_of_the_training(call, trained_on_short, tmp_path):
+    raw, run, data = (trained_on_short / name for name in ("raw.csv", "run", "data"))
+    done = call("score", run, raw, "--output", tmp_path / "raw.parquet")
+    assert done.code == 0
+    assert "truncated   6  sequences" in done.err
+    assert call("score", run, data, "--output", tmp_path / "data.parquet").code == 0
+    scores = [
+        {row["key"]: (row["length"], row["score"]) for row in pq.read_table(path).to_pylist()}
+        for path in (tmp_path / "raw.parquet", tmp_path / "data.parquet")
+    ]
+    assert scores[0] == scores[1]
+    assert {length for length, _ in scores[0].values()} == {3}
+
+
+def test_the_rules_of_the_training_are_replaced_by_those_that_are_given(
+    call, trained_on_short, tmp_path
+):
+    argv = ("score", trained_on_short / "run", trained_on_short / "raw.csv")
+    output = ("--output", tmp_path / "s.parquet")
+    assert call(*argv, *output, "--max-length", "6").code == 0
+    assert set(pq.read_table(output[1])["length"].to_pylist()) == {3, 4, 5, 6}
+    done = call(*argv, *output, "--missing", "reject")
+    assert done.code == 1
+    assert "missing_value 8" in done.err
 
 
 def test_score_takes_the_columns_that_the_run_was_trained_on(call, trained, tmp_path):

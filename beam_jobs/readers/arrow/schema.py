@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.columns import Columns, is_given
 from padless.beam_jobs.fragments import shorten
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
@@ -77,7 +77,8 @@ class _ColumnTypes:
 
         A time that is not a list is not what orders the timesteps, unless someone has named it.
         """
-        is_needed = columns.is_given("time") or time_order == "reject"
+        is_rejecting = time_order == "reject" and is_given(time_order)
+        is_needed = columns.is_given("time") or is_rejecting
         if not is_needed and not self.has_lists([columns.time]):
             return False
         self.check(columns.time, _is_time_list, "lists of numbers, strings or dates")

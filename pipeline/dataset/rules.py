@@ -1,0 +1,57 @@
+"""The rules that the sequences of a dataset were read by, for raw files that a model is given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from padless.pipeline.dataset.metadata import PROVENANCE
+
+_KINDS = {"missing": str, "time_order": str, "min_length": int, "max_length": int, "too_long": str}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SequenceRules:
+    """What became of missing values, of the order of time and of lengths; see `Rules`."""
+
+    missing: str = "reject"
+    time_order: str = "sort"
+    min_length: int = 1
+    max_length: int | None = None
+    too_long: str = "reject"
+
+
+def read_rules(directory: epath.PathLike) -> SequenceRules | None:
+    """Reads the rules that a dataset was made by, None where no job of padless made it.
+
+    Raises:
+        ValueError: if its provenance does not hold what it should.
+    """
+    directory = epath.Path(directory)
+    if not (directory / PROVENANCE.name).exists():
+        return None
+    try:
+        rules = PROVENANCE.read(directory).rules
+        return None if rules is None else parse_rules(rules)
+    except ValueError as error:
+        raise ValueError(f"{directory / PROVENANCE.name}: {error}") from error
+
+
+def parse_rules(rules: Mapping[str, Any]) -> SequenceRules:
+    """Picks the rules of sequences out of those of a job.
+
+    Raises:
+        ValueError: if one is of another type.
+
+    Example:
+        >>> parse_rules({"missing": "drop_timestep", "max_length": 6, "labels": ["a"]}).max_length
+        6
+    """
+    found = {name: rules[name] for name in _KINDS if name in rules}
+    for name, value in found.items():
+        if type(value) is not _KINDS[name] and not (name == "max_length" and value is None):
+            raise ValueError(f"the rule `{name}` must be {_KINDS[name].__name__}, got {value!r}.")
+    return SequenceRules(**found)
