@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from padless.cli.arguments import ShowVersion
 from padless.cli.messages import messages_shown
 from padless.cli.parser import Parser, describe_examples, name_options
+from padless.pipeline.full_disk import find_full_disk
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 COMMANDS = {
@@ -152,7 +153,7 @@ def _explain(error: Exception) -> str:
     if not _is_tensorflow_error(error):
         return str(error) or type(error).__name__
     text = f"TensorFlow: {getattr(error, 'message', error)}"
-    if type(error).__name__ == "ResourceExhaustedError":
+    if type(error).__name__ == "ResourceExhaustedError" and find_full_disk(error) is None:
         text += (
             "\nOut of memory: try a smaller --batch-size or --batch-timesteps, or fewer --units."
         )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from padless.pipeline.claims import claimed, sweep
+from padless.pipeline.full_disk import full_disk_named
 
 # Hidden, so that a reader of all files of a folder leaves out what is being written.
 _UNFINISHED = ".incomplete."
@@ -34,7 +35,8 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
             its own to write to; the next one removes what a killed one has left.
 
     Raises:
-        OSError: if it cannot be moved to its place.
+        OSError: if it cannot be moved to its place; if the disk is full, in place of what a library
+            makes of that.
 
     Example:
         >>> import tempfile
@@ -50,10 +52,11 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
         if beside.is_dir():
             _delete(beside)
         try:
-            yield beside
-            if durable:
-                _sync(beside)
-            _move(beside, path)
+            with full_disk_named(path):
+                yield beside
+                if durable:
+                    _sync(beside)
+                _move(beside, path)
         except BaseException:
             _delete(beside)
             raise

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from padless.model.run_directory.stored_arrays import open_stored
 from padless.pipeline.written_whole import delete_unfinished, written_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,7 +29,10 @@ KEPT = 3
 _STATE = "state.json"
 _NAME = re.compile(r"step-(\d+)\.npz")
 # What a damaged archive is answered with: by the file system, the archive, an array, the JSON.
-_DAMAGES = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error)
+_DAMAGES = (
+    *(OSError, EOFError, AttributeError, KeyError, NotImplementedError, RecursionError),
+    *(RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class Checkpoints:
@@ -127,7 +131,6 @@ class Checkpoints:
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict]:
-    # Opened here: NumPy leaves a file open that turns out to be no archive.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with open_stored(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return arrays, json.loads(arrays.pop(_STATE).tobytes())

@@ -138,12 +138,12 @@ def read_config(run: epath.PathLike) -> RunConfig:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: {run} is not a run of `padless train`.")
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
+        values = json.loads(path.read_bytes())
+    except (RecursionError, ValueError) as error:
         raise ValueError(f"{path} must hold JSON: {error}") from error
     try:
         return _parse_fields(RunConfig, values, "")
-    except ValueError as error:
+    except (ArithmeticError, TypeError, ValueError) as error:
         raise ValueError(f"{path} {error}") from error
 
 

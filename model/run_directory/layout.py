@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -28,6 +27,7 @@ from etils import epath
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.config import CONFIG_FILE
 from padless.model.run_directory.lock import LOCK_FILE
+from padless.model.run_directory.model_file import check_model_file
 from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import unfinished, written_whole
 
@@ -46,8 +46,8 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
     Raises:
         FileExistsError: if it exists and is not to be resumed.
         FileNotFoundError: if it is to be resumed but holds something else than a run.
-        ValueError: if it is not in a file system of this machine, or is inside a dataset or another
-            run.
+        ValueError: if it is not in a file system of this machine, is inside a dataset or another
+            run, or holds a link.
     """
     if "://" in str(run):
         raise ValueError(
@@ -62,12 +62,24 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
             "name another one."
         )
     run.mkdir(parents=True, exist_ok=resume)
+    _check_no_link(run)
     names = {path.name for path in run.iterdir()}
     if CONFIG_FILE not in names and names - _BEFORE_CONFIG:
         raise FileNotFoundError(
             f"{run / CONFIG_FILE} is missing: {run} is not a run of `padless train`, and not empty."
         )
     return run
+
+
+def _check_no_link(run: pathlib.Path) -> None:
+    """Checks that nothing in a run leads elsewhere, where a resumed run would write and delete."""
+    for folder, directories, files in os.walk(run):
+        for name in (*directories, *files):
+            if os.path.islink(path := os.path.join(folder, name)):
+                raise ValueError(
+                    f"{path} must not be a link, as a resumed run would write where it leads: put "
+                    "there what it leads to."
+                )
 
 
 def save_model(
@@ -157,8 +169,9 @@ def load_model(run: epath.PathLike) -> SequenceAutoencoder:
 
 def _load(path: epath.PathLike) -> SequenceAutoencoder:
     try:
+        check_model_file(epath.Path(path))
         model = keras.saving.load_model(str(path), compile=False, safe_mode=True)
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # Keras passes on whatever comes of a configuration that was edited
         raise ValueError(f"{path} must hold a model of `padless train`: {error}") from error
     if not isinstance(model, SequenceAutoencoder):
         raise ValueError(f"{path} must hold a SequenceAutoencoder, got {type(model).__name__}.")

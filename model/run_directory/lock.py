@@ -9,6 +9,8 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from padless.pipeline.full_disk import full_disk_named
+
 LOCK_FILE = "lock"
 
 
@@ -22,8 +24,9 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
     path = directory / LOCK_FILE
     descriptor = _acquire(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        with full_disk_named(path):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
         # Deleted while it is held: who waits for it sees in `_is_at` that it is gone.
@@ -33,7 +36,7 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
 
 def _acquire(path: pathlib.Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 from etils import epath
 
+from padless.pipeline.full_disk import full_disk_named
+from padless.pipeline.written_whole import written_whole
+
 STEPS_FILE = "steps.csv"
 HISTORY_FILE = "history.csv"
 TIMING_FILE = "timing.csv"
@@ -65,7 +68,9 @@ class MetricsFiles:
                     f"was written, got {found}: bring the file back, or train anew."
                 )
             if size:
-                os.truncate(path, size)
+                with path.open("rb") as file, written_whole(path) as beside:
+                    # A new file: another name of this one, as of a copy by hard links, keeps all.
+                    beside.write_bytes(file.read(size))
             else:
                 path.unlink(missing_ok=True)
 
@@ -73,7 +78,7 @@ class MetricsFiles:
         """Appends a row, after a header if it is the first. The file is whole after every row."""
         path = self._run / name
         is_new = not path.exists()
-        with path.open("a", newline="") as file:
+        with full_disk_named(path), path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if is_new:
                 writer.writeheader()

@@ -22,6 +22,7 @@ import numpy as np
 from etils import epath
 
 from padless.model.run_directory import layout
+from padless.model.run_directory.stored_arrays import open_stored
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.written_whole import written_whole
@@ -46,6 +47,8 @@ _DAMAGES = (
     EOFError,
     AttributeError,
     KeyError,
+    NotImplementedError,
+    RuntimeError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,
@@ -323,8 +326,7 @@ def is_finished(run: epath.PathLike) -> bool:
 
 def _read(path: epath.Path) -> tuple[Calibration, str, str]:
     """Reads the calibration, the digest of its model, and its own."""
-    # Opened here: NumPy leaves a file open that turns out to be no archive.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    with open_stored(path) as archive:
         calibration = Calibration(str(archive["split"]), archive["length"], archive["score"])
         return calibration, str(archive["model"]), str(archive["digest"])
 

@@ -47,10 +47,16 @@ class StateSaver:
         """
         checkpoint = self._checkpoints.restore() if self._checkpoints else None
         step, files = 0, {}
-        if checkpoint is not None:
+        if checkpoint is not None and self._checkpoints:
             step, arrays, saved = checkpoint
-            self._state.restore(arrays, saved["progress"])
-            files = saved["files"]
+            try:
+                self._state.restore(arrays, saved["progress"])
+                files = _parse_sizes(saved["files"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{self._checkpoints.path(step)} must hold a state of this run, as `padless "
+                    f"train` of this version writes it: {error}"
+                ) from error
         if self._files and self._checkpoints:
             self._files.cut(files)
             self._checkpoints.discard_after(step)
@@ -95,3 +101,10 @@ class StateSaver:
             return None
         self._files.sync()
         return self._checkpoints.save(*captured)
+
+
+def _parse_sizes(content: Any) -> dict[str, int]:
+    """Returns the sizes of files; raises ValueError if that is not what the content holds."""
+    if not isinstance(content, dict) or not all(type(size) is int for size in content.values()):
+        raise ValueError(f"`files` must hold sizes of files, got {content!r}.")
+    return content

@@ -37,6 +37,33 @@ class RunProgress:
     best_epoch: int | None = None
     best_logs: dict[str, float] = dataclasses.field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> RunProgress:
+        """Reads what `dataclasses.asdict` returned.
+
+        Raises:
+            TypeError, ValueError: if it is anything else.
+        """
+        progress = cls(**content)
+        kinds: dict[str, tuple[type, ...]] = {
+            **dict.fromkeys(("epoch", "step"), (int,)),
+            **dict.fromkeys(("error", "weight", "seconds"), (float, int)),
+            **dict.fromkeys(("order", "best_logs"), (dict,)),
+            "best_epoch": (int, type(None)),
+        }
+        for name, allowed in kinds.items():
+            if type(value := getattr(progress, name)) not in allowed:
+                kind = allowed[0].__name__
+                raise ValueError(f"`{name}` must be of the type {kind}, got {value!r}.")
+        for name, value in (progress.order | progress.best_logs).items():
+            if type(value) not in (float, int):
+                raise ValueError(f"`{name}` must be a number, got {value!r}.")
+        if progress.order:
+            StepOrder(**progress.order)
+        if min(progress.epoch, progress.step, progress.best_epoch or 0) < 0:
+            raise ValueError("`epoch`, `step` and `best_epoch` must not be negative.")
+        return progress
+
     @property
     def loss(self) -> float:
         """Mean error over the steps of the epoch under way, each sequence with its weight."""
@@ -99,15 +126,18 @@ class RunState:
         Raises:
             ValueError: if it is that of another model.
         """
+        parsed = RunProgress.parse(progress)
         groups: dict[str, list[np.ndarray]] = {"model": [], "optimizer": [], "best": []}
         for name in sorted(arrays):
-            groups[name.partition("/")[0]].append(arrays[name])
+            if (group := name.partition("/")[0]) not in groups:
+                raise ValueError(f"arrays must be of {sorted(groups)}, got {name!r}.")
+            groups[group].append(arrays[name])
         _check_shapes(groups["model"], self._model.variables)
         _check_shapes(groups["optimizer"], self._model.optimizer.variables)
         _assign(self._model.variables, groups["model"])
         _assign(self._model.optimizer.variables, groups["optimizer"])
         self._best = groups["best"]
-        self.progress = RunProgress(**progress)
+        self.progress = parsed
 
 
 def _values(variables: Iterable[keras.Variable]) -> list[np.ndarray]:

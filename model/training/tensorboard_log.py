@@ -6,13 +6,15 @@ Events go through TensorBoard's own writer, which takes 5 to 20 microseconds a s
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
 import pathlib
 import struct
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -29,6 +31,7 @@ from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.dataset.records import parse_examples
+from padless.pipeline.full_disk import full_disk_named
 
 _LOGGER = logging.getLogger(__name__)
 _QUEUE_SIZE = 1000
@@ -63,6 +66,8 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Reads the sequences that are shown."""
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(_writers_quiet())
         self._writers: dict[str, EventFileWriter] = {}
         self._not_drawn: int | None = None
         self._shown: list[tuple[str, np.ndarray]] = []
@@ -95,25 +100,27 @@ class TensorBoardLog(keras.callbacks.Callback):
         self._not_drawn = epoch + 1
         if (epoch + 1).bit_count() == 1:
             self._draw()
-        for writer in self._writers.values():
-            writer.flush()
+        with full_disk_named(self._directory):
+            for writer in self._writers.values():
+                writer.flush()
 
     def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Draws the last epoch, unless the training ends within one, and closes the files."""
-        if self._not_drawn is not None:
-            self._draw()
-        for writer in self._writers.values():
-            writer.close()
+        with self._quiet, full_disk_named(self._directory):
+            if self._not_drawn is not None:
+                self._draw()
+            for writer in self._writers.values():
+                writer.close()
 
     def _write_scalar(self, folder: str, step: int, tag: str, value: float) -> None:
         self._write(folder, step, Summary.Value(tag=tag, simple_value=float(value)))
 
     def _write(self, folder: str, step: int, value: Summary.Value) -> None:
-        if folder not in self._writers:
-            path = str(self._directory / folder)
-            self._writers[folder] = EventFileWriter(path, _QUEUE_SIZE, _FLUSH_SECONDS)
         event = Event(wall_time=time.time(), step=step, summary=Summary(value=[value]))
-        self._writers[folder].add_event(event)
+        with full_disk_named(path := self._directory / folder):
+            if folder not in self._writers:
+                self._writers[folder] = EventFileWriter(str(path), _QUEUE_SIZE, _FLUSH_SECONDS)
+            self._writers[folder].add_event(event)
 
     def _draw(self) -> None:
         epoch, self._not_drawn = self._not_drawn, None
@@ -130,6 +137,26 @@ class TensorBoardLog(keras.callbacks.Callback):
         scale = 1.0 if moments is None else scale_of(moments.variance)
         error = float(np.square((reconstruction - sequence) / scale).mean())
         return ExampleSequence(key, error, sequence, reconstruction)
+
+
+@contextlib.contextmanager
+def _writers_quiet() -> Iterator[None]:
+    """Keeps the threads of TensorBoard's writers from printing what they raise.
+
+    The next call of the writer raises the same.
+    """
+    before = threading.excepthook
+
+    def show(args: threading.ExceptHookArgs) -> None:
+        if type(args.thread).__module__ != EventFileWriter.__module__:
+            before(args)
+
+    threading.excepthook = show
+    try:
+        yield
+    finally:
+        if threading.excepthook is show:
+            threading.excepthook = before
 
 
 def _learning_rate(model: keras.Model) -> float:

@@ -30,7 +30,7 @@ from padless.pipeline.dataset.metadata import (
     statistics_of,
 )
 from padless.pipeline.dataset.moments import Moments
-from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.dataset.names import STATISTICS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.provenance import ShardInfo
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
 from padless.pipeline.dataset.snapshot import Snapshot
@@ -135,11 +135,21 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     contract = _read(directory, FEATURES)
     lengths = _read(directory, LENGTHS)
     statistics = _read(directory, statistics_of(contract.num_features))
+    for split, moments in statistics.moments.items():
+        if (broken := moments.find_broken()) is not None:
+            raise ValueError(f"{directory / STATISTICS_FILE}: the split {split!r} {broken}")
     if lengths.keys() != info.splits.keys():
         raise ValueError(
             f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
             f"{sorted(info.splits)}, got {sorted(lengths)}."
         )
+    for name, described in info.splits.items():
+        expected, counted = sum(described.shards.values()), sum(lengths[name].values())
+        if expected != counted:
+            raise ValueError(
+                f"{directory / LENGTHS.name}: the split {name!r} must count the {expected:,} "
+                f"sequences of {INFO.name}, got {counted:,}."
+            )
     shards = [shard for split in info.splits.values() for shard in split.shards]
     snapshot = snapshot.with_shards(shards, _read_written(directory))
     dataset = SequenceDataset(

@@ -45,6 +45,7 @@ from padless.pipeline.dataset.tfds_files import (
     parse_info,
 )
 
+_MOST = 2**40  # of timesteps and of sequences: what is more is no length of anything
 METADATA_FILES = (INFO_FILE, FEATURES_FILE, LENGTHS_FILE, STATISTICS_FILE, PROVENANCE_FILE)
 
 _Parsed = TypeVar("_Parsed")
@@ -180,10 +181,7 @@ def parse_lengths(content: Any) -> dict[str, dict[int, int]]:
     Raises:
         AttributeError, TypeError, ValueError: if it is anything else.
     """
-    return {
-        split: {int(length): operator.index(count) for length, count in histogram.items()}
-        for split, histogram in content.items()
-    }
+    return {split: _parse_histogram(histogram) for split, histogram in content.items()}
 
 
 def parse_statistics(content: Any, num_features: int | None = None) -> Statistics:
@@ -221,6 +219,18 @@ PROVENANCE = MetadataFile(PROVENANCE_FILE, parse_provenance)
 def statistics_of(num_features: int | None) -> MetadataFile[Statistics]:
     """Returns how `statistics.json` is read, given what `parse_statistics` is given."""
     return MetadataFile(STATISTICS_FILE, lambda content: parse_statistics(content, num_features))
+
+
+def _parse_histogram(content: Any) -> dict[int, int]:
+    if odd := [length for length in content if str(int(length)) != length]:
+        raise ValueError(f"a length must be written as a number alone, got {odd[0]!r}.")
+    histogram = {int(length): operator.index(count) for length, count in content.items()}
+    for length, count in histogram.items():
+        if not 1 <= length <= _MOST or not 1 <= count <= _MOST:
+            raise ValueError(
+                f"lengths and counts must be integers from 1 to {_MOST}, got {length}: {count}."
+            )
+    return histogram
 
 
 def _sum_split(names: Sequence[str], written: Mapping[str, ShardSummary]) -> SplitInfo:

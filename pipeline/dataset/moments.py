@@ -90,6 +90,19 @@ class Moments:
         """Population variance of each feature, float64 `(features,)`, raw units squared."""
         return self.m2 / np.maximum(self.counts, 1)
 
+    def find_broken(self) -> str | None:
+        """Returns why these can be the moments of no values, or None."""
+        for name in _ARRAYS:
+            if not np.isfinite(values := getattr(self, name)).all():
+                return f"must have a {name} that is finite, got {values[~np.isfinite(values)][0]}."
+        if (self.variance < 0).any():
+            return f"must have a variance of at least 0, got {self.variance.min()}."
+        if (self.minimum > self.maximum).any():
+            return "must have minima that are at most its maxima."
+        if ((self.counts < 0) | (self.counts > self.timesteps)).any():
+            return f"must have counts from 0 to its {self.timesteps} timesteps, got {self.counts}."
+        return None
+
     def to_json(self) -> dict:
         """Returns what a JSON file can hold: counts, mean, variance, minimum and maximum."""
         arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}

@@ -103,3 +103,22 @@ def test_writers_that_share_a_place_do_not_disturb_each_other(tmp_path):
         other.write_text("other")
     assert path.read_text() == "one"
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one_of_the_same_file(tmp_path):
+    path = tmp_path / "x"
+    child = os.fork()
+    if not child:
+        with written_whole(path, shared=True) as beside:
+            beside.write_text("half")
+            os._exit(0)  # as a kill: nothing is cleaned up
+    os.waitpid(child, 0)
+    left = os.listdir(tmp_path)
+    assert len(left) == 2
+    (tmp_path / ".incomplete.0123abcd.x").write_text("mine")
+    with written_whole(tmp_path / "y", shared=True) as beside:
+        beside.write_text("another file")
+    assert set(left) < set(os.listdir(tmp_path))
+    with written_whole(path, shared=True) as beside:
+        beside.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == [".incomplete.0123abcd.x", "x", "y"]

@@ -1,0 +1,66 @@
+"""`model.keras`, looked at before Keras reads it: someone may have edited it.
+
+Keras may import the modules that the file names, and unpacks what is compressed without a limit.
+padless writes none of the latter, so that a file of it takes about as much memory as disk.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+from etils import epath
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
+_PACKAGES = {"builtins", "keras", "padless"}
+
+
+def check_model_file(path: epath.Path) -> None:
+    """Checks that a file holds what `padless train` writes, as far as its form goes.
+
+    Raises:
+        OSError, ValueError, RecursionError, zipfile.BadZipFile: if not.
+    """
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if members.keys() != _MEMBERS:
+            raise ValueError(f"it must hold {sorted(_MEMBERS)}, got {sorted(members)[:5]}.")
+        for name, member in members.items():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{name} must not be compressed, as padless writes it, it is.")
+        for module in _list_modules(json.loads(archive.read(_CONFIG))):
+            if str(module).partition(".")[0] not in _PACKAGES:
+                raise ValueError(
+                    f"each module that {_CONFIG} names must be one of {sorted(_PACKAGES)}, "
+                    f"got {module!r}."
+                )
+        _check_weights(archive.read(_WEIGHTS))
+
+
+def _list_modules(content: Any) -> Iterator[Any]:
+    """Yields the modules that the configuration of a model names, wherever."""
+    if isinstance(content, dict):
+        if content.get("module") is not None:
+            yield content["module"]
+        content = list(content.values())
+    if isinstance(content, list):
+        for item in content:
+            yield from _list_modules(item)
+
+
+def _check_weights(data: bytes) -> None:
+    """Checks that each array takes as many bytes in the file as in memory, and is in no other."""
+
+    def check(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.is_virtual or item.external or item.id.get_storage_size() != item.nbytes:
+            raise ValueError(f"{name} of {_WEIGHTS} must be in the file as it is in memory.")
+
+    with h5py.File(io.BytesIO(data), "r") as file:
+        file.visititems(check)
