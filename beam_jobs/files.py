@@ -9,11 +9,12 @@ import io
 import os
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
 
 GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
@@ -79,8 +80,11 @@ def decompress(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
         UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
     """
     try:
-        with gzip.GzipFile(fileobj=stream) as plain:
-            yield cast("BinaryIO", plain)
+        with (
+            gzip.GzipFile(fileobj=stream) as plain,
+            io.BufferedReader(UnpackedStream(plain, stream, path)) as watched,
+        ):
+            yield watched
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableInputError(
             f"{path}: must be readable by gzip to its end, it is damaged: {error}"

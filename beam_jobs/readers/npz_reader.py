@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from padless.beam_jobs.bombs import check_unpacked_size
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.fragments import (
@@ -83,8 +84,13 @@ def read_npz(stream: BinaryIO, source: Source) -> Iterator[Item]:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -> bytes:
+    check_unpacked_size(member.compress_size, member.file_size, where)
     try:
         return archive.read(member)
+    except MemoryError as error:
+        raise UnreadableInputError(
+            f"{where} must fit into memory, its {member.file_size:,} bytes do not."
+        ) from error
     except _DAMAGES as error:
         raise UnreadableInputError(
             f"{where} must be readable, the archive is damaged: {error}"
@@ -96,8 +102,12 @@ def _parse_array(name: str, data: bytes) -> np.ndarray:
         raise RejectionError(
             "bad_array", f"a member must be an array {_SUFFIX!r}, got {shorten(name)}."
         )
+    stream = io.BytesIO(data)
     try:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        array = np.lib.format.read_array(stream, allow_pickle=False)
+        if left := len(data) - stream.tell():
+            raise ValueError(f"its header says the shape {array.shape}, {left} more bytes follow.")
+        return array
     except Exception as error:  # NumPy passes on what Python's own parser says of a header
         raise RejectionError(
             "bad_array",
