@@ -337,7 +337,7 @@ class _Verification:
     def _check_files(self) -> None:
         """Compares files with their checksums; one with a fault that says more is left out."""
         files = self.recorded.provenance.files
-        if files is None or not self._check_seal():
+        if not self._check_seal() or files is None:
             missing = "none" if files is None else "others than it did"
             self._note("CRC of the metadata", False, missing)
             return
@@ -360,8 +360,16 @@ class _Verification:
 
     def _check_seal(self) -> bool:
         """Checks whether the provenance is what it was, by its own checksum."""
-        data = (self.directory / PROVENANCE_FILE).read_bytes()
-        broken = find_broken_seal(data) if has_seal(json.loads(data)) else None
+        try:
+            data = (self.directory / PROVENANCE_FILE).read_bytes()
+            is_sealed = has_seal(json.loads(data))
+        except (OSError, RecursionError, ValueError):
+            return False  # which is a fault already
+        if is_sealed:
+            broken = find_broken_seal(data)
+        else:
+            is_older = self.recorded.provenance.files is None
+            broken = None if is_older else "the file must end with its own CRC, it is missing."
         if broken is not None and PROVENANCE_FILE not in self.log.counts:
             self._fault(PROVENANCE_FILE, broken)
         return broken is None
