@@ -105,6 +105,7 @@ class StateSaver:
 
 def _parse_sizes(content: Any) -> dict[str, int]:
     """Returns the sizes of files; raises ValueError if that is not what the content holds."""
-    if not isinstance(content, dict) or not all(type(size) is int for size in content.values()):
+    sizes = content.values() if isinstance(content, dict) else [None]
+    if not all(type(size) is int and size >= 0 for size in sizes):
         raise ValueError(f"`files` must hold sizes of files, got {content!r}.")
     return content
