@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from padless.pipeline.dataset.names import OUTPUT_COLUMNS
+
 _ROLES = ("key", "time", "label", "split", "group")
 
 
@@ -37,13 +39,15 @@ class Columns:
         features: the features, in order; by default all columns but the above, those of `drop`, and
             an index without a name.
         drop: columns that are no features, or None.
+        meta: columns, the same in all rows of a key, that are carried into the dataset and into
+            what a model writes of it, or None.
         center: features of which an offset is subtracted before they become float32, each by its
             name, or by its position where features have no names: with the offset, in raw units, or
             with None for the first value in the input; kept as pairs. None for none.
 
     Raises:
-        ValueError: if a name is empty or names two parts, `drop` holds one of another part, or an
-            offset is not finite.
+        ValueError: if a name is empty or names two parts, `drop` or `meta` holds one of another
+            part, `meta` one that outputs have already or with a slash, or an offset is not finite.
     """
 
     key: str = Default("key")
@@ -55,10 +59,11 @@ class Columns:
     group: str | None = None
     features: Sequence[str] | None = None
     drop: Sequence[str] | None = None
+    meta: Sequence[str] | None = None
     center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
 
     def __post_init__(self) -> None:
-        for argument in ("features", "drop"):
+        for argument in ("features", "drop", "meta"):
             if (names := getattr(self, argument)) is not None:
                 object.__setattr__(self, argument, as_names(argument, names))
         if self.center is not None:
@@ -68,11 +73,23 @@ class Columns:
             if not name:
                 raise ValueError(f"`{role}` must name a column, got {name!r}.")
         self._check_roles_differ()
+        for name in self.meta or ():
+            self._check_meta(name)
 
     @property
     def centered(self) -> tuple[tuple[str, float | None], ...]:
         """What is centered, as pairs."""
         return cast("tuple[tuple[str, float | None], ...]", self.center or ())
+
+    @property
+    def meta_columns(self) -> tuple[str, ...]:
+        """The columns that are carried, none if there are none."""
+        return tuple(self.meta or ())
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        """The columns of a long table that have another part than that of a feature."""
+        return (*self.roles().values(), *(self.drop or ()), *self.meta_columns)
 
     def is_given(self, role: str) -> bool:
         """Checks whether someone has named a part, so that it must be in the data."""
@@ -98,6 +115,20 @@ class Columns:
                     raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
             if name in (self.features or ()):
                 raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
+
+    def _check_meta(self, name: str) -> None:
+        parts = {role: [column] for role, column in self.roles().items()}
+        parts |= {"features": [*(self.features or ())], "drop": [*(self.drop or ())]}
+        for role, columns in parts.items():
+            if name in columns:
+                raise ValueError(f"`meta` must not hold {name!r}, which is `{role}`.")
+        if not name or "/" in name:
+            raise ValueError(f"`meta` must hold names without a slash, got {name!r}.")
+        if name in OUTPUT_COLUMNS:
+            raise ValueError(
+                f"`meta` must not hold {name!r}, as what a model writes has a column of that name; "
+                "rename it in the input."
+            )
 
 
 def as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import decimal
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -112,6 +113,7 @@ class Rows:
             neither a time nor a value.
         split: split of all of these rows, UTF-8, or None.
         group: group of all of these rows, UTF-8, or None.
+        meta: of all of these rows, what is carried into outputs, UTF-8.
     """
 
     whole: ClassVar[bool] = False
@@ -123,6 +125,7 @@ class Rows:
     times: Times | None
     split: bytes | None = None
     group: bytes | None = None
+    meta: tuple[bytes, ...] = ()
 
     @property
     def num_records(self) -> int:
@@ -130,7 +133,7 @@ class Rows:
         return len(self.lines)
 
     def __reduce__(self) -> tuple:
-        fields = (self.label, self.lines, self.times, self.split, self.group)
+        fields = (self.label, self.lines, self.times, self.split, self.group, self.meta)
         return _restore, (Rows, *_pack(self), *fields)
 
 
@@ -146,6 +149,7 @@ class Whole:
         split: UTF-8, or None.
         group: UTF-8, or None.
         padding: number of timesteps after these that had neither a value nor a time.
+        meta: what is carried into outputs, UTF-8.
     """
 
     whole: ClassVar[bool] = True
@@ -158,9 +162,10 @@ class Whole:
     split: bytes | None = None
     group: bytes | None = None
     padding: int = 0
+    meta: tuple[bytes, ...] = ()
 
     def __reduce__(self) -> tuple:
-        fields = (self.label, self.times, self.split, self.group, self.padding)
+        fields = (self.label, self.times, self.split, self.group, self.padding, self.meta)
         return _restore, (Whole, *_pack(self), *fields)
 
 
@@ -193,6 +198,7 @@ class Sequence:
         label: UTF-8, or None.
         key: its name, UTF-8.
         split: name of its split.
+        meta: column -> value, UTF-8, of what is carried into outputs.
     """
 
     place: Place
@@ -200,6 +206,7 @@ class Sequence:
     label: bytes | None
     key: bytes
     split: str
+    meta: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ COLUMN_OPTIONS = {
     "group": "--hold-out-by",
     "features": "--feature-columns",
     "drop": "--drop-columns",
+    "meta": "--meta-columns",
     "center": "--center",
 }
 
@@ -83,7 +84,7 @@ def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._Acti
     Returns:
         The group of the columns, for further ones.
     """
-    names = ("key", "time", "sequence", "length", "features", "label")
+    names = ("key", "time", "sequence", "length", "features", "label", "meta")
     parser.names |= {name: COLUMN_OPTIONS[name] for name in names}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(
@@ -147,6 +148,11 @@ def _add_column_arguments(group: argparse._ActionsContainer) -> None:
         type=comma_separated,
         metavar="A,B,...",
     )
+    meta = (
+        "columns or fields, the same in all rows of a key, that are no features, and are carried "
+        "into the dataset and into scores (default: none)"
+    )
+    add_option(group, "--meta-columns", meta, type=comma_separated, metavar="A,B,...")
 
 
 def columns_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
@@ -158,6 +164,7 @@ def columns_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
         "length": args.length_column,
         "label": args.label_column,
         "features": args.feature_columns,
+        "meta": args.meta_columns,
     } | others
 
 

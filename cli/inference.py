@@ -24,6 +24,7 @@ RAW_OPTIONS = {
     "input_format": None,
     **{f"{name}_column": COLUMNS[name] for name in ("key", "time", "sequence", "length", "label")},
     "feature_columns": COLUMNS["features"],
+    "meta_columns": COLUMNS["meta"],
     **dict.fromkeys(RULE_OPTIONS),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Seq
 from typing import NamedTuple, NoReturn, cast
 
@@ -46,6 +46,7 @@ class Assembler:
         splits: share of the sequences per split, for those that do not come with one.
         feature_names: names of the features for messages, or None.
         hold_out: splits that are taken from the training split, and their shares of it.
+        meta_columns: names of the columns that are carried into outputs.
     """
 
     rules: Rules
@@ -53,6 +54,7 @@ class Assembler:
     splits: Seq[tuple[str, float]]
     feature_names: Seq[str] | None = None
     hold_out: Seq[tuple[str, float]] = ()
+    meta_columns: Seq[str] = ()
 
     @property
     def split_draw(self) -> SplitDraw:
@@ -100,7 +102,8 @@ class Assembler:
         if self.rules.missing == "mask" and np.isnan(values).all():
             return Reject(part.place, key, "missing_value", "all values are missing.")
         if len(values) >= self.rules.min_length:
-            return Sequence(part.place, values, part.label, key, split)
+            meta = dict(zip(self.meta_columns, part.meta, strict=True))
+            return Sequence(part.place, values, part.label, key, split, meta)
         rule = f"a sequence must have at least {self.rules.min_length} timesteps, "
         return Reject(part.place, key, "too_short", f"{rule}got {len(values)}.")
 
@@ -116,7 +119,10 @@ class Assembler:
         """Joins the parts of one sequence in the order of time."""
         unit, padding = _split_empty(unit)
         for what in ("label", "split", "group"):
-            _check_same(unit, what)
+            _check_same(what, {part.place: getattr(part, what) for part in unit})
+        for number, column in enumerate(self.meta_columns):
+            found = {part.place: part.meta[number] for part in unit}
+            _check_same("meta", found, f"column {column!r}")
         if len({part.values.shape[1] for part in unit}) > 1:
             raise RejectionError(
                 "wrong_num_features",
@@ -279,15 +285,19 @@ def _without_padding(joined: _Joined, tally: Tally) -> _Joined:
     return joined._replace(values=joined.values[:length], padding=0)
 
 
-def _check_same(unit: list, what: str) -> None:
-    first = getattr(unit[0], what)
-    for part in unit:
-        if (value := getattr(part, what)) != first:
+def _check_same(what: str, found: Mapping[Place, bytes | None], shown: str = "") -> None:
+    first, *others = found.items()
+    for place, value in others:
+        if value != first[1]:
             raise RejectionError(
                 f"conflicting_{what}",
-                f"the {what} must be the same in all rows, got {first.decode()!r} and, "
-                f"at {part.place}, {value.decode()!r}.",
+                f"the {shown or what} must be the same in all rows, got {_show(first[1])} and, "
+                f"at {place}, {_show(value)}.",
             )
+
+
+def _show(value: bytes | None) -> str:
+    return repr(value and value.decode())
 
 
 def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:

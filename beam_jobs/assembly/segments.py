@@ -164,7 +164,7 @@ def read_in_input_order(segments: Seq[Segment] | Seq[RejectSegment]) -> Iterator
 
 def _encode(sequences: list[Sequence]) -> tuple[bytes, bytes]:
     records = [
-        frame_record(encode_example(sequence.key, sequence.values, sequence.label))
+        frame_record(encode_example(sequence.key, sequence.values, sequence.label, sequence.meta))
         for sequence in sequences
     ]
     return b"".join(records), _dump(Index.of(sequences, records))

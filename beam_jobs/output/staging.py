@@ -128,6 +128,7 @@ class Staging:
     def claimed(self) -> AbstractContextManager[None]:
         """Claims its name, so that the next job removes it if this process is killed."""
         if is_local(self.directory):
+            os.makedirs(os.path.dirname(self.directory), exist_ok=True)
             return claimed(pathlib.Path(self.directory))
         return contextlib.nullcontext()
 

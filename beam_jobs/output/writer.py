@@ -107,8 +107,7 @@ class DatasetWriter:
         shards: Iterable[ShardSummary],
         layout: Layout,
         *,
-        has_label: bool,
-        masks_missing: bool,
+        contract: RecordContract,
         feature_names: Sequence[str] | None,
         offsets: Sequence[float] | None,
         made: Made,
@@ -119,8 +118,7 @@ class DatasetWriter:
         Args:
             shards: a summary of each shard.
             layout: where the records are.
-            has_label: whether the records hold a label.
-            masks_missing: whether a value may be missing.
+            contract: what every record holds.
             feature_names: one name per feature, or None.
             offsets: what was subtracted from each feature, or None.
             made: how the dataset was made.
@@ -130,7 +128,7 @@ class DatasetWriter:
             list(shards),
             name=self.name,
             num_shards=layout.num_shards,
-            contract=RecordContract(layout.num_features, has_label, masks_missing),
+            contract=contract,
             feature_names=feature_names,
             offsets=offsets,
             made=made,

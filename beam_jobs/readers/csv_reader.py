@@ -26,7 +26,7 @@ from padless.beam_jobs.fragments import (
     first_where,
     shorten,
 )
-from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
+from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
     is_infinite,
@@ -35,6 +35,7 @@ from padless.beam_jobs.readers.values import (
     parse_group,
     parse_key,
     parse_label,
+    parse_meta,
     parse_numbers,
     parse_split,
     parse_time,
@@ -56,6 +57,7 @@ class CsvColumns:
         label: position of the label, or None.
         split: position of the split, or None.
         group: position of the group, or None.
+        meta: positions of what is carried into outputs.
         features: positions of the features.
         feature_names: their names.
     """
@@ -66,6 +68,7 @@ class CsvColumns:
     label: int | None
     split: int | None
     group: int | None
+    meta: tuple[int, ...]
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
 
@@ -80,7 +83,7 @@ class CsvColumns:
         roles = columns.roles()
         if source.has_order and not columns.is_given("time"):
             del roles["time"]
-        check_dropped(path, header, columns)
+        check_listed(path, header, columns)
         names = choose_features(header, columns)
         for name in (*roles.values(), *names):
             if name not in places:
@@ -90,7 +93,7 @@ class CsvColumns:
                     f"{did_you_mean(name, header)}"
                 )
         if not names or "" in names:
-            others = [*roles.values(), *(columns.drop or ())]
+            others = list(columns.not_features)
             raise ValueError(
                 f"{path}: must have named feature columns besides {others}, "
                 f"it has {shorten(list(header))}; choose them with `features`."
@@ -103,6 +106,7 @@ class CsvColumns:
             label=found.get("label"),
             split=found.get("split"),
             group=found.get("group"),
+            meta=tuple(places[name] for name in columns.meta_columns),
             features=tuple(places[name] for name in names),
             feature_names=names,
         )
@@ -114,7 +118,7 @@ class CsvColumns:
         return parse_key(row[self.key])
 
     def parse_timestep(self, row: list[str]) -> tuple[Time | None, list[float], _Constants]:
-        """Reads a row's time, features, label, split and group."""
+        """Reads a row's time, features, label, split, group and what is carried."""
         if len(row) != self.num_columns:
             raise self._ragged(row)
         cells = [row[i] for i in self.features]
@@ -131,6 +135,7 @@ class CsvColumns:
                 None if self.label is None else parse_label(row[self.label]),
                 None if self.split is None else parse_split(row[self.split]),
                 None if self.group is None else parse_group(row[self.group]),
+                tuple(parse_meta(row[place]) for place in self.meta),
             ),
         )
 
@@ -147,6 +152,7 @@ class _Constants(NamedTuple):
     label: bytes | None
     split: bytes | None
     group: bytes | None
+    meta: tuple[bytes, ...] = ()
     is_empty: bool = False
 
 
@@ -154,7 +160,7 @@ _EMPTY = _Constants(None, None, None, is_empty=True)  # of a row without a time 
 
 
 class _Stretch:
-    """Consecutive rows of one key, label, split and group."""
+    """Consecutive rows of one key and the same constants."""
 
     def __init__(self, key: bytes, constants: _Constants):
         self.key, self.constants = key, constants
@@ -173,11 +179,11 @@ class _Stretch:
     def as_fragment(self, source: Source, columns: CsvColumns) -> Rows | RejectedPart:
         values = np.array(self.values, np.float64)
         if (bad := first_where(is_infinite(values))) is None:
-            label, split, group, is_empty = self.constants
-            lines, times = np.array(self.lines, np.int64), None
-            if columns.time is not None and not is_empty:
+            own, lines, times = self.constants, np.array(self.lines, np.int64), None
+            if columns.time is not None and not own.is_empty:
                 times = pack_times(cast("list[Time]", self.times))
-            return Rows(source.place(self.lines[0]), values, label, lines, times, split, group)
+            constants = own.split, own.group, own.meta
+            return Rows(source.place(self.lines[0]), values, own.label, lines, times, *constants)
         row, feature = bad
         rule = (
             f"column {columns.feature_names[feature]!r} must be finite as float32, "
@@ -271,7 +277,7 @@ def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
     with decode_text(source.path, stream, newline="") as lines:
         header = read_header(source.path, lines)
     features = CsvColumns.locate(source, header, columns).feature_names
-    used = {*features, *columns.roles().values()}
+    used = {*features, *columns.roles().values(), *columns.meta_columns}
     return InputFacts(features, unused=tuple(name for name in header if name not in used))
 
 

@@ -31,22 +31,23 @@ def choose_features(names: Sequence[str], columns: Columns) -> tuple[str, ...]:
     if columns.features is not None:
         return tuple(columns.features)
     num_index = len(list(itertools.takewhile(_INDEX_IN_FRONT.fullmatch, names)))
-    others = {*columns.roles().values(), *(columns.drop or ())}
+    others = set(columns.not_features)
     return tuple(n for n in names[num_index:] if n not in others and not _INDEX.fullmatch(n))
 
 
-def check_dropped(path: str, names: Sequence[str], columns: Columns) -> None:
-    """Checks that the table has what is to be dropped.
+def check_listed(path: str, names: Sequence[str], columns: Columns) -> None:
+    """Checks that the table has what is to be dropped or carried.
 
     Raises:
         ValueError: if it lacks a column.
     """
-    for name in columns.drop or ():
-        if name not in names:
-            raise ValueError(
-                f"{path}: must have the column {name!r} of `drop`, it has {shorten(list(names))}."
-                f"{did_you_mean(name, names)}"
-            )
+    for option in ("drop", "meta"):
+        for name in getattr(columns, option) or ():
+            if name not in names:
+                raise ValueError(
+                    f"{path}: must have the column {name!r} of `{option}`, it has "
+                    f"{shorten(list(names))}.{did_you_mean(name, names)}"
+                )
 
 
 def describe_features(count: int, names: Sequence[str] | None, unused: Sequence[str]) -> str:

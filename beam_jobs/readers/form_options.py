@@ -26,12 +26,13 @@ ACTING: Mapping[str, frozenset[str]] = {
     "group": _NAMED,
     "features": _TABLES | {"tfrecord"},
     "drop": _TABLES,
+    "meta": _NAMED,
     "time_order": _NAMED | {"ts"},
 }
 # What one form needs and another has no use for: it must act on one input of a job.
 _FOR_ONE = ("key", "time", "sequence", "length", "features")
 # What all sequences of a dataset have, or none.
-_FOR_ALL = ("label", "split", "group", "drop")
+_FOR_ALL = ("label", "split", "group", "drop", "meta")
 _REASONS = {
     ("key", "npz"): "whose keys are the names of its arrays",
     ("key", "ts"): "whose keys are the numbers of its cases",

@@ -26,6 +26,7 @@ from padless.beam_jobs.readers.values import (
     parse_group,
     parse_key,
     parse_label,
+    parse_meta,
     parse_nested,
     parse_split,
     parse_times,
@@ -89,6 +90,7 @@ def _parse_whole(
             None if columns.split is None else _parse_field(parse_split, record, columns.split),
             None if columns.group is None else _parse_field(parse_group, record, columns.group),
             padding,
+            tuple(_parse_field(parse_meta, record, name) for name in columns.meta_columns),
         )
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)

@@ -35,6 +35,7 @@ from padless.beam_jobs.readers.values import (
     parse_group,
     parse_key,
     parse_label,
+    parse_meta,
     parse_nested,
     parse_split,
     parse_times,
@@ -136,6 +137,9 @@ def parse_example(
             split=None if split is None else parse_split(_read_constant(example, features, split)),
             group=None if group is None else parse_group(_read_constant(example, features, group)),
             padding=timed.padding,
+            meta=tuple(
+                parse_meta(_read_constant(example, features, name)) for name in columns.meta_columns
+            ),
         )
     except RejectionError as rejection:
         return key, rejection.reject_part(place, whole=True)
@@ -170,7 +174,7 @@ def check_features(
     Raises:
         ValueError: if not.
     """
-    names = [columns.sequence, columns.label, columns.split, columns.group]
+    names = [columns.sequence, columns.label, columns.split, columns.group, *columns.meta_columns]
     if columns.is_given("key") and columns.key != _TFDS_ID:
         names.append(columns.key)
     if needs_times:
@@ -263,7 +267,7 @@ def _make_dataset(
 
     tfds, (split, start, end) = _tfds(), part
     roles = ("key", "time", "sequence", "label", "split", "group")
-    names = {getattr(columns, role) for role in roles}
+    names = {*(getattr(columns, role) for role in roles), *columns.meta_columns}
     # One file after the other, so that the order is that of the files.
     config = tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False)
     with _warnings_dropped():

@@ -36,6 +36,7 @@ from padless.beam_jobs.readers.values import (
     parse_group,
     parse_key,
     parse_label,
+    parse_meta,
     parse_split,
 )
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
@@ -167,7 +168,8 @@ def _parse_whole(
         _check_width(values, columns)
         label, split, group = _parse_constants(record.context.feature, columns)
         values, times, padding = read_times(record, values, source, columns)
-        return Whole(place, values, label, times, split, group, padding)
+        meta = _parse_meta(record.context.feature, columns)
+        return Whole(place, values, label, times, split, group, padding, meta)
     except RejectionError as rejection:
         return rejection.reject_part(place, whole=True)
 
@@ -182,6 +184,10 @@ def _parse_constants(features: Mapping[str, Any], columns: Columns) -> tuple:
     return tuple(
         None if name is None else _parse_constant(parse, features, name) for parse, name in named
     )
+
+
+def _parse_meta(features: Mapping[str, Any], columns: Columns) -> tuple[bytes, ...]:
+    return tuple(_parse_constant(parse_meta, features, name) for name in columns.meta_columns)
 
 
 def _parse_constant(

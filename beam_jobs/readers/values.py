@@ -64,6 +64,11 @@ def parse_group(group: object) -> bytes:
     return _parse_name("group", group)
 
 
+def parse_meta(value: object) -> bytes:
+    """Encodes what is carried into outputs: as a label, but nothing where it is missing."""
+    return b"" if value is None or value == "" else _parse_name("meta", value)
+
+
 def parse_split(split: object) -> bytes:
     """Encodes the name of a split."""
     if split is None or split == "":

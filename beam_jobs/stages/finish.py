@@ -18,6 +18,7 @@ from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import free_reserve
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.beam_jobs.stages.job import Job
+from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.metadata import ShardSummary
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.dataset.provenance import Made
@@ -82,8 +83,12 @@ def finish(
         job.writer.write_metadata(
             shards,
             layout,
-            has_label=job.columns.label is not None,
-            masks_missing=job.rules.missing == "mask",
+            contract=RecordContract(
+                layout.num_features,
+                has_label=job.columns.label is not None,
+                masks_missing=job.rules.missing == "mask",
+                meta_columns=job.columns.meta_columns,
+            ),
             feature_names=report.features,
             offsets=job.offsets,
             made=_describe_job(job, report),

@@ -68,6 +68,7 @@ class Job:
             self.output.shares,
             self.feature_names,
             hold_out=self.output.held_out,
+            meta_columns=self.columns.meta_columns,
         )
 
     def worker_counts(self) -> WorkerCounts:

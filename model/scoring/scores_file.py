@@ -13,6 +13,7 @@ from etils import epath
 from padless.model.scoring.calibration import Calibration, smallest_p_value
 from padless.model.scoring.inference import TIMESTEPS, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
+from padless.pipeline.dataset.names import meta_feature
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import written_whole
@@ -33,14 +34,12 @@ def write_parquet(
 ) -> int:
     """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
 
-    Columns: `key` string; `split` string, if named; `label` string, where there is one; `length`
-    int64; `embedding` fixed-size list of float32; `score` float32; `p_value` float32, if
-    calibrated; `is_anomaly` bool, at a level; `error` and `unexplained` float32; `feature_error`
-    fixed-size list of float32; `timestep_error` list of such lists, where the inference computes
-    it. Rows are in the order of the splits and of the records in them.
-
-    Where a score is NaN, the p-value is NaN too, and `is_anomaly` null. How many sequences have a
-    score, or an embedding, that is not finite, is logged as a warning.
+    Columns: `key` string; `split` string, if named; `label` string, where there is one; the columns
+    that the dataset carries, string; `length` int64; `embedding` fixed-size list of float32;
+    `score` float32; `p_value` float32, if calibrated; `is_anomaly` bool, at a level; `error` and
+    `unexplained` float32; `feature_error` fixed-size list of float32; `timestep_error` list of such
+    lists, where the inference computes it. Rows are in the order of the splits and of the records
+    in them.
 
     Args:
         inference: the model and the outputs.
@@ -83,6 +82,8 @@ def write_parquet(
     ):
         for split in chosen:
             for window in inference.windows(dataset, split.name):
+                for column in dataset.record_format.meta_columns:
+                    window[column] = window.pop(meta_feature(column))
                 if name_splits:
                     window["split"] = np.full(len(window["length"]), split.name.encode())
                 if calibration is not None:
@@ -151,6 +152,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
         "key": pa.string(),
         "split": pa.string(),
         "label": pa.string(),
+        **dict.fromkeys(dataset.record_format.meta_columns, pa.string()),
         "length": pa.int64(),
         "embedding": pa.list_(pa.float32(), inference.model.embedding_size),
         "score": pa.float32(),
@@ -163,6 +165,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
     }
     written = {"key", "length", *added, *inference.outputs}
     written |= {"label"} if dataset.record_format.label else set()
+    written |= set(dataset.record_format.meta_columns)
     return pa.schema([(name, kind) for name, kind in types.items() if name in written])
 
 

@@ -179,7 +179,9 @@ class TrainingLoop:
 
         Keys and labels are not read: the trainer does not need them, and a GPU holds no text.
         """
-        numbers = dataclasses.replace(self._dataset.record_format, key=None, label=None)
+        numbers = dataclasses.replace(
+            self._dataset.record_format, key=None, label=None, meta_columns=()
+        )
         dataset = dataclasses.replace(self._dataset, record_format=numbers)
         plan, shuffle = self._plans[split], self._shuffle if split == TRAINING_SPLIT else None
 

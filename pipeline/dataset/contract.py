@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from padless.pipeline.dataset.names import FEATURES_FILE
+from padless.pipeline.dataset.names import FEATURES_FILE, meta_feature
 
 _MAX_SHOWN_BYTES = 60
 
@@ -26,17 +26,24 @@ class RecordContract:
         num_features: values per timestep.
         has_label: whether there is a label.
         masks_missing: whether a value may be NaN, which is a missing one.
+        meta_columns: names of the columns that are carried into outputs.
     """
 
     num_features: int
     has_label: bool
     masks_missing: bool = False
+    meta_columns: tuple[str, ...] = ()
 
     def find_faults(self, features: Features) -> list[str]:
         """Lists the rules that a record breaks, with the values that break them."""
         return [
             *_check_text(features, "key"),
             *(_check_text(features, "label") if self.has_label else _check_absent(features)),
+            *(
+                part
+                for name in self.meta_columns
+                for part in _check_text(features, meta_feature(name))
+            ),
             *_check_length(features),
             *self._check_sequence(features),
         ]

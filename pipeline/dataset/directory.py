@@ -155,7 +155,9 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     dataset = SequenceDataset(
         name=info.name,
         record_format=RecordFormat(
-            contract.num_features, label="label" if contract.has_label else None
+            contract.num_features,
+            label="label" if contract.has_label else None,
+            meta_columns=contract.meta_columns,
         ),
         splits={
             name: Split(name, _find_shards(snapshot, name, split.shards), lengths[name], snapshot)

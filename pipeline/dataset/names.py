@@ -29,3 +29,32 @@ def dataset_name(directory: epath.PathLike) -> str:
 def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:
     """Names a shard as TFDS does, e.g. `vowels-train.tfrecord-00000-of-00004`."""
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
+
+
+# What models write of each sequence.
+OUTPUT_COLUMNS = (
+    "key",
+    "split",
+    "label",
+    "length",
+    "embedding",
+    "score",
+    "p_value",
+    "is_anomaly",
+    "error",
+    "unexplained",
+    "feature_error",
+    "timestep_error",
+)
+# Features of a record that are carried into outputs are named by this and their column.
+META = "meta"
+
+
+def meta_feature(column: str) -> str:
+    """Returns the name that a record has for a column which is carried into outputs.
+
+    Example:
+        >>> meta_feature("site")
+        'meta/site'
+    """
+    return f"{META}/{column}"

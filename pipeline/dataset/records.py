@@ -9,6 +9,7 @@ features of an example:
 | `length`   | int64, one value       | the number of timesteps                                 |
 | `sequence` | float, length*features | the values in raw units, `(timesteps, features)` by row |
 | `label`    | bytes, one value       | the label as it was in the input, UTF-8; optional       |
+| `meta/NAME`| bytes, one value       | the column NAME, carried into outputs, UTF-8; optional  |
 
 Writing needs NumPy only, so that a Beam worker never imports TensorFlow; the functions that build
 TensorFlow operations import it when called.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from google.protobuf.message import DecodeError
 
 from padless.pipeline.dataset.example_proto import parse_record, read_numbers
 from padless.pipeline.dataset.framing import read_records
+from padless.pipeline.dataset.names import meta_feature
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -42,6 +44,8 @@ class RecordFormat:
         length: name of the int64 feature with the number of timesteps.
         key: name of the bytes feature that identifies a sequence, or None where there is none.
         label: name of the bytes feature with the label, or None where there is none.
+        meta_columns: columns that are carried into outputs, each in the bytes feature that
+            `padless.pipeline.dataset.names.meta_feature` names.
 
     Raises:
         ValueError: if `num_features` is below 1 or a required name is empty.
@@ -52,6 +56,7 @@ class RecordFormat:
     length: str = "length"
     key: str | None = "key"
     label: str | None = None
+    meta_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.num_features < 1:
@@ -61,7 +66,12 @@ class RecordFormat:
                 raise ValueError(f"`{field}` must name a feature, got {getattr(self, field)!r}.")
 
 
-def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None) -> bytes:
+def encode_example(
+    key: bytes,
+    sequence: np.ndarray,
+    label: bytes | None = None,
+    meta: Mapping[str, bytes] | None = None,
+) -> bytes:
     """Serializes one sequence as a `tf.train.Example`, the same bytes for the same arguments.
 
     The protocol buffer is written directly: for 100 timesteps of 14 features that took 31
@@ -71,6 +81,7 @@ def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None)
         key: name of the sequence, UTF-8.
         sequence: float32 array `(timesteps, features)`.
         label: label, UTF-8, or None to leave the feature out.
+        meta: column -> value, UTF-8, of what is carried into outputs, or None for nothing.
 
     Returns:
         The serialized example, its features in the order of their names.
@@ -87,6 +98,10 @@ def encode_example(key: bytes, sequence: np.ndarray, label: bytes | None = None)
         _map_entry(b"key", _bytes_feature(key)),
         *([] if label is None else [_map_entry(b"label", _bytes_feature(label))]),
         _map_entry(b"length", _field(3, _field(1, _varint(len(sequence))))),
+        *(
+            _map_entry(meta_feature(column).encode(), _bytes_feature(value))
+            for column, value in sorted((meta or {}).items())
+        ),
         _map_entry(b"sequence", _field(2, _field(1, values))),
     ]
     return _field(1, b"".join(entries))
@@ -123,7 +138,8 @@ def parse_examples(serialized: tf.Tensor, record_format: RecordFormat) -> dict[s
 
     Returns:
         `sequence` `(batch, timesteps, features)` float32 and `length` `(batch,)` int64, and, where
-        the format names them, `key` and `label` `(batch,)` string.
+        the format names them, `key`, `label` and `meta/` with each of `meta_columns`, `(batch,)`
+        string.
 
     Raises:
         tf.errors.InvalidArgumentError: when run, if the lengths differ, or a length is not the
@@ -162,7 +178,8 @@ def parse_ragged_examples(
 
     Returns:
         `values` `(timesteps of all rows, features)` float32 and `length` `(batch,)` int64, and,
-        where the format names them, `key` and `label` `(batch,)` string.
+        where the format names them, `key`, `label` and `meta/` with each of `meta_columns`,
+        `(batch,)` string.
 
     Raises:
         tf.errors.InvalidArgumentError: when run, if a length is not the number of values divided by
@@ -226,6 +243,7 @@ def _parse_features(serialized: tf.Tensor, record_format: RecordFormat) -> dict:
         for field in ("key", "length", "sequence", "label")
         if getattr(record_format, field) is not None
     }
+    names |= {name: name for name in map(meta_feature, record_format.meta_columns)}
     parsed = tf.io.parse_example(
         serialized, {name: _feature_spec(field, name) for field, name in names.items()}
     )

@@ -8,12 +8,12 @@ it names is never imported. `dataset_info.json` may hold more than padless write
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.json_content import check_same, check_string
-from padless.pipeline.dataset.names import shard_name
+from padless.pipeline.dataset.names import META, shard_name
 
 _CLASS = "pythonClassName"
 _FEATURES_DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
@@ -76,7 +76,9 @@ def parse_info(content: Any) -> DatasetInfo:
 
 def format_features(contract: RecordContract) -> dict[str, Any]:
     """Returns the content of `features.json`, the same as TFDS writes for these features."""
-    return _format_features(str(contract.num_features), has_label=contract.has_label)
+    return _format_features(
+        str(contract.num_features), has_label=contract.has_label, meta=contract.meta_columns
+    )
 
 
 def parse_features(content: Any) -> RecordContract:
@@ -88,11 +90,12 @@ def parse_features(content: Any) -> RecordContract:
     features = _features_of(content)
     num_features = _count_features(features)
     shown = "<number of features>" if num_features is None else str(num_features)
-    check_same(content, _format_features(shown, has_label="label" in features))
+    meta = tuple(map(check_string, _features_of(features.get(META))))
+    check_same(content, _format_features(shown, has_label="label" in features, meta=meta))
     # What could not be counted differs from what is shown in its place.
     if not num_features or num_features < 1:
         raise ValueError(f"`sequence` must have at least 1 feature, got {num_features}.")
-    return RecordContract(num_features, has_label="label" in features)
+    return RecordContract(num_features, has_label="label" in features, meta_columns=meta)
 
 
 def _features_of(content: Any) -> Mapping[str, Any]:
@@ -113,14 +116,21 @@ def _count_features(features: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _format_features(num_features: str, *, has_label: bool) -> dict[str, Any]:
+def _format_features(
+    num_features: str, *, has_label: bool, meta: Sequence[str] = ()
+) -> dict[str, Any]:
     text = {_CLASS: _TEXT, "text": {}}
     features = {
         "key": text,
         **({"label": text} if has_label else {}),
         "length": _format_tensor("int64", {}),
+        **({META: _format_dict(dict.fromkeys(sorted(meta), text))} if meta else {}),
         "sequence": _format_tensor("float32", {"dimensions": ["-1", num_features]}),
     }
+    return _format_dict(features)
+
+
+def _format_dict(features: Mapping[str, Any]) -> dict[str, Any]:
     return {"featuresDict": {"features": features}, _CLASS: _FEATURES_DICT}
 
 

@@ -32,6 +32,7 @@ OPTIONS = {
     "group": ("machine", {"splits": {"train": 1}, "hold_out": {"validation": 0.5}}),
     "features": (("y",), {}),
     "drop": (("x",), {}),
+    "meta": (("kind", "machine"), {}),
     "center": ({"0": 100.0}, {}),  # by its name where it has one
     "missing": ("drop_timestep", {}),
     "time_order": ("reject", {}),

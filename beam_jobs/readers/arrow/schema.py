@@ -11,7 +11,7 @@ from padless.beam_jobs.fragments import shorten
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
-from padless.beam_jobs.readers.feature_columns import check_dropped, choose_features
+from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.pipeline.suggestions import did_you_mean
 
 
@@ -24,7 +24,7 @@ def locate_table(
         ValueError: if a column is missing, there more than once or of an unsuitable type.
     """
     types = _ColumnTypes(path, schema)
-    check_dropped(path, schema.names, columns)
+    check_listed(path, schema.names, columns)
     if columns.is_given("sequence") or types.is_nested(columns.sequence):
         if columns.drop is not None:
             raise ValueError(
@@ -97,7 +97,7 @@ class _ColumnTypes:
             )
 
     def check_constants(self, columns: Columns) -> None:
-        """Checks the columns of key, label, split and group."""
+        """Checks the columns of key, label, split, group and what is carried."""
         self.check(columns.key, is_key, "strings or integers")
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
@@ -105,6 +105,8 @@ class _ColumnTypes:
             self.check(columns.split, is_key, "strings")
         if columns.group is not None:
             self.check(columns.group, is_label, "strings, numbers or truth values")
+        for name in columns.meta_columns:
+            self.check(name, is_label, "strings, numbers or truth values")
 
     def check_features(
         self, names: Iterable[str], is_right: Callable[[pa.DataType], bool], rule: str
@@ -116,7 +118,7 @@ class _ColumnTypes:
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""
         if not (features := choose_features(list(self._types), columns)):
-            others = [*columns.roles().values(), *(columns.drop or ())]
+            others = list(columns.not_features)
             raise ValueError(
                 f"{self._path}: must have feature columns besides {others}, "
                 f"it has {shorten(list(self._types))}; choose them with `features`."

@@ -56,8 +56,8 @@ class _WholeTable(Table):
         rejected: RejectedRows = {}
         sequences = self.read_sequences(batch, rejected)
         timed = self._read_times(batch, sequences, rejected)
-        constants = map(_expand, parse_constants(self.columns, batch))
-        columns: Iterator[tuple] = zip(timed, *constants, strict=True)
+        parsed = map(_expand, parse_constants(self.columns, batch))
+        columns: Iterator[tuple] = zip(timed, *parsed, strict=True)
         for row, (own, key, *others) in enumerate(columns):
             place = source.place(first + row)
             if isinstance(key, RejectionError):
@@ -67,8 +67,9 @@ class _WholeTable(Table):
             if (rejection := rejected.get(row, bad)) is not None:
                 yield key, rejection.reject_part(place, whole=True)
             else:
-                label, split, group = others
-                yield key, Whole(place, own.values, label, own.times, split, group, own.padding)
+                label, split, group, *meta = others
+                constants = split, group, own.padding, tuple(meta)
+                yield key, Whole(place, own.values, label, own.times, *constants)
 
     def _read_times(
         self,

@@ -22,6 +22,7 @@ from padless.beam_jobs.readers.values import (
     parse_group,
     parse_key,
     parse_label,
+    parse_meta,
     parse_split,
 )
 
@@ -46,7 +47,7 @@ class Table(abc.ABC):
         """Names of the columns that are read, each once."""
         columns = self.columns
         constants = (columns.key, columns.label, columns.split, columns.group)
-        names = (*constants, *self.list_own_columns())
+        names = (*constants, *columns.meta_columns, *self.list_own_columns())
         return list(dict.fromkeys(name for name in names if name is not None))
 
     @abc.abstractmethod
@@ -74,7 +75,7 @@ class LongTable(Table):
         return [*([self.columns.time] if self.has_times else []), *self.features]
 
     def read(self, batch: pa.RecordBatch, first: int, source: Source) -> Iterator[Item]:
-        """Reads a batch, a fragment per stretch of rows with one key, label, split and group."""
+        """Reads a batch, a fragment per stretch of rows with one key and the same constants."""
         constants = parse_constants(self.columns, batch)
         times, rejected = self._read_times(batch)
         values = self._read_features(batch, rejected)
@@ -86,7 +87,7 @@ class LongTable(Table):
         for row in empty:
             rejected.pop(row, None)
         for start, stop in _list_stretches(constants, {**rejected, **empty}, batch.num_rows):
-            key, label, split, group = (p.results[p.codes[start]] for p in constants)
+            key, label, split, group, *meta = (p.results[p.codes[start]] for p in constants)
             place = source.place(first + start)
             if isinstance(key, RejectionError):
                 for row in range(start, stop):
@@ -98,7 +99,7 @@ class LongTable(Table):
             else:
                 rows = slice(start, stop)
                 own = values[rows], label, lines[rows], None if times is None else times[rows]
-                yield key, Rows(place, *own, split, group)
+                yield key, Rows(place, *own, split, group, tuple(meta))
 
     def _read_times(self, batch: pa.RecordBatch) -> tuple[Times | None, RejectedRows]:
         if not self.has_times:
@@ -126,10 +127,8 @@ class LongTable(Table):
         return values
 
 
-def parse_constants(
-    columns: Columns, batch: pa.RecordBatch
-) -> tuple[Parsed, Parsed, Parsed, Parsed]:
-    """Parses key, label, split and group of each row."""
+def parse_constants(columns: Columns, batch: pa.RecordBatch) -> tuple[Parsed, ...]:
+    """Parses key, label, split, group and what is carried of each row."""
 
     def parse(name: str | None, parse_value: Callable[[object], bytes]) -> Parsed:
         if name is None:
@@ -141,6 +140,7 @@ def parse_constants(
         parse(columns.label, parse_label),
         parse(columns.split, parse_split),
         parse(columns.group, parse_group),
+        *(parse(name, parse_meta) for name in columns.meta_columns),
     )
 
 

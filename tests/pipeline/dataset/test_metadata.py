@@ -59,13 +59,13 @@ def summarize(split, shard, *lengths):
 SHARDS = [summarize("test", 0, 4), summarize("train", 2, 9, 3), summarize("train", 0, 5, 3)]
 
 
-def write(directory, *, has_label=False, made=MADE):
+def write(directory, *, has_label=False, meta=(), made=MADE):
     directory.mkdir()
     encoded = encode_metadata(
         SHARDS,
         name="data",
         num_shards=NUM_SHARDS,
-        contract=RecordContract(2, has_label),
+        contract=RecordContract(2, has_label, meta_columns=meta),
         feature_names=["x", "y"],
         made=made,
     )
@@ -78,7 +78,7 @@ def read(directory, file, parse):
     return load_json((directory / file).read_bytes(), parse)
 
 
-def write_by_tfds(directory, *, has_label):
+def write_by_tfds(directory, *, has_label, meta):
     """Writes the two files of TFDS by TFDS, which needs the shards' files."""
     import tensorflow_datasets as tfds
 
@@ -95,9 +95,13 @@ def write_by_tfds(directory, *, has_label):
         "length": np.int64,
         "sequence": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
     }
+    if has_label:
+        features["label"] = text
+    if meta:
+        features["meta"] = dict.fromkeys(meta, text)
     tfds.folder_dataset.write_metadata(
         data_dir=directory,
-        features=tfds.features.FeaturesDict(features | ({"label": text} if has_label else {})),
+        features=tfds.features.FeaturesDict(features),
         split_infos=[
             tfds.core.SplitInfo(
                 name=split,
@@ -113,18 +117,21 @@ def write_by_tfds(directory, *, has_label):
     return directory
 
 
+@pytest.mark.parametrize("meta", [(), ("site", "a b")])
 @pytest.mark.parametrize("has_label", [False, True])
-def test_files_of_tfds_are_those_that_tfds_writes(tmp_path, has_label):
-    ours = write(tmp_path / "ours", has_label=has_label)
-    theirs = write_by_tfds(tmp_path / "theirs", has_label=has_label)
+def test_files_of_tfds_are_those_that_tfds_writes(tmp_path, has_label, meta):
+    ours = write(tmp_path / "ours", has_label=has_label, meta=meta)
+    theirs = write_by_tfds(tmp_path / "theirs", has_label=has_label, meta=meta)
     for file in ("dataset_info.json", "features.json"):
         assert (ours / file).read_bytes() == (theirs / file).read_bytes()
 
 
+@pytest.mark.parametrize("meta", [(), ("a b", "site")])
 @pytest.mark.parametrize("has_label", [False, True])
-def test_what_is_written_is_read_again(tmp_path, has_label):
-    folder = write(tmp_path / "data", has_label=has_label)
-    assert read(folder, "features.json", parse_features) == RecordContract(2, has_label)
+def test_what_is_written_is_read_again(tmp_path, has_label, meta):
+    folder = write(tmp_path / "data", has_label=has_label, meta=meta)
+    contract = RecordContract(2, has_label, meta_columns=meta)
+    assert read(folder, "features.json", parse_features) == contract
     info = read(folder, "dataset_info.json", parse_info)
     assert (info.name, list(info.splits)) == ("data", list(NUM_SHARDS))
     assert list(info.splits["train"].shards.values()) == [2, 0, 2]
