@@ -12,10 +12,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from padless.model.network.alignment import Alignment
+from padless.model.network.carrying import carry_forward
 from padless.model.network.own_scale import OwnScale
 from padless.model.network.pooling import for_timesteps, mean_of_rows, mean_of_seen
 from padless.model.network.recurrent import blank, valid_timesteps
 from padless.pipeline.batching.packing import Packing
+
+# What is read beside a value that is seen. With 1 instead, embeddings tell more of when values are
+# missing than of what they are.
+_TOLD = 0.2
 
 
 class Prepared(NamedTuple):
@@ -60,8 +65,8 @@ class Prepared(NamedTuple):
                 features)`.
             length: see the attribute.
             own_scale: whether sequences are also read on their own scale, and reconstructed on it.
-            masks_missing: whether NaN is a missing value. The encoder reads the sequence's own mean
-                instead, and beside it which values are seen.
+            masks_missing: whether NaN is a missing value. The encoder reads the last value that was
+                seen instead, and beside it which values are seen.
             longest: timesteps that all are padded to, and padding then counts as data; None if not.
         """
         timesteps = None if isinstance(length, Packing) else tf.shape(standardized)[1]
@@ -69,13 +74,12 @@ class Prepared(NamedTuple):
         target = inputs = _blank(standardized, length, seen)
         scale = OwnScale.of(inputs, length, seen)
         if seen is not None:
-            filled = tf.where(seen, inputs, for_timesteps(scale.mean, length))
-            target = inputs = _blank(filled, length)
+            target = inputs = _blank(carry_forward(inputs, seen, scale.mean, length), length)
         if own_scale:
             target = _blank(scale.apply(inputs), length)
             inputs = tf.concat((inputs, target), axis=-1)
         if seen is not None:
-            told = _blank(tf.cast(seen, inputs.dtype), length)
+            told = _blank(_TOLD * tf.cast(seen, inputs.dtype), length)
             inputs = tf.concat((inputs, told), axis=-1)
         if longest is None:
             return cls(inputs, target, scale, own_scale, length, length, timesteps, seen)

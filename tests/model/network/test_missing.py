@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from padless.model import Architecture
+from padless.model.network.carrying import carry_forward
 from padless.pipeline.batching.packing import PackedSequences, Packing
 
 LENGTHS = np.array([9, 6, 6, 2])
@@ -74,12 +75,36 @@ def test_errors_are_those_of_the_values_that_are_seen(model, padded):
 
 
 def test_a_missing_value_is_not_taken_for_one_that_is_there(model, padded):
-    """The own mean is read in its place: only what is told beside tells them apart."""
+    """The last one is read in its place: only what is told beside tells them apart."""
     one = padded[:1, :6].copy()
-    one[0, :, 2] = [1, 2, NAN, 2, 3, 2]
+    one[0, :, 2] = [1, 2, NAN, 1, 3, 1]
     filled = one.copy()
     filled[0, 2, 2] = 2.0
     assert np.abs(model.embed(one) - model.embed(filled)).max() > 1e-4
+
+
+@pytest.mark.parametrize("longest", [1, 2, 9, 33])
+def test_the_last_value_seen_is_carried(longest):
+    rng = np.random.default_rng(longest)
+    lengths = np.sort(rng.integers(1, longest + 1, 5))[::-1].astype(np.int32)
+    lengths[0] = longest
+    values = rng.normal(size=(5, longest, 2)).astype(np.float32)
+    seen = rng.random(values.shape) < 0.3
+    first = rng.normal(size=(5, 2)).astype(np.float32)
+    expected = values.copy()
+    for row, time, feature in np.ndindex(values.shape):
+        before = np.flatnonzero(seen[row, : time + 1, feature])
+        there = len(before) > 0
+        expected[row, time, feature] = (
+            values[row, before[-1], feature] if there else first[row, feature]
+        )
+    carried = carry_forward(tf.constant(values), tf.constant(seen), tf.constant(first), lengths)
+    np.testing.assert_array_equal(carried, expected)
+    packing = Packing.of(tf.constant(lengths))
+    place = tf.stack((packing.row, packing.time), 1)
+    packed = [tf.gather_nd(part, place) for part in (values, seen)]
+    carried = carry_forward(*packed, tf.constant(first), packing)
+    np.testing.assert_array_equal(carried, tf.gather_nd(expected, place))
 
 
 def test_without_missing_values_the_losses_are_those_of_the_sequences(model, padded):
