@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from padless.beam_jobs.output.report import PreprocessReport
     from padless.beam_jobs.preprocess_job import preprocess
     from padless.beam_jobs.raw_input import RAW_SPLIT, RawInput, open_raw
+    from padless.beam_jobs.text_format import TextFormat
     from padless.beam_jobs.write_dataset import WriteDataset
 
 # The same, as they are at run time.
@@ -24,6 +25,7 @@ _WITHOUT_BEAM = {
     "Output": "padless.beam_jobs.options",
     "PreprocessOptions": "padless.beam_jobs.options",
     "Rules": "padless.beam_jobs.options",
+    "TextFormat": "padless.beam_jobs.text_format",
 }
 _WITH_BEAM = {
     "PreprocessReport": "padless.beam_jobs.output.report",
@@ -42,6 +44,7 @@ __all__ = [
     "PreprocessReport",
     "RawInput",
     "Rules",
+    "TextFormat",
     "WriteDataset",
     "open_raw",
     "preprocess",

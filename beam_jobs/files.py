@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import glob
 import gzip
@@ -18,6 +19,13 @@ from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
 
 GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
+_MARKS = {  # of the longer ones first, as one begins as another does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_HEAD_BYTES = 16
 _GLOB_CHARACTERS = frozenset("*?[")
 
 
@@ -43,15 +51,22 @@ def create_bytes(path: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def open_text(path: str, *, newline: str) -> Iterator[io.TextIOWrapper]:
+def open_text(
+    path: str, *, newline: str, encoding: str | None = None
+) -> Iterator[io.TextIOWrapper]:
     """Opens a file of text; see `decode_text`."""
-    with open_bytes(path) as stream, decode_text(path, stream, newline=newline) as text:
+    with (
+        open_bytes(path) as stream,
+        decode_text(path, stream, newline=newline, encoding=encoding) as text,
+    ):
         yield text
 
 
 @contextlib.contextmanager
-def decode_text(path: str, stream: BinaryIO, *, newline: str) -> Iterator[io.TextIOWrapper]:
-    """Decodes UTF-8, with or without a byte order mark, plain or compressed by gzip.
+def decode_text(
+    path: str, stream: BinaryIO, *, newline: str, encoding: str | None = None
+) -> Iterator[io.TextIOWrapper]:
+    """Decodes text, plain or compressed by gzip; UTF-8 with or without a byte order mark.
 
     Undecodable bytes become surrogate escapes, so that they fail their own row and no more.
 
@@ -59,17 +74,50 @@ def decode_text(path: str, stream: BinaryIO, *, newline: str) -> Iterator[io.Tex
         path: names the file in messages.
         stream: the file, at its start, seekable; closed with the text.
         newline: as of `open`.
+        encoding: its encoding; None for UTF-8.
 
     Raises:
-        UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
+        UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon,
+            or are not of that encoding.
     """
+    codec = "utf-8-sig" if encoding is None else encoding
+    if codec.lower().replace("_", "-") in ("utf-8", "utf8"):
+        codec = "utf-8-sig"
     is_gzip = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     stream.seek(0)
     with (
         decompress(path, stream) if is_gzip else contextlib.nullcontext(stream) as plain,
-        io.TextIOWrapper(plain, "utf-8-sig", "surrogateescape", newline) as text,
+        io.TextIOWrapper(plain, codec, "surrogateescape", newline) as text,
     ):
-        yield text
+        if encoding is None:
+            _check_no_utf16(path, plain)
+        try:
+            yield text
+        except UnicodeError as error:
+            raise UnreadableInputError(
+                f"{path}: must be text of the encoding {codec}, it is not: {error}"
+            ) from error
+
+
+def _check_no_utf16(path: str, stream: BinaryIO) -> None:
+    """Checks by the first bytes that a file is not of UTF-16 or UTF-32, and goes back to them."""
+    if isinstance(stream, io.BufferedReader):  # which may be of a stream that cannot go back
+        head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    else:
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
+    name = next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+    if name is not None:
+        raise UnreadableInputError(
+            f"{path}: must be UTF-8, it begins with the byte order mark of {name.upper()}: save it "
+            f"as UTF-8, or name its encoding by --encoding {name}."
+        )
+    if len(head) == _HEAD_BYTES and (not any(head[1::2]) or not any(head[::2])):
+        name = "utf-16-be" if not any(head[::2]) else "utf-16-le"
+        raise UnreadableInputError(
+            f"{path}: must be UTF-8, every other byte is 0 as in UTF-16: save it as UTF-8, or name "
+            f"its encoding by --encoding {name}."
+        )
 
 
 @contextlib.contextmanager

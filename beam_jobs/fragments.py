@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 
 from padless.beam_jobs.columns import is_given
+from padless.beam_jobs.text_format import PLAIN, TextFormat
 
 _SHOWN_CHARACTERS = 80
 
@@ -37,7 +38,20 @@ class Instant(NamedTuple):
         return f"{self.second}{fraction}+00:00"
 
 
-Time = int | float | decimal.Decimal | Instant
+class Elapsed(NamedTuple):
+    """A time span since some beginning, exact to the nanosecond.
+
+    Attributes:
+        nanoseconds: of all of it.
+    """
+
+    nanoseconds: int
+
+    def __str__(self) -> str:
+        return f"{decimal.Decimal(self.nanoseconds).scaleb(-9).normalize():f} s"
+
+
+Time = int | float | decimal.Decimal | Instant | Elapsed
 # One time per timestep: an int64 or float64 array where all fit, else a list.
 Times = np.ndarray | list[Time]
 
@@ -74,6 +88,7 @@ class Source:
         part: which part of the file, in the form's own terms; None for all of it.
         split: the split of its sequences, UTF-8, or None where it is drawn or in the data.
         time_order: see `Rules`.
+        text: how its text is written.
     """
 
     index: int
@@ -83,6 +98,7 @@ class Source:
     part: tuple | None = None
     split: bytes | None = None
     time_order: str = "sort"
+    text: TextFormat = PLAIN
 
     @property
     def has_order(self) -> bool:

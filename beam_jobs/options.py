@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from padless.beam_jobs.columns import Columns, as_names
+from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.suggestions import did_you_mean
 
@@ -187,6 +188,7 @@ class PreprocessOptions:
         columns: where the parts of a sequence are.
         rules: what is accepted.
         input_format: name of the inputs' form; by default found by their extensions.
+        text: how the text of files is written.
         keep_splits: whether the split of a sequence is its file's: the name of the directory that
             the file is in, or the split of a TFDS builder.
 
@@ -204,6 +206,7 @@ class PreprocessOptions:
     rules: Rules = dataclasses.field(default_factory=Rules)
     input_format: str | None = None
     keep_splits: bool = False
+    text: TextFormat = PLAIN
 
     def __post_init__(self) -> None:
         _set(self, inputs=_as_paths(self.inputs))

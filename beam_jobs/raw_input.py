@@ -9,12 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
-from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.columns import Columns, Default
 from padless.beam_jobs.options import Output, PreprocessOptions, Rules
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.preprocess_job import preprocess_checked
 from padless.beam_jobs.readers.inputs import check_inputs
+from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline import SequenceDataset, open_dataset
+from padless.pipeline.dataset.rules import SequenceRules
 from padless.pipeline.progress import ShowProgress, ignore_progress
 
 RAW_SPLIT = "raw"
@@ -40,8 +42,9 @@ def open_raw(
     *,
     columns: Columns | None = None,
     feature_names: Sequence[str] | None = None,
-    rules: Rules | None = None,
+    rules: Rules | SequenceRules | None = None,
     input_format: str | None = None,
+    text: TextFormat = PLAIN,
     skip_rejects: bool = False,
     progress: ShowProgress = ignore_progress,
 ) -> Iterator[RawInput]:
@@ -52,8 +55,10 @@ def open_raw(
         columns: where things are in the files.
         feature_names: what are features where `columns` does not name them and files have names,
             such as those that a model was trained on.
-        rules: what is accepted.
+        rules: what is accepted, such as `config.rules` of a run, which are those that the
+            sequences of its dataset were read by.
         input_format: see `PreprocessOptions`.
+        text: how the text of files is written.
         skip_rejects: whether to continue without rejected sequences; the report counts them.
         progress: see `preprocess`.
 
@@ -70,8 +75,9 @@ def open_raw(
             inputs=inputs,
             output=output,
             columns=columns or Columns(),
-            rules=rules or Rules(),
+            rules=_as_rules(rules),
             input_format=input_format,
+            text=text,
         )
         report = _preprocess(options, feature_names, progress)
         if report.rejected and not skip_rejects:
@@ -79,6 +85,14 @@ def open_raw(
                 f"Every sequence must be accepted, or `skip_rejects` be set.\n{report}"
             )
         yield RawInput(open_dataset(output.directory), report)
+
+
+def _as_rules(rules: Rules | SequenceRules | None) -> Rules:
+    """Returns the rules; an order of time that nobody has asked for needs no times."""
+    if isinstance(rules, SequenceRules):
+        values = dataclasses.asdict(rules)
+        return Rules(**values | {"time_order": Default(rules.time_order)})
+    return rules or Rules()
 
 
 def _preprocess(

@@ -10,12 +10,13 @@ from typing import Any
 import padless
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, TOO_LONG, Rules
+from padless.beam_jobs.text_format import TextFormat
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
 
 AS_TRAINED = " (default: as in the dataset that the run is trained on)"
 
-COLUMNS, RULES = map(defaults_of, (Columns, Rules))
+COLUMNS, RULES, TEXT = map(defaults_of, (Columns, Rules, TextFormat))
 
 # What `Columns` calls by a shorter name.
 COLUMN_OPTIONS = {
@@ -95,6 +96,7 @@ def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._Acti
         choices=FORMS,
     )
     _add_column_arguments(form)
+    _add_text_arguments(parser.add_argument_group("text of raw files"))
     values = parser.add_argument_group("values of raw files")
     add_option(
         values,
@@ -114,6 +116,27 @@ def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._Acti
         default=None if of_run else RULES["time_order"],
     )
     return form
+
+
+def _add_text_arguments(group: argparse._ActionsContainer) -> None:
+    delimiter = "what parts the cells of a row: a character, tab or blanks (default: by the header)"
+    add_option(group, "--delimiter", delimiter, metavar="X")
+    add_option(group, "--decimal", "decimal mark, '.' or ','", default=TEXT["decimal"], metavar="X")
+    encoding = "encoding of the text, such as utf-16 or cp1252 (default: utf-8)"
+    add_option(group, "--encoding", encoding, metavar="NAME")
+    comment = "leave out lines of CSV that begin with this (default: none)"
+    add_option(group, "--comment", comment, metavar="X")
+    group.add_argument(
+        "--no-header",
+        dest="has_header",
+        action="store_false",
+        help="the first row of CSV is data, and the columns are called 1, 2, ...",
+    )
+
+
+def text_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the arguments of `TextFormat` that `add_raw_arguments` has parsed."""
+    return {name: getattr(args, name) for name in TEXT}
 
 
 def add_length_arguments(group: argparse._ActionsContainer, *, of_run: bool = False) -> None:

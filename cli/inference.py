@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from padless.cli.arguments import COLUMNS, columns_of
+from padless.cli.arguments import COLUMNS, TEXT, columns_of, text_of
 
 if TYPE_CHECKING:
     from padless.model import Run
@@ -26,6 +26,7 @@ RAW_OPTIONS = {
     "feature_columns": COLUMNS["features"],
     "meta_columns": COLUMNS["meta"],
     **dict.fromkeys(RULE_OPTIONS),
+    **TEXT,
 }
 
 
@@ -110,7 +111,7 @@ def _opened_files(
     args: argparse.Namespace, run: Run, progress: ShowProgress
 ) -> Iterator[SequenceDataset]:
     """Opens raw files as a dataset of one split in their own order; logs what was rejected."""
-    from padless.beam_jobs import Columns, Rules, open_raw
+    from padless.beam_jobs import Columns, Rules, TextFormat, open_raw
     from padless.beam_jobs.engine.quiet import beam_quieted
 
     # Columns by the names that the run was trained on, whatever else the file holds.
@@ -120,6 +121,7 @@ def _opened_files(
         feature_names=run.config.feature_names,
         rules=Rules(**rules_of(args, run)),
         input_format=args.input_format,
+        text=TextFormat(**text_of(args)),
         skip_rejects=args.skip_rejects,
         progress=progress,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.options import Output, PreprocessOptions, Rules
+from padless.beam_jobs.text_format import TextFormat
 from padless.cli.arguments import (
     COLUMN_OPTIONS,
     add_length_arguments,
@@ -18,6 +19,7 @@ from padless.cli.arguments import (
     label_choice,
     offsets,
     shares,
+    text_of,
 )
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
@@ -170,6 +172,7 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
             max_rejects=args.max_rejects,
         ),
         input_format=args.input_format,
+        text=TextFormat(**text_of(args)),
         keep_splits=args.keep_splits,
     )
 

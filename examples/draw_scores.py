@@ -7,12 +7,11 @@ that vary most in each sequence, in units of the training standard deviation.
 """
 
 import argparse
-import dataclasses
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from padless.beam_jobs import RAW_SPLIT, Columns, Rules, open_raw
+from padless.beam_jobs import RAW_SPLIT, Columns, open_raw
 from padless.model import open_run
 from padless.pipeline import equal_length_batches, plan_batches
 
@@ -59,8 +58,9 @@ def main(argv=None):
     args = parser.parse_args(argv)
 
     run = open_run(args.run)
-    rules = None if run.config.rules is None else Rules(**dataclasses.asdict(run.config.rules))
-    with open_raw(args.files, columns=Columns(label=args.label_column), rules=rules) as raw:
+    with open_raw(
+        args.files, columns=Columns(label=args.label_column), rules=run.config.rules
+    ) as raw:
         rows = score_rows(run, raw.dataset)
         names = raw.dataset.feature_names
     figure = Figure(figsize=(11, 3.6), layout="constrained")

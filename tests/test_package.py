@@ -266,8 +266,9 @@ ROOMS = {
     },
     "beam_jobs": {
         "columns": set(),
-        "options": {"columns"},
-        "fragments": {"columns"},
+        "text_format": set(),
+        "options": {"columns", "text_format"},
+        "fragments": {"columns", "text_format"},
         "bombs": {"fragments"},
         "files": {"bombs"},
         "engine": set(),

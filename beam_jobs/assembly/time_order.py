@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from padless.beam_jobs.fragments import Instant, RejectionError, Times
+from padless.beam_jobs.fragments import Elapsed, Instant, RejectionError, Times
 
 
 def join_times(parts: Sequence[Times]) -> np.ndarray:
@@ -56,6 +56,10 @@ def _align(times: list) -> list:
     if Instant in types and len(types) > 1:
         raise RejectionError(
             "bad_time", "the times of one key must be all numbers or all dates, got both."
+        )
+    if Elapsed in types and len(types) > 1:
+        raise RejectionError(
+            "bad_time", "the times of one key must be all numbers or all time spans, got both."
         )
     if not {float, decimal.Decimal} <= types:
         return times

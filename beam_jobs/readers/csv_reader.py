@@ -6,8 +6,9 @@ gathered into one fragment, which is what makes the job's grouping cheap.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, cast
 
@@ -26,6 +27,7 @@ from padless.beam_jobs.fragments import (
     first_where,
     shorten,
 )
+from padless.beam_jobs.readers.csv_rows import number_rows, tell_delimiter
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import (
@@ -36,6 +38,7 @@ from padless.beam_jobs.readers.values import (
     parse_key,
     parse_label,
     parse_meta,
+    parse_number,
     parse_numbers,
     parse_split,
     parse_time,
@@ -43,6 +46,10 @@ from padless.beam_jobs.readers.values import (
 from padless.pipeline.suggestions import did_you_mean
 
 _ORDER_REMEDY = "; rows without times are read in the order of the file by `time_order` 'file'"
+_UNDECODABLE = re.compile("[\ud800-\udfff]")
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
+_HEAD_LINES = 100
+_HEAD_CELLS = 100_000
 _MAX_ROWS = 4096  # of a fragment, so that one very long key does not fill the reader's memory
 
 
@@ -60,6 +67,8 @@ class CsvColumns:
         meta: positions of what is carried into outputs.
         features: positions of the features.
         feature_names: their names.
+        decimal: the decimal mark.
+        has_constants: whether rows have more than key, time and features.
     """
 
     num_columns: int
@@ -71,6 +80,8 @@ class CsvColumns:
     meta: tuple[int, ...]
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
+    decimal: str = "."
+    has_constants: bool = True
 
     @classmethod
     def locate(cls, source: Source, header: Sequence[str], columns: Columns) -> CsvColumns:
@@ -87,7 +98,8 @@ class CsvColumns:
         names = choose_features(header, columns)
         for name in (*roles.values(), *names):
             if name not in places:
-                remedy = _ORDER_REMEDY if name == roles.get("time") else ""
+                order = _ORDER_REMEDY if name == roles.get("time") else ""
+                remedy = _explain_header(header) or order
                 raise ValueError(
                     f"{path}: must have a column {name!r}, it has {shorten(list(header))}{remedy}."
                     f"{did_you_mean(name, header)}"
@@ -109,6 +121,8 @@ class CsvColumns:
             meta=tuple(places[name] for name in columns.meta_columns),
             features=tuple(places[name] for name in names),
             feature_names=names,
+            decimal=source.text.decimal,
+            has_constants=bool(found.keys() - {"key", "time"} or columns.meta_columns),
         )
 
     def parse_key(self, row: list[str]) -> bytes:
@@ -122,8 +136,15 @@ class CsvColumns:
         if len(row) != self.num_columns:
             raise self._ragged(row)
         cells = [row[i] for i in self.features]
+        if self.decimal == ",":
+            cells = list(map(_with_point, cells, self.feature_names))
         try:
-            time = None if self.time is None else parse_time(row[self.time])
+            if self.time is None:
+                time = None
+            elif self.decimal == ",":
+                time = _parse_time(row[self.time])
+            else:
+                time = parse_time(row[self.time])
         except RejectionError:
             if not all(map(is_missing_cell, [row[cast("int", self.time)], *cells])):
                 raise
@@ -131,19 +152,50 @@ class CsvColumns:
         return (
             time,
             parse_numbers(cells, self.feature_names),
-            _Constants(
-                None if self.label is None else parse_label(row[self.label]),
-                None if self.split is None else parse_split(row[self.split]),
-                None if self.group is None else parse_group(row[self.group]),
-                tuple(parse_meta(row[place]) for place in self.meta),
-            ),
+            self._parse_constants(row) if self.has_constants else _NONE,
         )
+
+    def _parse_constants(self, row: list[str]) -> _Constants:
+        return _Constants(
+            None if self.label is None else parse_label(row[self.label]),
+            None if self.split is None else parse_split(row[self.split]),
+            None if self.group is None else parse_group(row[self.group]),
+            tuple(parse_meta(row[place]) for place in self.meta),
+        )
+
+    def is_number(self, cell: str) -> bool:
+        """Checks whether a cell holds a number, or a missing one."""
+        try:
+            parse_number(_with_point(cell, "") if self.decimal == "," else cell, "")
+        except RejectionError:
+            return False
+        return True
 
     def _ragged(self, row: list[str]) -> RejectionError:
         return RejectionError(
             "ragged_row",
             f"a row must hold {self.num_columns} cells as the header does, got {len(row)}.",
         )
+
+
+def _parse_time(cell: str) -> Time:
+    """Parses a time with a decimal comma, which a date has too."""
+    if ":" in cell:
+        return parse_time(cell)
+    if "." in cell:
+        rule = f"the time must be written with a decimal comma, got {shorten(cell)}."
+        raise RejectionError("bad_time", rule)
+    return parse_time(cell.replace(",", "."))
+
+
+def _with_point(cell: str, column: str) -> str:
+    """Writes a number with a decimal point; one that has a point already may be of thousands."""
+    if "." in cell:
+        raise RejectionError(
+            "not_a_number",
+            f"column {column!r} must hold a number with a decimal comma, got {shorten(cell)}.",
+        )
+    return cell.replace(",", ".")
 
 
 class _Constants(NamedTuple):
@@ -156,6 +208,7 @@ class _Constants(NamedTuple):
     is_empty: bool = False
 
 
+_NONE = _Constants(None, None, None)
 _EMPTY = _Constants(None, None, None, is_empty=True)  # of a row without a time and a value
 
 
@@ -192,15 +245,29 @@ class _Stretch:
         return RejectedPart(source.place(self.lines[row]), "infinite", rule, whole=False)
 
 
-def read_header(path: str, lines: Iterable[str]) -> list[str]:
-    """Reads the first row of a CSV file.
+def read_header(
+    source: Source, rows: Iterator[tuple[int, list[str]]]
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Returns the names of the columns, and the rows after them.
 
     Raises:
-        ValueError: if there is none or it is not CSV.
+        ValueError: if there is no row, or a name is not UTF-8.
     """
-    for _, row in _numbered_rows(path, lines):
-        return row
-    raise ValueError(f"{path}: must have a header row, the file has no row.")
+    first = next(rows, None)
+    if first is None:
+        raise ValueError(f"{source.path}: must have a header row, the file has no row.")
+    line, row = first
+    if not source.text.has_header:
+        return [str(number) for number in range(1, len(row) + 1)], itertools.chain([first], rows)
+    for number, name in enumerate(row, 1):
+        if _UNDECODABLE.search(name):
+            shown = name.encode("utf-8", "surrogateescape")
+            raise ValueError(
+                f"{source.path}, line {line}: the name of column {number} must be UTF-8, "
+                f"got {shown!r} (Windows-1252?): save the file as UTF-8, or name its encoding as "
+                "in --encoding cp1252."
+            )
+    return [name.strip() for name in row], rows
 
 
 def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
@@ -220,8 +287,13 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
     Raises:
         UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
     """
-    rows = _numbered_rows(source.path, lines)
-    located = CsvColumns.locate(source, next(rows)[1], columns)
+    if source.text.delimiter is None:  # nobody has looked at the file before
+        head, lines = _peek(lines)
+        delimiter = tell_delimiter(source, head, columns)
+        text = dataclasses.replace(source.text, delimiter=delimiter)
+        source = dataclasses.replace(source, text=text)
+    header, rows = read_header(source, number_rows(source, lines))
+    located = CsvColumns.locate(source, header, columns)
     stretch = None
     for line, row in rows:
         try:
@@ -243,24 +315,35 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
         yield stretch.key, stretch.as_fragment(source, located)
 
 
-def _numbered_rows(path: str, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields each row that is not blank with the number of its last line."""
-    reader, first_line = csv.reader(lines, strict=True), 1
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-            first_line = reader.line_num + 1
-    except csv.Error as error:
-        raise UnreadableInputError(
-            f"{path}, the row that begins at line {first_line} must be CSV with every quote "
-            f"closed: {error}."
-        ) from error
+def _peek(lines: Iterable[str]) -> tuple[list[str], Iterator[str]]:
+    """Returns the first lines, and all of them."""
+    lines = iter(lines)
+    head = list(itertools.islice(lines, _HEAD_LINES))
+    return head, itertools.chain(head, lines)
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_text(source.path, newline="") as lines:
+    with open_text(source.path, newline="", encoding=source.text.encoding) as lines:
         yield from read_csv(lines, source, columns)
+
+
+def _explain_header(header: Sequence[str]) -> str:
+    """Returns what may be wrong with a header that lacks a column."""
+    if header and header[0].startswith(("#", "%", "//")):
+        return "; lines of comments are left out as by --comment '#'"
+    if all(map(_is_plain_number, header)):
+        return "; a file without a header is read by --no-header, its columns are 1, 2, ..."
+    if len(header) == 1:
+        return "; what parts its cells is named by --delimiter"
+    return ""
+
+
+def _is_plain_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _number_columns(path: str, header: Sequence[str]) -> dict[str, int]:
@@ -268,22 +351,58 @@ def _number_columns(path: str, header: Sequence[str]) -> dict[str, int]:
     places: dict[str, int] = {}
     for name in header:
         if name in places:
-            raise ValueError(f"{path}: column names must differ, got {name!r} more than once.")
+            raise ValueError(
+                f"{path}: column names must differ, got {name!r} more than once"
+                f"{_explain_header(header)}."
+            )
         places[name] = len(places)
     return places
 
 
 def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
-    with decode_text(source.path, stream, newline="") as lines:
-        header = read_header(source.path, lines)
-    features = CsvColumns.locate(source, header, columns).feature_names
+    with decode_text(source.path, stream, newline="", encoding=source.text.encoding) as text_lines:
+        head, lines = _peek(text_lines)
+        delimiter = tell_delimiter(source, head, columns)
+        text = dataclasses.replace(source.text, delimiter=delimiter)
+        source = dataclasses.replace(source, text=text)
+        header, rows = read_header(source, number_rows(source, lines))
+        located = CsvColumns.locate(source, header, columns)
+        if columns.features is None:
+            _check_numbers(source.path, located, rows)
+    features = located.feature_names
     used = {*features, *columns.roles().values(), *columns.meta_columns}
-    return InputFacts(features, unused=tuple(name for name in header if name not in used))
+    unused = tuple(name for name in header if name not in used)
+    return InputFacts(features, unused=unused, text=source.text)
+
+
+def _check_numbers(path: str, located: CsvColumns, rows: Iterator[tuple[int, list[str]]]) -> None:
+    """Checks in the first rows that no column is of strings alone, as nobody has named features."""
+    num_rows = max(_HEAD_CELLS // max(located.num_columns, 1), 2)
+    try:
+        head = [row for _, row in itertools.islice(rows, num_rows)]
+    except UnreadableInputError:  # which the job will report
+        return
+    head = [row for row in head if len(row) == located.num_columns]
+    strings: dict[str, str] = {}
+    for name, place in zip(located.feature_names, located.features, strict=True):
+        cells = [row[place] for row in head if not is_missing_cell(row[place])]
+        if len(cells) > 1 and not any(map(located.is_number, cells)):
+            strings[name] = cells[0]
+    if not strings:
+        return
+    name, cell = next(iter(strings.items()))
+    numbers = [name for name in located.feature_names if name not in strings]
+    remedy = "; decimal commas are read by --decimal ," if _DECIMAL_COMMA.fullmatch(cell) else ""
+    raise ValueError(
+        f"{path}: features must be numbers, the columns {shorten(list(strings))} hold none, but "
+        f"such as {shorten(cell)} in {name!r}; columns with numbers: {shorten(numbers)}. Choose "
+        f"them by `features`, or leave others out by `drop`{remedy}."
+    )
 
 
 FORM = InputForm(
     name="csv",
-    extensions=(".csv",),
+    extensions=(".csv", ".tsv", ".tab"),
     unit="line",
     read=_read,
     check=_check,

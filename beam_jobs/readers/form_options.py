@@ -6,10 +6,12 @@ acts on every form.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from padless.beam_jobs.columns import Columns, is_given
 from padless.beam_jobs.options import PreprocessOptions
+from padless.beam_jobs.text_format import TextFormat
 
 _RECORDS = frozenset({"jsonl", "tfds", "tfrecord"})
 _TABLES = frozenset({"csv", "parquet"})
@@ -28,11 +30,17 @@ ACTING: Mapping[str, frozenset[str]] = {
     "drop": _TABLES,
     "meta": _NAMED,
     "time_order": _NAMED | {"ts"},
+    "delimiter": frozenset({"csv"}),
+    "decimal": frozenset({"csv"}),
+    "encoding": frozenset({"csv", "jsonl", "ts"}),
+    "comment": frozenset({"csv"}),
+    "has_header": frozenset({"csv"}),
 }
 # What one form needs and another has no use for: it must act on one input of a job.
 _FOR_ONE = ("key", "time", "sequence", "length", "features")
 # What all sequences of a dataset have, or none.
 _FOR_ALL = ("label", "split", "group", "drop", "meta")
+_TEXT = {field.name: field.default for field in dataclasses.fields(TextFormat)}
 _REASONS = {
     ("key", "npz"): "whose keys are the names of its arrays",
     ("key", "ts"): "whose keys are the numbers of its cases",
@@ -64,6 +72,10 @@ def check_acting(options: PreprocessOptions, forms: Mapping[str, str]) -> None:
     for role in _FOR_ALL:
         if columns.is_given(role):
             _check_each(role, forms, getattr(columns, role))
+    for field in dataclasses.fields(options.text):
+        value = getattr(options.text, field.name)
+        if value != field.default and not ACTING[field.name] & set(forms.values()):
+            raise ValueError(_explain(field.name, *next(iter(forms.items())), value))
     if options.rules.time_order == "reject" and is_given(options.rules.time_order):
         _check_each("time_order", forms, options.rules.time_order)
 
@@ -75,7 +87,8 @@ def _check_each(option: str, forms: Mapping[str, str], value: object) -> None:
 
 
 def _explain(option: str, path: str, form: str, value: object) -> str:
-    reason = _REASONS.get((option, form), "which has no such column")
+    other = "which is no table of text" if option in _TEXT else "which has no such column"
+    reason = _REASONS.get((option, form), other)
     return (
         f"{path}: `{option}` must be {_default(option)} with input of the form {form}, {reason}, "
         f"got {value!r}."
@@ -85,4 +98,6 @@ def _explain(option: str, path: str, form: str, value: object) -> str:
 def _default(option: str) -> str:
     if option == "time_order":
         return "sort"
+    if option in _TEXT:
+        return repr(_TEXT[option])
     return "None" if getattr(Columns(), option) is None else "left out"

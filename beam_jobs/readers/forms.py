@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import Item, Source
+from padless.beam_jobs.text_format import PLAIN, TextFormat
 
 
 class InputFacts(NamedTuple):
@@ -17,6 +18,7 @@ class InputFacts(NamedTuple):
         features: names of the features, in order, or None if the form has none.
         unused: names of the columns that are neither features nor another part.
         parts: the parts to read on their own, in the form's own terms; None for all of the input.
+        text: how its text is written, where the form is one of text.
         num_bytes: size of the file, 0 if the input is not one.
     """
 
@@ -24,6 +26,7 @@ class InputFacts(NamedTuple):
     unused: tuple[str, ...] = ()
     parts: tuple[tuple | None, ...] = (None,)
     num_bytes: int = 0
+    text: TextFormat = PLAIN
 
 
 def _check_nothing(source: Source, stream: BinaryIO | None, columns: Columns) -> InputFacts:

@@ -28,6 +28,7 @@ from padless.beam_jobs.readers.form_options import ACTING, check_acting
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
+from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 FORMS = {
@@ -90,7 +91,12 @@ class CheckedInputs:
 
 
 def check_input(
-    path: str, form: InputForm, columns: Columns, *, time_order: str = "sort"
+    path: str,
+    form: InputForm,
+    columns: Columns,
+    *,
+    time_order: str = "sort",
+    text: TextFormat = PLAIN,
 ) -> InputFacts:
     """Checks one input of a known form; a file is opened once.
 
@@ -98,7 +104,7 @@ def check_input(
         FileNotFoundError: if the file is missing.
         ValueError: if it is empty or not what its form says, or if it lacks a column.
     """
-    source = Source(0, path, form.unit, form.name, time_order=time_order)
+    source = Source(0, path, form.unit, form.name, time_order=time_order, text=text)
     if not form.is_file:
         return form.check(source, None, columns)
     with open_input(path) as (stream, num_bytes):
@@ -131,11 +137,17 @@ def check_inputs(
     columns = _with_features(options.columns, forms, default_features)
     order = options.rules.time_order
     facts = {
-        path: check_input(path, form, columns, time_order=order) for path, form in forms.items()
+        path: check_input(path, form, columns, time_order=order, text=options.text)
+        for path, form in forms.items()
     }
     features = _common_features({path: found.features for path, found in facts.items()})
     sources = tuple(
-        Source(index, path, form.unit, form.name, part, _split_of(form, path, part, options), order)
+        Source(
+            *(index, path, form.unit, form.name, part),
+            split=_split_of(form, path, part, options),
+            time_order=order,
+            text=facts[path].text,
+        )
         for index, (path, form) in enumerate(forms.items())
         for part in facts[path].parts
     )

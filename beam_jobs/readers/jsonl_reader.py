@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.files import open_text
+from padless.beam_jobs.files import decode_text, open_text
 from padless.beam_jobs.fragments import (
     Item,
     Place,
@@ -18,7 +19,7 @@ from padless.beam_jobs.fragments import (
     Whole,
     shorten,
 )
-from padless.beam_jobs.readers.forms import InputForm
+from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.suggestions import is_missing
 from padless.beam_jobs.readers.values import (
     TimedValues,
@@ -118,8 +119,15 @@ def _parse_field(parse: Callable[[object], bytes], record: dict, name: str) -> b
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_text(source.path, newline="\n") as lines:
+    with open_text(source.path, newline="\n", encoding=source.text.encoding) as lines:
         yield from read_jsonl(lines, source, columns)
+
+
+def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
+    encoding = source.text.encoding
+    with decode_text(source.path, stream, newline="\n", encoding=encoding) as lines:
+        lines.read(1)
+    return InputFacts(text=source.text)
 
 
 FORM = InputForm(
@@ -127,4 +135,5 @@ FORM = InputForm(
     extensions=(".jsonl", ".ndjson"),
     unit="line",
     read=_read,
+    check=_check,
 )

@@ -8,7 +8,7 @@ is imported only where there is such a file.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from padless.beam_jobs.columns import Columns
@@ -119,7 +119,9 @@ def _batch_rows(file: pq.ParquetFile, groups: Sequence[int], needed: list[str]) 
     """Returns the number of rows that take about `_BATCH_BYTES` in memory."""
     schema = file.metadata.schema
     paths = [schema.column(i).path for i in range(len(schema))]
-    chunks = [i for i, path in enumerate(paths) if any(_belongs_to(path, n) for n in needed)]
+    # The path of a nested column begins with its name, which may hold points itself.
+    names = set(needed)
+    chunks = [i for i, path in enumerate(paths) if _belongs_to(path, names)]
     num_rows = num_bytes = 0
     for number in groups:
         # PyArrow aborts the process where it looks at the column of a damaged row group, but raises
@@ -133,8 +135,9 @@ def _batch_rows(file: pq.ParquetFile, groups: Sequence[int], needed: list[str]) 
     return min(max(rows, 1), _MAX_BATCH_ROWS)
 
 
-def _belongs_to(path_in_schema: str, column: str) -> bool:
-    return path_in_schema == column or path_in_schema.startswith(f"{column}.")
+def _belongs_to(path_in_schema: str, columns: Collection[str]) -> bool:
+    parts = path_in_schema.split(".")
+    return any(".".join(parts[:end]) in columns for end in range(1, len(parts) + 1))
 
 
 def _next_batch(path: str, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:

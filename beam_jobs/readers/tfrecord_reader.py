@@ -10,10 +10,12 @@ split are features of the example, or of the sequence example's context; so is a
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
+from apache_beam.io.filesystem import CompressedFile, CompressionTypes
 from google.protobuf.message import DecodeError, Message
 
 from padless.beam_jobs.columns import Columns
@@ -43,6 +45,7 @@ from padless.pipeline.dataset.example_proto import parse_record, read_float_rows
 from padless.pipeline.dataset.framing import begins_record, read_record_stream
 
 _SNIFFED_BYTES = 12
+_ZLIB_HEADS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of each level
 
 
 def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterator[Item]:
@@ -82,17 +85,29 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 
 @contextlib.contextmanager
 def decode_records(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Decompresses a TFRecord file if it is compressed by gzip; `path` names it in messages.
+    """Decompresses a TFRecord file if it is compressed by gzip or ZLIB; `path` is for messages.
 
-    The first bytes of gzip may also be those of a record's size; the CRC after it decides.
+    The first bytes of either may also be those of a record's size; the CRC after it decides.
     """
     head = stream.read(_SNIFFED_BYTES)
     stream.seek(0)
     if head.startswith(GZIP_MAGIC) and not begins_record(head):
         with decompress(path, stream) as plain:
             yield plain
+    elif head[:2] in _ZLIB_HEADS and not begins_record(head):
+        yield from _decompress_zlib(path, stream)
     else:
         yield stream
+
+
+def _decompress_zlib(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
+    try:
+        with CompressedFile(stream, CompressionTypes.DEFLATE) as plain:
+            yield cast("BinaryIO", plain)
+    except (EOFError, zlib.error) as error:
+        raise UnreadableInputError(
+            f"{path}: must be readable by ZLIB to its end, it is damaged: {error}"
+        ) from error
 
 
 def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:

@@ -317,13 +317,13 @@ def _stem(path: str) -> str:
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_text(source.path, newline="") as lines:
+    with open_text(source.path, newline="", encoding=source.text.encoding) as lines:
         yield from read_ts(lines, source, columns)
 
 
 def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
     path = source.path
-    with decode_text(path, stream, newline="") as lines:
+    with decode_text(path, stream, newline="", encoding=source.text.encoding) as lines:
         header = read_header(path, enumerate(lines, 1))
     if columns.label is not None and not header.has_label:
         raise ValueError(
@@ -335,7 +335,7 @@ def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
             f"{path}: `time_order` must be 'sort', as the header says by no '@timestamps true' "
             f"that its cases have times, got {source.time_order!r}."
         )
-    return InputFacts()
+    return InputFacts(text=source.text)
 
 
 def _split_of(path: str, part: tuple | None) -> str | None:

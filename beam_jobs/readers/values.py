@@ -18,6 +18,7 @@ import numpy as np
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import (
+    Elapsed,
     Instant,
     RejectionError,
     Source,
@@ -30,21 +31,57 @@ from padless.beam_jobs.options import check_split_name
 
 # Python's `fromisoformat` reads other forms in 3.10 than in 3.11, and cuts off nanoseconds.
 _ISO_DATE = re.compile(
-    r"(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"(?P<year>\d{4})(?P<dash>[-/]?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
     r"([T ](?P<hour>\d\d)"
     r"((?P<colon>:?)(?P<minute>\d\d)((?P=colon)(?P<second>\d\d)([.,](?P<fraction>\d{1,9})0*)?)?)?"
-    r"(Z|(?P<sign>[+-])(?P<zone_hour>\d\d)(:?(?P<zone_minute>\d\d))?)?)?",
+    r"( ?(Z|UTC|GMT)| ?(?P<sign>[+-])(?P<zone_hour>\d\d)(:?(?P<zone_minute>\d\d))?)?)?",
     re.ASCII | re.IGNORECASE,
 )
 _UNITS = ("year", "month", "day", "hour", "minute", "second")
 _EXACT_INTEGERS = 2**53  # in float64
 _FLOAT_DIGITS = 15  # that float64 keeps of any decimal number
 _NUMBERS = {int, float, type(None)}  # None is a missing one
-_MISSING_CELLS = frozenset({"", "na", "n/a", "nan", "null"})
+# As pandas, R, spreadsheets, statistics packages and the `.ts` format write them, in lower case.
+_MISSING_CELLS = frozenset(
+    {
+        *(
+            "",
+            "na",
+            "n/a",
+            "nan",
+            "null",
+            "none",
+            "nil",
+            "nat",
+            "-nan",
+            "<na>",
+            "-",
+            "--",
+            "?",
+            ".",
+        ),
+        *("#n/a", "#na", "#n/a n/a", "#div/0!", "#num!", "#value!", "#ref!", "#null!", "#name?"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    }
+)
+_BLANKS = " \t\xa0"
+_TRUTH_VALUES = {"true": 1.0, "false": 0.0}
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_CLOCK = re.compile(r"\d{1,2}:\d\d(:\d\d([.,]\d+)?)?", re.ASCII)
+_DAY_FIRST = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b.*", re.ASCII | re.DOTALL)
+_ELAPSED = re.compile(
+    r"(?P<sign>[+-]?)(?P<days>\d+) days?,?"
+    r"( \+?(?P<hours>\d\d?):(?P<minutes>\d\d):(?P<seconds>\d\d)([.,](?P<fraction>\d{1,9})0*)?)?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def parse_key(key: object) -> bytes:
-    """Encodes a key: a string that is not empty, or an integer."""
+    """Encodes a key: a string, without the blanks around it, that is not empty; or an integer.
+
+    A float that is an integer is one, as tables have them where another key was missing.
+    """
+    key = _plain(key)
     if key is None or key == "":
         raise RejectionError("missing_key", f"the key must not be empty, got {key!r}.")
     if isinstance(key, bool) or not isinstance(key, str | int):
@@ -71,6 +108,7 @@ def parse_meta(value: object) -> bytes:
 
 def parse_split(split: object) -> bytes:
     """Encodes the name of a split."""
+    split = split.strip(_BLANKS) if isinstance(split, str) else split
     if split is None or split == "":
         raise RejectionError("missing_split", f"the split must not be empty, got {split!r}.")
     try:
@@ -94,15 +132,24 @@ def parse_time(text: str) -> Time:
         2024-01-01 00:00:00.000000001+00:00
     """
     text = text.strip()
-    for parse in (_parse_integer, _parse_finite, _parse_date):
+    for parse in (_parse_integer, _parse_finite, _parse_date, _parse_elapsed):
         try:
             return parse(text)
         except (ValueError, ArithmeticError):
             pass
     raise RejectionError(
         "bad_time",
-        f"the time must be an integer, a finite number or an ISO 8601 date, got {shorten(text)}.",
+        f"the time must be an integer, a finite number or an ISO 8601 date, got {shorten(text)}"
+        f"{_explain_time(text)}.",
     )
+
+
+def _explain_time(text: str) -> str:
+    if _CLOCK.fullmatch(text):
+        return ", of an unknown day; --time-order file keeps the order of the file"
+    if _DAY_FIRST.fullmatch(text):
+        return "; year, month and day are written in this order"
+    return ""
 
 
 def needs_times(source: Source, columns: Columns) -> bool:
@@ -195,8 +242,12 @@ def parse_number(cell: str, column: str) -> float:
             return float(cell)
     except ValueError:
         pass
+    if (truth := _TRUTH_VALUES.get(cell.strip().casefold())) is not None:
+        return truth
+    has_comma = _DECIMAL_COMMA.fullmatch(cell.strip())
+    remedy = "; decimal commas are read by --decimal ," if has_comma else ""
     raise RejectionError(
-        "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}."
+        "not_a_number", f"column {column!r} must hold a number, got {shorten(cell)}{remedy}."
     )
 
 
@@ -274,10 +325,12 @@ def _encode(reason: str, what: str, text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise RejectionError(reason, f"the {what} must be UTF-8, got {shorten(text)}.") from None
+        rule = f"the {what} must be UTF-8, got {shorten(text)}. --encoding names another one."
+        raise RejectionError(reason, rule) from None
 
 
 def _parse_name(what: str, name: object) -> bytes:
+    name = name.strip(_BLANKS) if isinstance(name, str) else name
     if name is None or name == "":
         raise RejectionError(f"missing_{what}", f"the {what} must not be empty, got {name!r}.")
     if isinstance(name, str):
@@ -287,6 +340,12 @@ def _parse_name(what: str, name: object) -> bytes:
     raise RejectionError(
         f"bad_{what}", f"the {what} must be a string or a number, got {shorten(name)}."
     )
+
+
+def _plain(key: object) -> object:
+    if isinstance(key, str):
+        return key.strip(_BLANKS)
+    return int(key) if isinstance(key, float) and key.is_integer() else key
 
 
 def _parse_integer(text: str) -> int:
@@ -313,6 +372,16 @@ def _parse_date(text: str) -> Instant:
     offset = datetime.timedelta(hours=hours, minutes=minutes)
     second += offset if match["sign"] == "-" else -offset
     return Instant(second, int((match["fraction"] or "").ljust(9, "0")))
+
+
+def _parse_elapsed(text: str) -> Elapsed:
+    match = _ELAPSED.fullmatch(text)
+    if match is None:
+        raise ValueError
+    hours, minutes, seconds = (int(match[unit] or 0) for unit in ("hours", "minutes", "seconds"))
+    days = int(match["sign"] + match["days"])
+    whole = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return Elapsed(whole * 10**9 + int((match["fraction"] or "").ljust(9, "0")))
 
 
 def _check_timestep(timestep: int, values: object, first: list) -> None:

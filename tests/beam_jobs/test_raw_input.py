@@ -9,6 +9,7 @@ import pytest
 
 from padless.beam_jobs import RAW_SPLIT, Columns, Rules, open_raw
 from padless.pipeline.dataset.framing import read_records
+from padless.pipeline.dataset.rules import SequenceRules
 
 ROWS = [("b", 1, 3, 4), ("a", 1, 1, 2)]
 
@@ -46,7 +47,7 @@ def test_open_raw_ignores_feature_names_where_files_have_none(write_npz, write_j
 
 
 def test_open_raw_rejects_rejects(write_csv, scratch):
-    path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
+    path = write_csv("x.csv", [*ROWS, ("c", 1, "?!", 1)])
     with (
         pytest.raises(ValueError, match=r"(?s)or `skip_rejects` be set\.\nread.*line 4, key 'c'"),
         open_raw([path]),
@@ -56,7 +57,7 @@ def test_open_raw_rejects_rejects(write_csv, scratch):
 
 
 def test_open_raw_skips_rejects_and_reports_them(write_csv, recwarn, capsys):
-    path = write_csv("x.csv", [*ROWS, ("c", 1, "?", 1)])
+    path = write_csv("x.csv", [*ROWS, ("c", 1, "?!", 1)])
     with open_raw([path], skip_rejects=True) as raw:
         assert raw.dataset.splits[RAW_SPLIT].lengths == {1: 2}
     assert (raw.report.read, raw.report.rejected) == (3, {"not_a_number": 1})
@@ -78,3 +79,12 @@ def test_open_raw_applies_rules(write_csv):
     path = write_csv("x.csv", [("a", 1, 1, 1), ("a", 2, "", 1)])
     with open_raw([path], rules=Rules(missing="drop_timestep")) as raw:
         assert raw.dataset.splits[RAW_SPLIT].lengths == {1: 1}
+
+
+def test_open_raw_takes_the_rules_of_a_run(write_csv, write_npz):
+    rules = SequenceRules(max_length=2, too_long="truncate", time_order="reject")
+    with open_raw([write_npz("x.npz", {"a": np.ones((3, 2))})], rules=rules) as raw:
+        assert raw.dataset.splits[RAW_SPLIT].lengths == {2: 1}
+    path = write_csv("x.csv", [("c", 2, 1, 1), ("c", 1, 1, 1)])
+    with open_raw([path, write_csv("y.csv", ROWS)], rules=rules, skip_rejects=True) as raw:
+        assert raw.report.rejected["time_not_increasing"] == 1

@@ -9,7 +9,7 @@ import pytest
 from padless.cli.main import main
 from padless.model.comparison import compare, compared_run
 
-KEYS = ("../up", "a/b", "new\nline", 'quo"ted', "ünï", " spaced ")
+KEYS = ("../up", "a/b", "new\nline", 'quo"ted', "ünï", "sp aced")
 
 
 def write_csv(path, sequences, labels=None, seed=0):

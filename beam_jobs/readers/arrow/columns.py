@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 import pyarrow as pa
 
-from padless.beam_jobs.fragments import Instant, RejectionError, Time, Times, shorten
+from padless.beam_jobs.fragments import Elapsed, Instant, RejectionError, Time, Times, shorten
 from padless.beam_jobs.readers.values import as_numbers, pack_times, parse_time
 
 _EPOCH = datetime.datetime(1970, 1, 1)
@@ -84,26 +84,35 @@ def is_number(kind: pa.DataType) -> bool:
         _types.is_integer(kind)
         or _types.is_floating(kind)
         or _types.is_decimal(kind)
+        or _types.is_boolean(kind)
         or _types.is_null(kind)
     )
 
 
 def is_key(kind: pa.DataType) -> bool:
-    """Checks whether a column holds strings or integers, or nothing but nulls."""
+    """Checks whether a column holds strings, integers or floats, or nothing but nulls."""
     kind = _plain_type(kind)
-    return _is_text(kind) or _types.is_integer(kind) or _types.is_null(kind)
+    return (
+        _is_text(kind)
+        or _types.is_integer(kind)
+        or _types.is_floating(kind)
+        or _types.is_null(kind)
+    )
 
 
 def is_label(kind: pa.DataType) -> bool:
     """Checks whether a column holds strings, numbers or truth values, or nothing but nulls."""
     plain = _plain_type(kind)
-    return is_key(kind) or _types.is_floating(plain) or _types.is_boolean(plain)
+    return is_key(kind) or _types.is_boolean(plain)
 
 
 def is_time(kind: pa.DataType) -> bool:
     """Checks whether a column holds numbers, strings or dates, or nothing but nulls."""
     plain = _plain_type(kind)
-    return is_number(kind) or _is_text(plain) or _types.is_timestamp(plain) or _types.is_date(plain)
+    if _types.is_boolean(plain):
+        return False
+    is_date = _types.is_timestamp(plain) or _types.is_date(plain) or _types.is_duration(plain)
+    return is_number(kind) or _is_text(plain) or is_date
 
 
 def read_lists(array: pa.Array) -> Lists:
@@ -123,6 +132,8 @@ def read_lists(array: pa.Array) -> Lists:
 def read_numbers(array: pa.Array) -> np.ndarray:
     """Reads numbers as float32 or float64; null becomes NaN."""
     array = _plain(array)
+    if _types.is_boolean(array.type):
+        array = array.cast(pa.int8())
     if _types.is_null(array.type):
         return np.full(len(array), np.nan, np.float32)
     if _types.is_decimal(array.type):
@@ -156,6 +167,8 @@ def read_times(array: pa.Array) -> TimeColumn:
         return _reject_where(~np.isfinite(times), times, array)
     if _types.is_timestamp(array.type):
         return _read_instants(array, _PER_SECOND[array.type.unit])
+    if _types.is_duration(array.type):
+        return _read_elapsed(array, 10**9 // _PER_SECOND[array.type.unit])
     if _types.is_date32(array.type):
         return _read_instants(array.cast(pa.int32()), 1, _SECONDS_PER_DAY)
     if _types.is_date64(array.type):
@@ -268,6 +281,11 @@ def _read_instants(array: pa.Array, per_second: int, seconds: int = 1) -> TimeCo
     dates = np.where(beyond, 0, whole).astype("datetime64[s]").tolist()
     nanoseconds = (rest * (10**9 // per_second)).tolist()
     return TimeColumn(list(map(Instant, dates, nanoseconds)), rejected)
+
+
+def _read_elapsed(array: pa.Array, nanoseconds: int) -> TimeColumn:
+    counts = array.cast(pa.int64()).fill_null(0).to_pylist()
+    return _reject_where(_is_null(array), [Elapsed(n * nanoseconds) for n in counts], array)
 
 
 def _parse_text_time(text: str | None) -> Time:

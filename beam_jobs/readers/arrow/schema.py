@@ -84,8 +84,19 @@ class _ColumnTypes:
         self.check(columns.time, _is_time_list, "lists of numbers, strings or dates")
         return time_order != "file"
 
-    def check(self, name: str, is_right: Callable[[pa.DataType], bool], rule: str) -> None:
-        """Checks that a column is there and of a type."""
+    def _list_numbers(self) -> str:
+        """Lists the columns that may be features."""
+        names = [n for n, kind in self._types.items() if is_number(kind) or _is_number_list(kind)]
+        return f"; columns with numbers: {shorten(names)}"
+
+    def check(
+        self,
+        name: str,
+        is_right: Callable[[pa.DataType], bool],
+        rule: str,
+        explain: Callable[[], str] = str,
+    ) -> None:
+        """Checks that a column is there and of a type; `explain` returns more about other types."""
         if name not in self._types:
             raise ValueError(
                 f"{self._path}: must have a column {name!r}, it has {shorten(list(self._types))}."
@@ -93,12 +104,13 @@ class _ColumnTypes:
             )
         if not is_right(self._types[name]):
             raise ValueError(
-                f"{self._path}: column {name!r} must hold {rule}, it holds {self._types[name]}."
+                f"{self._path}: column {name!r} must hold {rule}, it holds {self._types[name]}"
+                f"{explain()}."
             )
 
     def check_constants(self, columns: Columns) -> None:
         """Checks the columns of key, label, split, group and what is carried."""
-        self.check(columns.key, is_key, "strings or integers")
+        self.check(columns.key, is_key, "strings or integers, also as floats")
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
         if columns.split is not None:
@@ -113,7 +125,8 @@ class _ColumnTypes:
     ) -> None:
         """Checks that all features are there and of a type."""
         for name in names:
-            self.check(name, is_right, f"{rule}, or `features` must leave it out")
+            rule_or_not = f"{rule}, or `features` must leave it out"
+            self.check(name, is_right, rule_or_not, self._list_numbers)
 
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""

@@ -382,11 +382,11 @@ def test_times_that_are_none_are_rejected(path):
 @pytest.mark.parametrize(
     "values",
     [
-        pa.array([True, False]),
+        pa.array([datetime.timedelta(1)] * 2),
         pa.array(["1", "2"]),
         pa.array([{"a": 1}, {"a": 2}]),
         pa.array([["1"], ["2"]]),
-        pa.array([[True], [False]]),
+        pa.array([[datetime.timedelta(1)]] * 2),
         pa.array([[[1]], [[2]]]),
         pa.array([datetime.date(2024, 1, 1)] * 2),
     ],
@@ -398,13 +398,43 @@ def test_check_rejects_features_that_are_no_numbers(path, values):
         check_input(path, FORM, Columns())
 
 
+def test_columns_with_numbers_are_listed_where_others_are_strings(path):
+    write(path, {"key": ["a"], "time": [1], "sex": ["f"], "x": [1], "y": [0.5], "on": [True]})
+    with pytest.raises(ValueError, match=r"columns with numbers: \['time', 'x', 'y', 'on'\]"):
+        check_input(path, FORM, Columns())
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_truth_values_are_numbers(path, is_long):
+    values = pa.array([True, None, False])
+    columns = {"key": ["a"] * 3, "time": [1, 2, 3], "x": values}
+    write(path, columns if is_long else {"key": ["a"], "x": pa.array([values.to_pylist()])})
+    ((_, part),) = read(path)
+    np.testing.assert_array_equal(part.values, [[1], [np.nan], [0]])
+
+
+def test_keys_may_be_floats_that_are_integers(path):
+    write(path, {"key": [1.0, 2.0, 2.5, None], "time": [1, 2, 3, 4], "x": [1, 2, 3, 4]})
+    keys = [item[0] if isinstance(item, tuple) else item.reason for item in read(path)]
+    assert keys == [b"1", b"2", "bad_key", "missing_key"]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_may_be_time_spans(path, unit):
+    times = pa.array([3, 1, 2], pa.duration(unit))
+    write(path, {"key": ["a"] * 3, "time": times, "x": [3, 1, 2]})
+    ((_, rows),) = read(path)
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    assert [time.nanoseconds * per_second for time in rows.times] == [3e9, 1e9, 2e9]
+
+
 @pytest.mark.parametrize(
     ("columns", "match"),
     [
         ({"time": [1], "x": [1]}, "must have a column 'key'"),
         ({"key": ["a"], "x": [1]}, "must have a column 'time'"),
         ({"key": ["a"], "time": [1]}, "must have feature columns besides"),
-        ({"key": [1.5], "time": [1], "x": [1]}, "column 'key' must hold strings or integers"),
+        ({"key": [True], "time": [1], "x": [1]}, "column 'key' must hold strings or integers"),
         ({"key": ["a"], "time": [True], "x": [1]}, "column 'time' must hold numbers, strings or"),
         ({"key": ["a"], "time": [[True]], "x": [[1]]}, "column 'time' must hold lists of numbers"),
         ({"key": ["a"], "time": [1], "x": [1], "y": [[1]]}, "'x' must hold lists of numbers, or"),

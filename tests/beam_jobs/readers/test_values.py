@@ -18,7 +18,10 @@ def rejection(function, *arguments):
 
 @pytest.mark.parametrize(
     ("key", "encoded"),
-    [("a", b"a"), (" ", b" "), ("../é\n", "../é\n".encode()), (7, b"7"), (0, b"0")],
+    [
+        *[("a", b"a"), (" a\t", b"a"), ("../é\n", "../é\n".encode()), ("1.0", b"1.0")],
+        *[(7, b"7"), (0, b"0"), (7.0, b"7"), (-0.0, b"0")],
+    ],
 )
 def test_parse_key(key, encoded):
     assert values.parse_key(key) == encoded
@@ -28,6 +31,8 @@ def test_parse_key(key, encoded):
     ("key", "reason", "rule"),
     [
         ("", "missing_key", "must not be empty, got ''"),
+        (" ", "missing_key", "must not be empty, got ''"),
+        (float("inf"), "bad_key", "a string or an integer, got inf"),
         (None, "missing_key", "must not be empty, got None"),
         (True, "bad_key", "a string or an integer, got True"),
         (1.5, "bad_key", "a string or an integer, got 1.5"),
@@ -110,12 +115,31 @@ def test_parse_numbers():
     assert values.parse_numbers(["1", " 2.5", "-1e3"], "xyz") == [1.0, 2.5, -1000.0]
 
 
-@pytest.mark.parametrize("cell", ["", " ", "NaN", "na", "N/A", "null"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "",
+        " ",
+        "NaN",
+        "na",
+        "N/A",
+        "null",
+        "None",
+        "-",
+        "--",
+        "?",
+        ".",
+        "#N/A",
+        "<NA>",
+        "NaT",
+        "#DIV/0!",
+    ],
+)
 def test_parse_numbers_reads_a_missing_value_as_nan(cell):
     np.testing.assert_array_equal(values.parse_numbers(["1", cell], "xy"), [1, np.nan])
 
 
-@pytest.mark.parametrize("cell", ["foo", "-", "1_000", "1,5", "0x10", "\udcff"])
+@pytest.mark.parametrize("cell", ["foo", "1_000", "0x10", "\udcff"])
 def test_parse_numbers_names_the_column(cell):
     reason, rule = rejection(values.parse_numbers, ["1", cell, "?"], "xyz")
     assert (reason, rule) == ("not_a_number", f"column 'y' must hold a number, got {cell!r}.")
@@ -204,3 +228,52 @@ def test_pack_times_keeps_every_digit(times, dtype):
 )
 def test_parse_split_rejects(split, reason):
     assert rejection(values.parse_split, split)[0] == reason
+
+
+def test_a_decimal_comma_names_the_remedy():
+    _, rule = rejection(values.parse_number, "1,5", "x")
+    assert (
+        rule == "column 'x' must hold a number, got '1,5'; decimal commas are read by --decimal ,."
+    )
+
+
+@pytest.mark.parametrize(("cell", "number"), [("True", 1), ("FALSE", 0), (" true ", 1)])
+def test_truth_values_are_numbers(cell, number):
+    assert values.parse_numbers(["1", cell], ["x", "y"]) == [1, number]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2023/02/01", "2023-02-01"),
+        ("2023-02-01 10:00:00 UTC", "2023-02-01T10:00:00Z"),
+        ("2023-02-01 10:00:00 +01:00", "2023-02-01T09:00:00"),
+        ("0 days 00:00:01", "0 days 0:00:01.000"),
+        ("1 day", "1 days, 0:00:00"),
+    ],
+)
+def test_times_in_other_spellings(text, same):
+    assert values.parse_time(text) == values.parse_time(same)
+
+
+def test_time_spans_are_exact_and_in_order():
+    texts = ["-1 days +23:59:59", "0 days 00:00:00.000000001", "0 days 00:00:01", "2 days"]
+    nanoseconds = [values.parse_time(text).nanoseconds for text in texts]
+    assert nanoseconds == [-(10**9), 1, 10**9, 172_800 * 10**9]
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("10:00:00", ", of an unknown day; --time-order file keeps the order of the file."),
+        ("01/02/2023", "; year, month and day are written in this order."),
+        ("1.2.2023 10:00", "; year, month and day are written in this order."),
+    ],
+)
+def test_a_time_that_is_not_clear_names_the_remedy(text, remedy):
+    assert rejection(values.parse_time, text)[1].endswith(f"got {text!r}{remedy}")
+
+
+@pytest.mark.parametrize("parse", [values.parse_label, values.parse_group, values.parse_split])
+def test_blanks_around_names_are_no_part_of_them(parse):
+    assert parse(" up ") == b"up"
