@@ -10,7 +10,7 @@ import pytest
 
 from padless.beam_jobs import Columns, TextFormat
 from padless.beam_jobs.fragments import Source, UnreadableInputError
-from padless.beam_jobs.readers import csv_reader, csv_rows
+from padless.beam_jobs.readers import csv_columns, csv_rows
 from padless.beam_jobs.readers.inputs import FORMS, check_input
 from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.records import encode_example
@@ -169,7 +169,7 @@ def test_columns_are_found_in_linear_time():
     for count in (2_000, 40_000):
         header = ["key", "time", *(f"x{i}" for i in range(count))]
         start = time.perf_counter()
-        located = csv_reader.CsvColumns.locate(Source(0, "x.csv"), header, Columns())
+        located = csv_columns.CsvColumns.locate(Source(0, "x.csv"), header, Columns())
         seconds.append(time.perf_counter() - start)
         assert len(located.features) == count
     assert seconds[1] < 100 * seconds[0] + 0.1
