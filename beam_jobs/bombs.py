@@ -11,6 +11,7 @@ import io
 from typing import BinaryIO
 
 from padless.beam_jobs.fragments import UnreadableInputError
+from padless.beam_jobs.zlib_stream import ZlibStream
 
 MOST_RATIO = 200
 """Bytes unpacked for a packed one: data of one value come to about 1,000, others to 2 to 20."""
@@ -43,18 +44,18 @@ def check_unpacked_size(packed: int, unpacked: int, where: str) -> None:
 
 
 class UnpackedStream(io.RawIOBase):
-    """What gzip unpacks, read from its beginning, as long as a line of it fits in memory.
+    """What gzip or ZLIB unpacks, read from its beginning, as long as a line of it fits in memory.
 
     Lines are counted alone: they are read one after another, however dense the file is. Of records,
     bytes that happen to end a line do the same.
 
     Args:
-        plain: what gzip unpacks.
+        plain: what is unpacked, without a buffer.
         packed: the file that it reads.
         path: its name in messages.
     """
 
-    def __init__(self, plain: gzip.GzipFile, packed: BinaryIO, path: str):
+    def __init__(self, plain: gzip.GzipFile | ZlibStream, packed: BinaryIO, path: str):
         super().__init__()
         self._plain, self._packed, self._path = plain, packed, path
         self._line_bytes = self._before_line = 0

@@ -17,6 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
+from padless.beam_jobs.zlib_stream import ZlibStream
 
 GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
 _MARKS = {  # of the longer ones first, as one begins as another does
@@ -121,21 +122,26 @@ def _check_no_utf16(path: str, stream: BinaryIO) -> None:
 
 
 @contextlib.contextmanager
-def decompress(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Decompresses a stream of gzip; `path` names it in messages.
+def decompress(path: str, stream: BinaryIO, form: str = "gzip") -> Iterator[BinaryIO]:
+    """Decompresses a stream.
+
+    Args:
+        path: names the file in messages.
+        stream: the file, at its start.
+        form: how it is compressed, `"gzip"` or `"ZLIB"`.
 
     Raises:
         UnreadableInputError: in the `with`, where the compressed bytes are damaged or end too soon.
     """
     try:
         with (
-            gzip.GzipFile(fileobj=stream) as plain,
+            gzip.GzipFile(fileobj=stream) if form == "gzip" else ZlibStream(stream) as plain,
             io.BufferedReader(UnpackedStream(plain, stream, path)) as watched,
         ):
             yield watched
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableInputError(
-            f"{path}: must be readable by gzip to its end, it is damaged: {error}"
+            f"{path}: must be readable by {form} to its end, it is damaged: {error}"
         ) from error
 
 

@@ -10,12 +10,10 @@ split are features of the example, or of the sequence example's context; so is a
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
-from apache_beam.io.filesystem import CompressedFile, CompressionTypes
 from google.protobuf.message import DecodeError, Message
 
 from padless.beam_jobs.columns import Columns
@@ -91,23 +89,17 @@ def decode_records(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
     """
     head = stream.read(_SNIFFED_BYTES)
     stream.seek(0)
-    if head.startswith(GZIP_MAGIC) and not begins_record(head):
-        with decompress(path, stream) as plain:
-            yield plain
-    elif head[:2] in _ZLIB_HEADS and not begins_record(head):
-        yield from _decompress_zlib(path, stream)
-    else:
-        yield stream
+    form = _find_compression(head)
+    with decompress(path, stream, form) if form else contextlib.nullcontext(stream) as plain:
+        yield plain
 
 
-def _decompress_zlib(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
-    try:
-        with CompressedFile(stream, CompressionTypes.DEFLATE) as plain:
-            yield cast("BinaryIO", plain)
-    except (EOFError, zlib.error) as error:
-        raise UnreadableInputError(
-            f"{path}: must be readable by ZLIB to its end, it is damaged: {error}"
-        ) from error
+def _find_compression(head: bytes) -> str | None:
+    if begins_record(head):
+        return None
+    if head.startswith(GZIP_MAGIC):
+        return "gzip"
+    return "ZLIB" if head[:2] in _ZLIB_HEADS else None
 
 
 def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:

@@ -5,6 +5,7 @@ import io
 import subprocess
 import sys
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from padless.beam_jobs import bombs, preprocess
 from padless.beam_jobs.files import decompress
 from padless.beam_jobs.fragments import UnreadableInputError
+from padless.beam_jobs.zlib_stream import ZlibStream
+from padless.pipeline.dataset.framing import frame_record
 
 MIB = 1 << 20
 
@@ -94,6 +97,42 @@ def test_a_line_without_end_is_not_read_to_its_end(smaller):
         read()
 
 
+def write_zlib(path, piece, count):
+    packer = zlib.compressobj()
+    with open(path, "wb") as file:
+        for _ in range(count):
+            file.write(packer.compress(piece))
+        file.write(packer.flush())
+    return str(path)
+
+
+def test_a_zlib_record_that_unpacks_without_end_is_named(smaller, tmp_path, make_options):
+    path = write_zlib(tmp_path / "x.tfrecord", frame_record(bytes(16 * MIB)), 1)
+    with pytest.raises(ValueError, match=r"x\.tfrecord: a line or record must unpack to at most"):
+        preprocess(make_options(path))
+
+
+def test_zlib_streams_are_unpacked_piece_by_piece():
+    data = np.random.default_rng(3).bytes(300_000) + bytes(MIB)
+    packed = zlib.compress(data) + zlib.compress(b"") + zlib.compress(data)
+    stream = ZlibStream(io.BytesIO(packed))
+    pieces = list(iter(lambda: stream.read(1000), b""))
+    assert b"".join(pieces) == 2 * data
+    assert max(map(len, pieces)) == 1000
+
+
+def test_a_zlib_stream_that_was_cut_is_not_taken_for_a_whole_one():
+    packer = zlib.compressobj()
+    cut = packer.compress(b"whole records") + packer.flush(zlib.Z_FULL_FLUSH)
+
+    def read():
+        with decompress("x", io.BytesIO(cut), "ZLIB") as plain:
+            plain.read()
+
+    with pytest.raises(UnreadableInputError, match="x: must be readable by ZLIB to its end"):
+        read()
+
+
 def peak_of(path, output):
     """Runs the job in a process; returns its messages and its peak memory in MiB."""
     code = (
@@ -110,13 +149,14 @@ def peak_of(path, output):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["npz", "csv.gz", "jsonl.gz", "ts.gz", "tfrecord.gz"])
+@pytest.mark.parametrize("name", ["npz", "csv.gz", "jsonl.gz", "ts.gz", "tfrecord.gz", "tfrecord"])
 def test_bombs_take_no_memory(tmp_path, name):
     path = str(tmp_path / f"bomb.{name}")
     if name == "npz":
         write_npz(path, (1000 * MIB // 8, 2), 1000 * MIB)
     else:
-        write_gzip(path, b"0" * MIB, 4000)
+        write = write_zlib if name == "tfrecord" else write_gzip
+        write(path, b"0" * MIB, 4000)
     message, peak = peak_of(path, tmp_path / "out")
     print(name, message, peak, "MiB")
     assert f"bomb.{name}" in message
