@@ -35,6 +35,11 @@ def is_local(path: str) -> bool:
     return FileSystems.get_scheme(path) is None
 
 
+def make_absolute(path: str) -> str:
+    """Makes a path of this machine absolute; links and `..` in it stay as they are."""
+    return os.path.join(os.getcwd(), path) if is_local(path) else path
+
+
 def open_bytes(path: str) -> BinaryIO:
     """Opens a file, seekable; the bytes as they are, never decompressed."""
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
@@ -53,12 +58,12 @@ def create_bytes(path: str) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_text(
-    path: str, *, newline: str, encoding: str | None = None
+    path: str, *, newline: str, encoding: str | None = None, name: str | None = None
 ) -> Iterator[io.TextIOWrapper]:
-    """Opens a file of text; see `decode_text`."""
+    """Opens a file of text, which messages call by `name`, or else by its path: `decode_text`."""
     with (
         open_bytes(path) as stream,
-        decode_text(path, stream, newline=newline, encoding=encoding) as text,
+        decode_text(name or path, stream, newline=newline, encoding=encoding) as text,
     ):
         yield text
 

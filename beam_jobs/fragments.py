@@ -82,13 +82,15 @@ class Source:
 
     Attributes:
         index: position of the file among the inputs.
-        path: its path.
+        path: its path, as it was given.
         unit: what its places count, see `Place`.
         form: name of its form.
         part: which part of the file, in the form's own terms; None for all of it.
         split: the split of its sequences, UTF-8, or None where it is drawn or in the data.
         time_order: see `Rules`.
         text: how its text is written.
+        absolute_path: where a relative path leads to, as a worker may run in another directory; ''
+            for the path itself.
     """
 
     index: int
@@ -99,6 +101,12 @@ class Source:
     split: bytes | None = None
     time_order: str = "sort"
     text: TextFormat = PLAIN
+    absolute_path: str = ""
+
+    @property
+    def location(self) -> str:
+        """The path to open it by; messages and places name it by `path`."""
+        return self.absolute_path or self.path
 
     @property
     def has_order(self) -> bool:

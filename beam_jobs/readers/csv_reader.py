@@ -125,7 +125,8 @@ def _peek(lines: Iterable[str]) -> tuple[list[str], Iterator[str]]:
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_text(source.path, newline="", encoding=source.text.encoding) as lines:
+    encoding = source.text.encoding
+    with open_text(source.location, newline="", encoding=encoding, name=source.path) as lines:
         yield from read_csv(lines, source, columns)
 
 

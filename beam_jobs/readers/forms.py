@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from padless.beam_jobs.columns import Columns
+from padless.beam_jobs.files import make_absolute
 from padless.beam_jobs.fragments import Item, Source
 from padless.beam_jobs.text_format import PLAIN, TextFormat
 
@@ -51,6 +52,7 @@ class InputForm:
             should.
         split_of: `(path, part)` -> name of the split for `keep_splits`, or None for the name of
             the file's directory.
+        locate: path -> the path by which a worker finds the input, whatever its directory.
         is_file: whether the path is one of a file.
     """
 
@@ -61,4 +63,5 @@ class InputForm:
     # Any: those of files need not take None, as they always get a stream.
     check: Callable[[Source, Any, Columns], InputFacts] = _check_nothing
     split_of: Callable[[str, tuple | None], str | None] = lambda path, part: None
+    locate: Callable[[str], str] = make_absolute
     is_file: bool = True

@@ -147,6 +147,7 @@ def check_inputs(
             split=_split_of(form, path, part, options),
             time_order=order,
             text=facts[path].text,
+            absolute_path=form.locate(path),
         )
         for index, (path, form) in enumerate(forms.items())
         for part in facts[path].parts

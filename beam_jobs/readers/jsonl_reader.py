@@ -119,7 +119,8 @@ def _parse_field(parse: Callable[[object], bytes], record: dict, name: str) -> b
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_text(source.path, newline="\n", encoding=source.text.encoding) as lines:
+    encoding = source.text.encoding
+    with open_text(source.location, newline="\n", encoding=encoding, name=source.path) as lines:
         yield from read_jsonl(lines, source, columns)
 
 

@@ -117,7 +117,7 @@ def _parse_array(name: str, data: bytes) -> np.ndarray:
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    with open_bytes(source.path) as stream:
+    with open_bytes(source.location) as stream:
         yield from read_npz(stream, source)
 
 

@@ -55,7 +55,7 @@ def _list_parts(file: pq.ParquetFile) -> list[tuple[int, int, int]]:
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
     path = source.path
-    with open_bytes(path) as stream:
+    with open_bytes(source.location) as stream:
         file = _open(path, stream)
         try:
             table = _locate(source, file, columns)

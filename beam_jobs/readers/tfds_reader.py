@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ import numpy as np
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.engine.log_filters import records_dropped
+from padless.beam_jobs.files import make_absolute
 from padless.beam_jobs.fragments import (
     Item,
     Place,
@@ -54,8 +56,12 @@ _TFDS_ID = "tfds_id"
 _MAX_PARTS = 64  # of a split; TensorFlow takes about 0.15 s to begin with one
 
 
-def open_builder(path: str) -> tfds.core.DatasetBuilder:
+def open_builder(path: str, shown: str | None = None) -> tfds.core.DatasetBuilder:
     """Opens a prepared builder, whose files say all that is needed of it.
+
+    Args:
+        path: its name, or that of its directory.
+        shown: what messages call it, if not by the path.
 
     Raises:
         ValueError: if it is not prepared, or its files are not as TFDS writes them. A class of
@@ -70,7 +76,9 @@ def open_builder(path: str) -> tfds.core.DatasetBuilder:
                 raise ValueError(f"the directory must hold {INFO_FILE}, as a prepared one does.")
             return _find_prepared(name)
     except Exception as error:  # TFDS checks little of the files that it reads
-        raise ValueError(f"{path}: must be a prepared builder or directory: {error}") from error
+        raise ValueError(
+            f"{shown or path}: must be a prepared builder or directory: {error}"
+        ) from error
 
 
 def read_examples(
@@ -320,7 +328,7 @@ def _count_before(builder: tfds.core.DatasetBuilder, split: str) -> int:
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
-    builder = open_builder(source.path)
+    builder = open_builder(source.location, source.path)
     split, start, _ = _part_of(source)
     first = _count_before(builder, split) + start + 1
     features = _features(source.path, builder)
@@ -353,6 +361,12 @@ def _split_of(path: str, part: tuple | None) -> str | None:
     return None if part is None else part[0]
 
 
+def _locate(path: str) -> str:
+    """Makes the path of a directory absolute; the name of a builder stays."""
+    name = path.removeprefix(_PREFIX)
+    return _PREFIX + make_absolute(os.path.expanduser(name)) if _holds_info(name) else path
+
+
 FORM = InputForm(
     name="tfds",
     extensions=(),
@@ -360,5 +374,6 @@ FORM = InputForm(
     read=_read,
     check=_check,
     split_of=_split_of,
+    locate=_locate,
     is_file=False,
 )

@@ -349,7 +349,7 @@ def _read_constant(features: Mapping[str, Any], name: str) -> object:
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
     with (
-        open_bytes(source.path) as stream,
+        open_bytes(source.location) as stream,
         decode_records(source.path, stream) as records,
     ):
         yield from read_tfrecord(records, source, columns)

@@ -54,11 +54,12 @@ def inputs(tmp_path_factory):
 def preprocess(inputs, tmp_path_factory):
     """Runs the command; gives every file of the dataset, and what the command said."""
 
-    def run(*options):
+    def run(*options, named=inputs):
         output = tmp_path_factory.mktemp("job") / "data"
-        command = [sys.executable, "-m", "padless.cli.main", "preprocess", *inputs, *COLUMNS]
+        command = [sys.executable, "-m", "padless.cli.main", "preprocess", *named, *COLUMNS]
         done = subprocess.run(
             [*command, "--shard-bytes", "4000", "--output", output, *options],
+            cwd=inputs[0].parent,
             capture_output=True,
             text=True,
             timeout=JOB_SECONDS,
@@ -120,6 +121,13 @@ def test_an_engine_with_workers_as_processes(engine, preprocess, expected, tmp_p
     workers = had(engines.worker_options, tmp_path / "workers")
     files, _ = preprocess(*engine, *workers)
     assert files == expected
+
+
+def test_workers_that_run_elsewhere_find_relative_inputs(engine, preprocess, tmp_path):
+    expected, _ = preprocess(named=["*.csv"])
+    files, _ = preprocess(*engine, *had(engines.worker_options, tmp_path / "w"), named=["*.csv"])
+    assert files == expected
+    assert b'"file": "0.csv"' in files["rejects/rejects-00000-of-00001.jsonl"]
 
 
 def test_a_job_server_and_a_pool_of_workers_that_stand_already(preprocess, expected, tmp_path):

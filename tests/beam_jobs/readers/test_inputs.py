@@ -1,6 +1,7 @@
 """What is rejected before the job starts, and what the columns of several files must share."""
 
 import collections
+import itertools
 import pathlib
 
 import numpy as np
@@ -213,3 +214,64 @@ def test_default_features_are_those_of_inputs_with_names(make_options, write_csv
     )
     options = make_options(path, features=("x",))
     assert inputs.check_inputs(options, default_features=("y",)).columns.features == ("x",)
+
+
+def read_in_another_directory(options, monkeypatch, directory):
+    """Reads as a worker does that was started elsewhere."""
+    checked = inputs.check_inputs(options)
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    items = (inputs.read_source(source, checked.columns) for source in checked.sources)
+    return list(itertools.chain.from_iterable(items))
+
+
+def test_workers_find_relative_paths_wherever_they_run(
+    make_options, one_of_each, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    names = [pathlib.Path(path).name for path in one_of_each]
+    options = make_options(*names)
+    items = read_in_another_directory(options, monkeypatch, tmp_path / "worker")
+    assert [fragment.place.file for _, fragment in items] == names
+
+
+def test_workers_find_what_a_relative_glob_matches(make_options, write_csv, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    write_csv("a.csv", [("c", 0, 1, 1)])
+    write_csv("b.csv", [("d", 0, "x", 1)])
+    items = read_in_another_directory(make_options("*.csv"), monkeypatch, tmp_path / "worker")
+    assert [fragment.place.file for _, fragment in items] == ["a.csv", "b.csv"]
+
+
+def test_workers_find_a_relative_directory_of_tfds(
+    make_options, make_dataset, monkeypatch, tmp_path
+):
+    dataset = make_dataset({"train": [3, 1]})
+    monkeypatch.chdir(pathlib.Path(dataset.split("train").files[0]).parent.parent)
+    name = pathlib.Path(dataset.split("train").files[0]).parent.name
+    options = make_options(f"tfds:{name}")
+    items = read_in_another_directory(options, monkeypatch, tmp_path / "worker")
+    assert {fragment.place.file for _, fragment in items} == {f"tfds:{name}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/data/../x.csv", "/data/../x.csv"),
+        ("gs://bucket/x.csv", "gs://bucket/x.csv"),
+        ("../x.csv", "{}/../x.csv"),
+    ],
+)
+def test_paths_are_made_absolute_and_not_changed_otherwise(path, location, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert inputs.FORMS["csv"].locate(path) == location.format(tmp_path)
+
+
+def test_relative_inputs_give_the_same_dataset(
+    make_options, one_of_each, monkeypatch, tmp_path, digest
+):
+    monkeypatch.chdir(tmp_path)
+    names = [pathlib.Path(path).name for path in one_of_each]
+    preprocess(make_options(*one_of_each, directory="absolute/data"))
+    preprocess(make_options(*names, directory="relative/data"))
+    assert digest(tmp_path / "absolute") == digest(tmp_path / "relative")
