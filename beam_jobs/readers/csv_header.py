@@ -1,4 +1,4 @@
-"""The header of a CSV file: the names of its columns, their positions, what may be wrong with it."""
+"""The header of a CSV file: the names of its columns, their positions, and what may be wrong."""
 
 from __future__ import annotations
 
