@@ -39,6 +39,8 @@ class Columns:
         features: the features, in order; by default all columns but the above, those of `drop`, and
             an index without a name.
         drop: columns that are no features, or None.
+        wide: whether a row of a table is a sequence and each column without another part a timestep
+            of its one feature, in order; otherwise a row is a timestep, or has lists.
         meta: columns, the same in all rows of a key, that are carried into the dataset and into
             what a model writes of it, or None.
         center: features of which an offset is subtracted before they become float32, each by its
@@ -47,7 +49,8 @@ class Columns:
 
     Raises:
         ValueError: if a name is empty or names two parts, `drop` or `meta` holds one of another
-            part, `meta` one that outputs have already or with a slash, or an offset is not finite.
+            part, `meta` one that outputs have already or with a slash, an offset is not finite, or
+            a part is named that wide tables do not have.
     """
 
     key: str = Default("key")
@@ -61,6 +64,7 @@ class Columns:
     drop: Sequence[str] | None = None
     meta: Sequence[str] | None = None
     center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
+    wide: bool = False
 
     def __post_init__(self) -> None:
         for argument in ("features", "drop", "meta"):
@@ -73,6 +77,8 @@ class Columns:
             if not name:
                 raise ValueError(f"`{role}` must name a column, got {name!r}.")
         self._check_roles_differ()
+        if self.wide:
+            self._check_wide()
         for name in self.meta or ():
             self._check_meta(name)
 
@@ -88,17 +94,18 @@ class Columns:
 
     @property
     def not_features(self) -> tuple[str, ...]:
-        """The columns of a long table that have another part than that of a feature."""
+        """The columns of a long or wide table that have another part than that of a feature."""
         return (*self.roles().values(), *(self.drop or ()), *self.meta_columns)
 
     def is_given(self, role: str) -> bool:
         """Checks whether someone has named a part, so that it must be in the data."""
-        return is_given(getattr(self, role))
+        value = getattr(self, role)
+        return value is not False and is_given(value)
 
     def roles(self) -> dict[str, str]:
-        """Returns the columns of a long table that are not features, role -> name."""
-        names = (getattr(self, role) for role in _ROLES)
-        return {role: name for role, name in zip(_ROLES, names, strict=True) if name is not None}
+        """Returns the columns of a long or wide table that are not features, role -> name."""
+        names = {role: getattr(self, role) for role in _ROLES if not (self.wide and role == "time")}
+        return {role: name for role, name in names.items() if name is not None}
 
     def _check_roles_differ(self) -> None:
         roles = self.roles()
@@ -115,6 +122,15 @@ class Columns:
                     raise ValueError(f"`drop` must not hold the `{role}` {name!r}.")
             if name in (self.features or ()):
                 raise ValueError(f"`drop` must not hold {name!r}, which `features` holds.")
+
+    def _check_wide(self) -> None:
+        for role in ("time", "sequence", "length", "features"):
+            if self.is_given(role):
+                default = "None" if role == "features" else "left out"
+                raise ValueError(
+                    f"`{role}` must be {default} with `wide`, by which each column without another "
+                    f"part is a timestep, got {getattr(self, role)!r}; `drop` leaves columns out."
+                )
 
     def _check_meta(self, name: str) -> None:
         parts = {role: [column] for role, column in self.roles().items()}

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
-from padless.beam_jobs.columns import Columns, as_names
+from padless.beam_jobs.columns import Columns, as_names, is_given
 from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.suggestions import did_you_mean
@@ -217,6 +217,12 @@ class PreprocessOptions:
             )
         if not self.splits_are_given:
             as_output(self.output).check_drawn(self.rules)
+        order = self.rules.time_order
+        if self.columns.wide and order == "reject" and is_given(order):
+            raise ValueError(
+                "`time_order` must be sort with `wide`, by which the columns are the timesteps in "
+                "their order, got 'reject'."
+            )
         if self.columns.group is not None and not as_output(self.output).held_out:
             raise ValueError(
                 f"`group` needs `hold_out`, which holds groups out, got {self.columns.group!r} "

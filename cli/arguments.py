@@ -85,7 +85,7 @@ def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._Acti
     Returns:
         The group of the columns, for further ones.
     """
-    names = ("key", "time", "sequence", "length", "features", "label", "meta")
+    names = ("key", "time", "sequence", "length", "features", "drop", "label", "meta")
     parser.names |= {name: COLUMN_OPTIONS[name] for name in names}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(
@@ -171,6 +171,14 @@ def _add_column_arguments(group: argparse._ActionsContainer) -> None:
         type=comma_separated,
         metavar="A,B,...",
     )
+    drop = "columns of tables that are no features (default: none)"
+    add_option(group, "--drop-columns", drop, type=comma_separated, metavar="A,B,...")
+    group.add_argument(
+        "--wide",
+        action="store_true",
+        help="a row of a table is a sequence, and each column without another part is a timestep "
+        "of its one feature; missing values at the end are padding",
+    )
     meta = (
         "columns or fields, the same in all rows of a key, that are no features, and are carried "
         "into the dataset and into scores (default: none)"
@@ -187,6 +195,8 @@ def columns_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
         "length": args.length_column,
         "label": args.label_column,
         "features": args.feature_columns,
+        "drop": args.drop_columns,
+        "wide": args.wide,
         "meta": args.meta_columns,
     } | others
 

@@ -41,9 +41,9 @@ def add_arguments(parser: Parser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="files or globs: CSV or Parquet with a row per timestep; JSON lines (.jsonl); Parquet "
-        "with a row per sequence; .npz; .ts; TFRecords; text files may be gzipped; tfds:NAME or "
-        "tfds:DIRECTORY",
+        help="files or globs: CSV or Parquet with a row per timestep, or with a row per sequence "
+        "(--wide); JSON lines (.jsonl); Parquet with lists; .npz; .ts; TFRecords; text files may "
+        "be gzipped; tfds:NAME or tfds:DIRECTORY",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--output", required=True, metavar="DATASET", help="directory to make")
@@ -57,14 +57,12 @@ def add_arguments(parser: Parser) -> None:
     add_json_argument(output)
     _add_split_arguments(parser.add_argument_group("splits"))
     columns = add_raw_arguments(parser)
-    drop = "columns of CSV and Parquet that are no features (default: none)"
-    add_option(columns, "--drop-columns", drop, type=comma_separated, metavar="A,B,...")
     center = (
         "features to subtract an offset from before they become float32, such as coordinates in "
         "metres: the number, or the first value in the input; models are told (default: none)"
     )
     add_option(columns, "--center", center, type=offsets, metavar="NAME[=NUMBER],...")
-    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "drop", "center")}
+    parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "center")}
     parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
     parser.add_argument_group(
@@ -123,8 +121,8 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
     splits.add_argument(
         "--keep-splits",
         action="store_true",
-        help="take the split from the file: the name of its directory, X_TRAIN.ts or X_TEST.ts, or "
-        "the split of a TFDS builder",
+        help="take the split from the file: the name of its directory, X_TRAIN.ts or X_TEST.ts "
+        "(.tsv with --wide), or the split of a TFDS builder",
     )
     hold_out = (
         "shares of the split train to take from it as splits of these names, also where splits are "
@@ -158,7 +156,6 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
         ),
         columns=Columns(
             **columns_of(args, split=args.split_column, group=args.hold_out_by),
-            drop=args.drop_columns,
             center=args.center,
         ),
         rules=Rules(

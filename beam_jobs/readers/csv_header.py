@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from padless.beam_jobs.fragments import Source
+from padless.beam_jobs.fragments import Source, shorten
+from padless.pipeline.suggestions import did_you_mean
 
 _UNDECODABLE = re.compile("[\ud800-\udfff]")
 
@@ -36,12 +37,43 @@ def read_header(
     return [name.strip() for name in row], rows
 
 
-def explain_header(header: Sequence[str]) -> str:
+def find_places(
+    path: str,
+    header: Sequence[str],
+    needed: Iterable[str],
+    remedies: Mapping[str, str] | None = None,
+) -> dict[str, int]:
+    """Returns the position of each column by its name.
+
+    Args:
+        path: of the file.
+        header: names of its columns.
+        needed: names that must be among them.
+        remedies: name -> what helps where there is none of that name.
+
+    Raises:
+        ValueError: if one that is needed is missing, or a name occurs twice.
+    """
+    places = _number_columns(path, header)
+    for name in needed:
+        if name not in places:
+            remedy = _explain_header(header) or (remedies or {}).get(name, "")
+            raise ValueError(
+                f"{path}: must have a column {name!r}, it has {shorten(list(header))}{remedy}."
+                f"{did_you_mean(name, header)}"
+            )
+    return places
+
+
+def _explain_header(header: Sequence[str]) -> str:
     """Returns what may be wrong with a header that lacks a column."""
     if header and header[0].startswith(("#", "%", "//")):
         return "; lines of comments are left out as by --comment '#'"
     if all(map(_is_plain_number, header)):
-        return "; a file without a header is read by --no-header, its columns are 1, 2, ..."
+        return (
+            "; a file without a header is read by --no-header, its columns are 1, 2, ..., and one "
+            "with a sequence per row by --wide as well"
+        )
     if len(header) == 1:
         return "; what parts its cells is named by --delimiter"
     return ""
@@ -55,14 +87,14 @@ def _is_plain_number(cell: str) -> bool:
     return True
 
 
-def number_columns(path: str, header: Sequence[str]) -> dict[str, int]:
+def _number_columns(path: str, header: Sequence[str]) -> dict[str, int]:
     """Returns the position of each column by its name."""
     places: dict[str, int] = {}
     for name in header:
         if name in places:
             raise ValueError(
                 f"{path}: column names must differ, got {name!r} more than once"
-                f"{explain_header(header)}."
+                f"{_explain_header(header)}."
             )
         places[name] = len(places)
     return places

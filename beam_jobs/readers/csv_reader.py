@@ -1,7 +1,8 @@
-"""Long CSV: one row per timestep, the rows of a key anywhere in any file.
+"""CSV: a row per timestep, the rows of a key anywhere in any file, or a row per sequence.
 
-Stages: a header becomes `CsvColumns`; each row is read by them; consecutive rows of one key are
-gathered into one fragment, which is what makes the job's grouping cheap.
+Stages of the first, the long format: a header becomes `CsvColumns`; each row is read by them;
+consecutive rows of one key are gathered into one fragment, which is what makes the job's grouping
+cheap. The second is in `csv_wide`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -27,9 +28,10 @@ from padless.beam_jobs.fragments import (
     first_where,
     shorten,
 )
-from padless.beam_jobs.readers.csv_columns import Constants, CsvColumns
+from padless.beam_jobs.readers.csv_columns import Constants, CsvColumns, is_number
 from padless.beam_jobs.readers.csv_header import read_header
 from padless.beam_jobs.readers.csv_rows import number_rows, tell_delimiter
+from padless.beam_jobs.readers.csv_wide import WideColumns, read_wide
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import is_infinite, is_missing_cell, pack_times
 
@@ -73,7 +75,7 @@ class _Stretch:
 
 
 def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[Item]:
-    """Reads the lines of a CSV file, one fragment per stretch of rows with one key.
+    """Reads the lines of a CSV file, one fragment per stretch of rows with one key, or per row.
 
     Rows without any cell are skipped. A row whose key cannot be read is a `Reject` of its own; any
     other error of a row is a `RejectedPart` of its key.
@@ -95,7 +97,15 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
         text = dataclasses.replace(source.text, delimiter=delimiter)
         source = dataclasses.replace(source, text=text)
     header, rows = read_header(source, number_rows(source, lines))
-    located = CsvColumns.locate(source, header, columns)
+    if columns.wide:
+        yield from read_wide(rows, source, WideColumns.locate(source, header, columns))
+    else:
+        yield from _read_long(rows, source, CsvColumns.locate(source, header, columns))
+
+
+def _read_long(
+    rows: Iterator[tuple[int, list[str]]], source: Source, located: CsvColumns
+) -> Iterator[Item]:
     stretch = None
     for line, row in rows:
         try:
@@ -137,37 +147,50 @@ def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
         text = dataclasses.replace(source.text, delimiter=delimiter)
         source = dataclasses.replace(source, text=text)
         header, rows = read_header(source, number_rows(source, lines))
-        located = CsvColumns.locate(source, header, columns)
+        if columns.wide:
+            wide = WideColumns.locate(source, header, columns)
+            _check_numbers(source, header, wide.names, rows)
+            return InputFacts(unused=tuple(columns.drop or ()), text=source.text)
+        features = CsvColumns.locate(source, header, columns).feature_names
         if columns.features is None:
-            _check_numbers(source.path, located, rows)
-    features = located.feature_names
+            remedy = "Choose them by `features`, or leave others out by `drop`"
+            _check_numbers(source, header, features, rows, remedy=remedy)
     used = {*features, *columns.roles().values(), *columns.meta_columns}
     unused = tuple(name for name in header if name not in used)
     return InputFacts(features, unused=unused, text=source.text)
 
 
-def _check_numbers(path: str, located: CsvColumns, rows: Iterator[tuple[int, list[str]]]) -> None:
+def _check_numbers(
+    source: Source,
+    header: Sequence[str],
+    features: Sequence[str],
+    rows: Iterator[tuple[int, list[str]]],
+    *,
+    remedy: str = "Leave others out by `drop`",
+) -> None:
     """Checks in the first rows that no column is of strings alone, as nobody has named features."""
-    num_rows = max(_HEAD_CELLS // max(located.num_columns, 1), 2)
+    num_rows = max(_HEAD_CELLS // max(len(header), 1), 2)
     try:
         head = [row for _, row in itertools.islice(rows, num_rows)]
     except UnreadableInputError:  # which the job will report
         return
-    head = [row for row in head if len(row) == located.num_columns]
+    places = {name: place for place, name in enumerate(header)}
+    head = [row for row in head if len(row) == len(header)]
     strings: dict[str, str] = {}
-    for name, place in zip(located.feature_names, located.features, strict=True):
-        cells = [row[place] for row in head if not is_missing_cell(row[place])]
-        if len(cells) > 1 and not any(map(located.is_number, cells)):
+    for name in features:
+        cells = [row[places[name]] for row in head if not is_missing_cell(row[places[name]])]
+        if len(cells) > 1 and not any(is_number(cell, source.text.decimal) for cell in cells):
             strings[name] = cells[0]
     if not strings:
         return
     name, cell = next(iter(strings.items()))
-    numbers = [name for name in located.feature_names if name not in strings]
-    remedy = "; decimal commas are read by --decimal ," if _DECIMAL_COMMA.fullmatch(cell) else ""
+    numbers = [name for name in features if name not in strings]
+    if _DECIMAL_COMMA.fullmatch(cell):
+        remedy += "; decimal commas are read by --decimal ,"
     raise ValueError(
-        f"{path}: features must be numbers, the columns {shorten(list(strings))} hold none, but "
-        f"such as {shorten(cell)} in {name!r}; columns with numbers: {shorten(numbers)}. Choose "
-        f"them by `features`, or leave others out by `drop`{remedy}."
+        f"{source.path}: features must be numbers, the columns {shorten(list(strings))} hold none, "
+        f"but such as {shorten(cell)} in {name!r}; columns with numbers: {shorten(numbers)}. "
+        f"{remedy}."
     )
 
 

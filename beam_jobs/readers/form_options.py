@@ -28,6 +28,7 @@ ACTING: Mapping[str, frozenset[str]] = {
     "group": _NAMED,
     "features": _TABLES | {"tfrecord"},
     "drop": _TABLES,
+    "wide": _TABLES,
     "meta": _NAMED,
     "time_order": _NAMED | {"ts"},
     "delimiter": frozenset({"csv"}),
@@ -37,7 +38,7 @@ ACTING: Mapping[str, frozenset[str]] = {
     "has_header": frozenset({"csv"}),
 }
 # What one form needs and another has no use for: it must act on one input of a job.
-_FOR_ONE = ("key", "time", "sequence", "length", "features")
+_FOR_ONE = ("key", "time", "sequence", "length", "features", "wide")
 # What all sequences of a dataset have, or none.
 _FOR_ALL = ("label", "split", "group", "drop", "meta")
 _TEXT = {field.name: field.default for field in dataclasses.fields(TextFormat)}
@@ -88,6 +89,8 @@ def _check_each(option: str, forms: Mapping[str, str], value: object) -> None:
 
 def _explain(option: str, path: str, form: str, value: object) -> str:
     other = "which is no table of text" if option in _TEXT else "which has no such column"
+    if option == "wide":
+        other = "which is no table"
     reason = _REASONS.get((option, form), other)
     return (
         f"{path}: `{option}` must be {_default(option)} with input of the form {form}, {reason}, "

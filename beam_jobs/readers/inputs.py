@@ -26,6 +26,7 @@ from padless.beam_jobs.readers import (
 )
 from padless.beam_jobs.readers.form_options import ACTING, check_acting
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.numbered_keys import split_of_archive
 from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
 from padless.beam_jobs.text_format import PLAIN, TextFormat
@@ -196,6 +197,8 @@ def _split_of(
     if not options.keep_splits:
         return None
     name = form.split_of(path, part)
+    if name is None and options.columns.wide:
+        name = split_of_archive(path)
     if name is None:
         name = os.path.basename(os.path.dirname(os.path.abspath(path)))
     try:
@@ -248,7 +251,7 @@ def _with_features(
 ) -> Columns:
     """Returns the columns with these features, where none are given and a form has names."""
     acts = any(form.name in ACTING["features"] for form in forms.values())
-    if features is None or columns.features is not None or not acts:
+    if features is None or columns.features is not None or columns.wide or not acts:
         return columns
     return dataclasses.replace(columns, features=features)
 

@@ -9,7 +9,6 @@ label; the dimensions become one array.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -30,10 +29,10 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
+from padless.beam_jobs.readers.numbered_keys import number_key, split_of_archive
 from padless.beam_jobs.readers.values import (
     check_sequence,
     pack_times,
-    parse_key,
     parse_label,
     parse_numbers,
     parse_time,
@@ -41,8 +40,6 @@ from padless.beam_jobs.readers.values import (
 
 _MISSING = "?"
 _COUNT = re.compile(r"0*[1-9]\d{0,17}", re.ASCII)
-_EXTENSION = re.compile(r"\.ts(\.gz)?$", re.IGNORECASE)
-_ARCHIVE_SPLIT = re.compile(r"_(train|test)$", re.IGNORECASE)
 # A date has colons of its own, so dimensions with times are parted by the colons outside brackets.
 _TIMED_DIMENSION = re.compile(r":|(?:[^:(]+|\([^)]*\)?)+")
 _BETWEEN_PAIRS = re.compile(r"\)\s*,\s*\(")
@@ -221,11 +218,10 @@ def read_ts(lines: Iterable[str], source: Source, columns: Columns) -> Iterator[
     """
     numbered = enumerate(lines, 1)
     header = read_header(source.path, numbered)
-    stem = _stem(source.path)
     for case, (number, line) in enumerate(_without_comments(numbered)):
         place = source.place(number)
         try:
-            key = parse_key(f"{stem}/{case}")
+            key = number_key(source.path, case)
         except RejectionError as rejection:
             yield rejection.reject(place)
         else:
@@ -312,10 +308,6 @@ def _stack(dimensions: list[list[float]]) -> np.ndarray:
     return np.array(dimensions, np.float64).T
 
 
-def _stem(path: str) -> str:
-    return _EXTENSION.sub("", os.path.basename(path))
-
-
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
     encoding = source.text.encoding
     with open_text(source.location, newline="", encoding=encoding, name=source.path) as lines:
@@ -339,16 +331,11 @@ def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
     return InputFacts(text=source.text)
 
 
-def _split_of(path: str, part: tuple | None) -> str | None:
-    match = _ARCHIVE_SPLIT.search(_stem(path))
-    return match and match[1].lower()
-
-
 FORM = InputForm(
     name="ts",
     extensions=(".ts",),
     unit="line",
     read=_read,
     check=_check,
-    split_of=_split_of,
+    split_of=split_of_archive,
 )

@@ -32,6 +32,7 @@ OPTIONS = {
     "group": ("machine", {"splits": {"train": 1}, "hold_out": {"validation": 0.5}}),
     "features": (("y",), {}),
     "drop": (("x",), {}),
+    "wide": (True, {}),
     "meta": (("kind", "machine"), {}),
     "center": ({"0": 100.0}, {}),  # by its name where it has one
     "missing": ("drop_timestep", {}),
@@ -58,6 +59,7 @@ OPTIONS = {
 }
 TEXT = {field.name for field in dataclasses.fields(TextFormat)}  # may make a file unreadable
 BY_NAME = {"overwrite", "input_format"}
+TABLES = ("parquet",)  # of columns with types, beside CSV
 NAMES = ("key", "time", "sequence", "length", "label", "split", "features")
 PAIRS = list(itertools.product(OPTIONS, FORMS))
 
@@ -105,6 +107,20 @@ def write_npz(path):
         np.savez(file, **{record["key"]: record["sequence"] for record in RECORDS})
 
 
+def write_long(path):
+    """Writes the table of `write_csv` in another form."""
+    rows = [
+        {name: record[name] for name in CONSTANTS} | {"time": time, "x": float(x), "y": float(y)}
+        for record in RECORDS
+        for time, (x, y) in zip(record["time"], record["sequence"], strict=True)
+    ]
+    write_table(pa.Table.from_pylist(rows), path)
+
+
+def write_table(table, path):
+    pq.write_table(table, path)
+
+
 def write_parquet(path, *, lists=False):
     names = [name for name in RECORDS[0] if not (lists and "seq" in name)]
     columns = {name: [r[name] for r in RECORDS] for name in names if "seq" not in name}
@@ -116,7 +132,7 @@ def write_parquet(path, *, lists=False):
     else:
         for name in ("sequence", "sequence2"):
             columns[name] = [record[name].tolist() for record in RECORDS]
-    pq.write_table(pa.table(columns), path)
+    write_table(pa.table(columns), path)
 
 
 def write_tfrecord(path):
@@ -171,19 +187,23 @@ def files(tmp_path_factory):
     paths = {form: folder / f"x.{form}" for form in FORMS}
     for form, path in paths.items():
         globals()[f"write_{form}"](path)
-    paths["lists"] = folder / "lists.parquet"
-    write_parquet(paths["lists"], lists=True)
+    for form in TABLES:
+        write_parquet(paths.setdefault(f"lists {form}", folder / f"lists.{form}"), lists=True)
+        write_long(paths.setdefault(f"long {form}", folder / f"long.{form}"))
     return paths
 
 
 def path_of(files, form, option):
     if form == "tfds":
         return f"tfds:{files[form]}"
-    return str(files["lists" if form == "parquet" and option in ("features", "drop") else form])
+    kinds = {"features": "lists ", "drop": "lists ", "wide": "long "}
+    return str(files[kinds.get(option, "") + form if form in TABLES else form])
 
 
 def base_options(form, option):
     """Says which columns of the long table are features, as not all others are numbers."""
+    if option == "wide" and form in ("csv", *TABLES):
+        return {"drop": OTHERS if form == "csv" else OTHERS[:-1]}
     if form != "csv":
         return {}
     return {"drop": OTHERS} if option == "drop" else {"features": ("x", "y")}

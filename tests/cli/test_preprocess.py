@@ -89,3 +89,14 @@ def test_a_training_split_of_some_labels_with_whole_groups_held_out(call, tmp_pa
     assert failed.code == 1
     assert "--train-where must name labels of the input, which are ['bad', 'ok']" in failed.err
     assert call("verify", tmp_path / "data").code == 0
+
+
+def test_a_table_of_the_ucr_archive_is_read(call, tmp_path):
+    (tmp_path / "x.tsv").write_text("1\t0.5\t1.5\tNaN\n2\t2.5\tNaN\tNaN\n")
+    argv = ("preprocess", tmp_path / "x.tsv", "--output", tmp_path / "data", "--label-column", "1")
+    shown = call(*argv, "--wide", "--no-header", "--json")
+    report = json.loads(shown.out)
+    assert (shown.code, report["accepted"], report["rejected"]) == (0, 2, {})
+    shown = call(*argv, "--wide", "--feature-columns", "2", "--no-header")
+    assert shown.code == 2
+    assert "--feature-columns must be None with --wide" in " ".join(shown.err.split())

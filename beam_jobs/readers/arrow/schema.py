@@ -11,6 +11,7 @@ from padless.beam_jobs.fragments import shorten
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
+from padless.beam_jobs.readers.arrow.wide import WideTable
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.pipeline.suggestions import did_you_mean
 
@@ -25,6 +26,12 @@ def locate_table(
     """
     types = _ColumnTypes(path, schema)
     check_listed(path, schema.names, columns)
+    if columns.wide:
+        has_key = columns.is_given("key") or columns.key in types
+        timesteps = types.find_features(columns)
+        types.check_constants(columns, has_key=has_key)
+        types.check_features(timesteps, is_number, "numbers", remedy="`drop`")
+        return WideTable(columns, None, has_times=False, timesteps=timesteps, has_key=has_key)
     if columns.is_given("sequence") or types.is_nested(columns.sequence):
         if columns.drop is not None:
             raise ValueError(
@@ -108,9 +115,10 @@ class _ColumnTypes:
                 f"{explain()}."
             )
 
-    def check_constants(self, columns: Columns) -> None:
-        """Checks the columns of key, label, split, group and what is carried."""
-        self.check(columns.key, is_key, "strings or integers, also as floats")
+    def check_constants(self, columns: Columns, *, has_key: bool = True) -> None:
+        """Checks the columns of key, if there is one, label, split, group and what is carried."""
+        if has_key:
+            self.check(columns.key, is_key, "strings or integers, also as floats")
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
         if columns.split is not None:
@@ -121,20 +129,26 @@ class _ColumnTypes:
             self.check(name, is_label, "strings, numbers or truth values")
 
     def check_features(
-        self, names: Iterable[str], is_right: Callable[[pa.DataType], bool], rule: str
+        self,
+        names: Iterable[str],
+        is_right: Callable[[pa.DataType], bool],
+        rule: str,
+        *,
+        remedy: str = "`features`",
     ) -> None:
-        """Checks that all features are there and of a type."""
+        """Checks that all features are there and of a type; `remedy` can leave others out."""
         for name in names:
-            rule_or_not = f"{rule}, or `features` must leave it out"
+            rule_or_not = f"{rule}, or {remedy} must leave it out"
             self.check(name, is_right, rule_or_not, self._list_numbers)
 
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""
         if not (features := choose_features(list(self._types), columns)):
             others = list(columns.not_features)
+            remedy = "" if columns.wide else "; choose them with `features`"
             raise ValueError(
                 f"{self._path}: must have feature columns besides {others}, "
-                f"it has {shorten(list(self._types))}; choose them with `features`."
+                f"it has {shorten(list(self._types))}{remedy}."
             )
         return features
 

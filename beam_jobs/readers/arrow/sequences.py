@@ -28,7 +28,7 @@ from padless.beam_jobs.readers.values import TimedValues, is_infinite
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _WholeTable(Table):
+class WholeTable(Table):
     """A table whose rows are whole sequences.
 
     Attributes:
@@ -56,7 +56,7 @@ class _WholeTable(Table):
         rejected: RejectedRows = {}
         sequences = self.read_sequences(batch, rejected)
         timed = self._read_times(batch, sequences, rejected)
-        parsed = map(_expand, parse_constants(self.columns, batch))
+        parsed = map(_expand, self.read_constants(batch, first, source))
         columns: Iterator[tuple] = zip(timed, *parsed, strict=True)
         for row, (own, key, *others) in enumerate(columns):
             place = source.place(first + row)
@@ -70,6 +70,12 @@ class _WholeTable(Table):
                 label, split, group, *meta = others
                 constants = split, group, own.padding, tuple(meta)
                 yield key, Whole(place, own.values, label, own.times, *constants)
+
+    def read_constants(
+        self, batch: pa.RecordBatch, first: int, source: Source
+    ) -> tuple[Parsed, ...]:
+        """Reads key, label, split, group and what is carried of each row."""
+        return parse_constants(self.columns, batch, key=self.key_column)
 
     def _read_times(
         self,
@@ -108,7 +114,7 @@ class _WholeTable(Table):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NestedTable(_WholeTable):
+class NestedTable(WholeTable):
     """A table with one column of lists of timesteps, each a list of values."""
 
     def list_value_columns(self) -> list[str]:
@@ -139,7 +145,7 @@ class NestedTable(_WholeTable):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ListTable(_WholeTable):
+class ListTable(WholeTable):
     """A table with a column per feature, each a list of one value per timestep."""
 
     features: tuple[str, ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -43,10 +43,15 @@ class Table(abc.ABC):
     features: tuple[str, ...] | None
 
     @property
+    def key_column(self) -> str | None:
+        """Name of the column of keys, or None where there is none."""
+        return self.columns.key
+
+    @property
     def needed(self) -> list[str]:
         """Names of the columns that are read, each once."""
         columns = self.columns
-        constants = (columns.key, columns.label, columns.split, columns.group)
+        constants = (self.key_column, columns.label, columns.split, columns.group)
         names = (*constants, *columns.meta_columns, *self.list_own_columns())
         return list(dict.fromkeys(name for name in names if name is not None))
 
@@ -76,9 +81,9 @@ class LongTable(Table):
 
     def read(self, batch: pa.RecordBatch, first: int, source: Source) -> Iterator[Item]:
         """Reads a batch, a fragment per stretch of rows with one key and the same constants."""
-        constants = parse_constants(self.columns, batch)
+        constants = parse_constants(self.columns, batch, key=self.key_column)
         times, rejected = self._read_times(batch)
-        values = self._read_features(batch, rejected)
+        values = read_columns(batch, self.features, rejected)
         empty = self._find_empty(batch, values, rejected)
         for parsed in constants[1:]:
             for row, rejection in _list_rejected(parsed):
@@ -117,17 +122,20 @@ class LongTable(Table):
         empty &= np.isnan(values).all(axis=1)
         return {row: one for row, one in rejected.items() if empty[row]}
 
-    def _read_features(self, batch: pa.RecordBatch, rejected: RejectedRows) -> np.ndarray:
-        """Reads one value per row and feature; rejects rows with an infinite one."""
-        values = np.stack([read_numbers(batch.column(name)) for name in self.features], axis=1)
-        infinite = np.argwhere(is_infinite(values))
-        for row, feature in first_of_each(infinite[:, 0], infinite[:, 1]):
-            name = self.features[feature]
-            rejected.setdefault(row, infinite_value(f"column {name!r}", batch.column(name)[row]))
-        return values
+
+def read_columns(batch: pa.RecordBatch, names: Sequence[str], rejected: RejectedRows) -> np.ndarray:
+    """Reads one value per row and column of numbers; rejects rows with an infinite one."""
+    values = np.stack([read_numbers(batch.column(name)) for name in names], axis=1)
+    infinite = np.argwhere(is_infinite(values))
+    for row, place in first_of_each(infinite[:, 0], infinite[:, 1]):
+        name = names[place]
+        rejected.setdefault(row, infinite_value(f"column {name!r}", batch.column(name)[row]))
+    return values
 
 
-def parse_constants(columns: Columns, batch: pa.RecordBatch) -> tuple[Parsed, ...]:
+def parse_constants(
+    columns: Columns, batch: pa.RecordBatch, *, key: str | None
+) -> tuple[Parsed, ...]:
     """Parses key, label, split, group and what is carried of each row."""
 
     def parse(name: str | None, parse_value: Callable[[object], bytes]) -> Parsed:
@@ -136,7 +144,7 @@ def parse_constants(columns: Columns, batch: pa.RecordBatch) -> tuple[Parsed, ..
         return parse_column(batch.column(name), parse_value)
 
     return (
-        parse(columns.key, parse_key),
+        parse(key, parse_key),
         parse(columns.label, parse_label),
         parse(columns.split, parse_split),
         parse(columns.group, parse_group),
