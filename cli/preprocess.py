@@ -42,8 +42,8 @@ def add_arguments(parser: Parser) -> None:
         nargs="+",
         metavar="INPUT",
         help="files or globs: CSV or Parquet with a row per timestep, or with a row per sequence "
-        "(--wide); JSON lines (.jsonl); Parquet with lists; .npz; .ts; TFRecords; text files may "
-        "be gzipped; tfds:NAME or tfds:DIRECTORY",
+        "(--wide); JSON lines (.jsonl); Parquet with lists; .npy; .npz; .ts; TFRecords; text files "
+        "may be gzipped; tfds:NAME or tfds:DIRECTORY",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--output", required=True, metavar="DATASET", help="directory to make")

@@ -43,6 +43,10 @@ _FOR_ONE = ("key", "time", "sequence", "length", "features", "wide")
 _FOR_ALL = ("label", "split", "group", "drop", "meta")
 _TEXT = {field.name: field.default for field in dataclasses.fields(TextFormat)}
 _REASONS = {
+    ("key", "npy"): "whose keys are the positions of its sequences",
+    ("time", "npy"): "whose timesteps are in order",
+    ("time_order", "npy"): "whose timesteps have no times",
+    ("features", "npy"): "whose features have no names",
     ("key", "npz"): "whose keys are the names of its arrays",
     ("key", "ts"): "whose keys are the numbers of its cases",
     ("time", "npz"): "whose timesteps are in order",

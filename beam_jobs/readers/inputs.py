@@ -18,6 +18,7 @@ from padless.beam_jobs.options import (
 from padless.beam_jobs.readers import (
     csv_reader,
     jsonl_reader,
+    npy_reader,
     npz_reader,
     parquet_reader,
     tfds_reader,
@@ -37,6 +38,7 @@ FORMS = {
     for module in (
         csv_reader,
         jsonl_reader,
+        npy_reader,
         npz_reader,
         parquet_reader,
         tfds_reader,

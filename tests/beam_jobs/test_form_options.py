@@ -102,6 +102,10 @@ def write_jsonl(path):
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
+def write_npy(path):
+    np.save(path, np.stack([record["sequence"] for record in RECORDS]))
+
+
 def write_npz(path):
     with path.open("wb") as file:
         np.savez(file, **{record["key"]: record["sequence"] for record in RECORDS})

@@ -52,6 +52,12 @@ def save_npz():
     return file.getvalue()
 
 
+def save_npy(order="C", dtype="<f4"):
+    file = io.BytesIO()
+    np.save(file, np.arange(12).reshape(2, 3, 2).astype(dtype, order=order))
+    return file.getvalue()
+
+
 CSV = b'key,time,x,y\na,1,1,2\r\n"b,\n",2,,nan\na,2024-01-01,1e9,-3\n'
 TS = b"#c\n@problemName p\n@timeStamps false\n@classLabel true a b\n@data\n1,2,?:3,4,5:a\n1:2:b\n"
 SAMPLES = {
@@ -59,6 +65,8 @@ SAMPLES = {
     "y.csv.gz": gzip.compress(CSV, mtime=0),
     "x.jsonl": json.dumps({"key": 5, "sequence": VALUES.tolist(), "time": [1, 2, 3]}).encode(),
     "x.npz": save_npz(),
+    "x.npy": save_npy(),
+    "columns.npy": save_npy("F", ">f8"),
     "x.ts": TS,
     "x.tfrecord": frame_record(encode_example(b"a", VALUES)),
     "whole.parquet": save_parquet(key=["a", None], sequence=[VALUES.tolist(), [[1.0, None]]]),
@@ -157,14 +165,17 @@ def save_archive(compression):
     return file.getvalue()
 
 
+def save_array(header):
+    """Saves an array under a header of any text."""
+    text = header.encode("latin-1", "replace") + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(32)
+
+
 def save_header(header):
-    """Saves one array under a header of any text."""
+    """Saves an archive of one array under a header of any text."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        text = header.encode("latin-1", "replace") + b"\n"
-        archive.writestr(
-            "a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(32)
-        )
+        archive.writestr("a.npy", save_array(header))
     return file.getvalue()
 
 
@@ -245,6 +256,12 @@ def test_any_header_of_an_array(folder, header):
     items = read(folder / "x.npz", save_header(header), Columns())
     assert len(items) == 1
     check_items(items)
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(HEADER)
+def test_any_header_of_the_array_of_a_file(folder, header):
+    check_items(read(folder / "x.npy", save_array(header), Columns()) or [])
 
 
 @hypothesis.given(

@@ -178,11 +178,13 @@ def one_of_each(tmp_path, write_csv, write_jsonl, write_npz):
     pq.write_table(pa.table({"key": ["p"], "sequence": [VALUES.tolist()]}), tmp_path / "x.parquet")
     (tmp_path / "x.tfrecord").write_bytes(frame_record(encode_example(b"r", VALUES)))
     (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2\n")
+    np.save(tmp_path / "y.npy", VALUES[None])
     return [
         write_csv("x.csv", [("c", 0, 1)], header=("key", "time", "x")),
         write_jsonl("x.jsonl", [{"key": "j", "sequence": VALUES.tolist()}]),
         write_npz("x.npz", {"n": VALUES}),
         *(str(tmp_path / f"x.{extension}") for extension in ("parquet", "tfrecord", "ts")),
+        str(tmp_path / "y.npy"),
     ]
 
 
