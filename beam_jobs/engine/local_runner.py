@@ -9,6 +9,7 @@ import sys
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineRunner, create_runner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from padless.beam_jobs.engine.worker_deaths import WORKER_MODULE
@@ -17,7 +18,7 @@ from padless.beam_jobs.engine.worker_deaths import WORKER_MODULE
 _BYTES_WORTH_WORKERS = 32 * 1024 * 1024
 
 
-def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner:
+def choose_runner(options: PipelineOptions, num_bytes: int) -> PipelineRunner:
     """Chooses the runner: the one that the options name, else the local one.
 
     Beam's own default is not asked: it first tries to download Prism, a binary, and to run it.
@@ -25,6 +26,9 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
     Args:
         options: of the pipeline; gets the number of worker processes, if they pay.
         num_bytes: size of the input.
+
+    Raises:
+        ValueError: if there is no such runner, or it is Beam's for Dask.
     """
     named, direct = options.view_as(StandardOptions).runner, options.view_as(DirectOptions)
     if direct.direct_running_mode == "multi_processing" and named in (None, "FnApiRunner"):
@@ -32,7 +36,8 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
         direct.direct_running_mode = "in_memory"
         return FnApiRunner(_worker_environment())
     if named is not None:
-        return named
+        _check_no_dask(named)
+        return create_runner(named)
     num_workers = len(os.sched_getaffinity(0))
     is_chosen = direct.direct_num_workers != 1 or direct.direct_running_mode != "in_memory"
     is_small = num_workers == 1 or num_bytes < _BYTES_WORTH_WORKERS
@@ -40,6 +45,14 @@ def choose_runner(options: PipelineOptions, num_bytes: int) -> str | FnApiRunner
         return FnApiRunner()
     direct.direct_num_workers = num_workers
     return FnApiRunner(_worker_environment())
+
+
+def _check_no_dask(name: str) -> None:
+    if name.rpartition(".")[2].lower() == "daskrunner":
+        raise ValueError(
+            "`--runner` must be one that keeps the outputs of a step apart, got DaskRunner: Beam's "
+            "passes data and rejects on as one."
+        )
 
 
 def _worker_environment() -> SubprocessSDKEnvironment:

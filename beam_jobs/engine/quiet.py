@@ -32,6 +32,8 @@ def _shows_lost_connection(record: logging.LogRecord) -> bool:
 
 
 _DROPPED = {
+    # That a job server takes more than a second to start, as all that run on Java do.
+    "root": lambda record: str(record.msg).startswith("Waiting for grpc channel to be ready"),
     # Tracebacks of workers, whose exception is raised in this process as well.
     "apache_beam.runners.portability.local_job_service": lambda record: True,
     # That a worker which has died cannot be stopped.

@@ -18,6 +18,8 @@ from apache_beam.options.pipeline_options import (
 # of them are the first to import modules of one package, Python breaks the deadlock of their locks
 # by handing out half a module.
 _IMPORTED_FIRST = __package__.rpartition(".")[0]  # padless.beam_jobs
+# How Prism, and Beam's Java code in Flink and Spark, say that a worker is gone.
+_DEATHS = ("SDK worker disconnected", "Process died with exit code")
 _ANSWER_SECONDS = 20.0  # Beam's own default waits for a job server for five minutes, and in silence
 
 
@@ -56,7 +58,7 @@ def runner_errors_explained(options: PipelineOptions) -> Iterator[None]:
     Raises:
         ConnectionError: if the connection to the job server is lost.
         FileNotFoundError: if there is no Java to start it.
-        RuntimeError: if workers lack padless.
+        RuntimeError: if workers lack padless, or one has died.
     """
     launcher = options.view_as(JobServerOptions).job_server_java_launcher
     try:
@@ -64,12 +66,9 @@ def runner_errors_explained(options: PipelineOptions) -> Iterator[None]:
     except grpc.RpcError as error:
         raise ConnectionError(f"The job server broke off: {_describe(error)}.") from error
     except RuntimeError as error:
-        if "No module named 'padless" not in str(error):
+        if (explanation := _explain(str(error))) is None:
             raise
-        raise RuntimeError(
-            "The workers have no padless: name its package by `--extra_package` or its checkout's "
-            "`pyproject.toml` by `--setup_file`, or an image that holds it."
-        ) from error
+        raise RuntimeError(explanation) from error
     except FileNotFoundError as error:
         if error.filename != launcher:
             raise
@@ -77,6 +76,23 @@ def runner_errors_explained(options: PipelineOptions) -> Iterator[None]:
             f"`--job_server_java_launcher` must be a program, got {launcher!r}, which is not "
             "there: the job servers of Flink and Spark need Java."
         ) from error
+
+
+def _explain(message: str) -> str | None:
+    """Returns what is wrong with the workers, where an error of the job comes from that."""
+    if "No module named 'padless" in message:
+        return (
+            "The workers have no padless: name its package by `--extra_package` or its checkout's "
+            "`pyproject.toml` by `--setup_file`, or an image that holds it."
+        )
+    lines = (line.strip() for line in message.splitlines())
+    death = next((line for line in lines if any(sign in line for sign in _DEATHS)), None)
+    if death is None:
+        return None
+    return (
+        f"A worker of the engine died: {death}. Its own log says why; the system kills one that "
+        "takes too much memory."
+    )
 
 
 def _describe(error: grpc.RpcError) -> str:

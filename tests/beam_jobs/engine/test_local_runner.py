@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from padless.beam_jobs.engine.local_runner import choose_runner
@@ -20,7 +21,14 @@ def choose(num_bytes, *flags):
 
 
 def test_a_runner_that_is_named_is_taken():
-    assert choose(LARGE, "--runner=PrismRunner") == ("PrismRunner", 1)
+    runner, num_workers = choose(LARGE, "--runner=PrismRunner")
+    assert (type(runner), num_workers) == (PrismRunner, 1)
+
+
+@pytest.mark.parametrize("name", ["DaskRunner", "apache_beam.runners.dask.dask_runner.DaskRunner"])
+def test_dask_is_rejected_with_the_reason(name):
+    with pytest.raises(ValueError, match="`--runner` must be one that keeps the outputs of a step"):
+        choose(LARGE, f"--runner={name}")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_a_server_that_does_not_start_is_heard(caplog):
     assert caplog.messages == ["Error bringing up service"]
 
 
+def test_a_server_that_takes_seconds_to_start_is_waited_for_in_silence(caplog):
+    with beam_quieted():
+        # As `SubprocessServer` does.
+        logging.log(logging.WARNING, "Waiting for grpc channel to be ready at %s.", "localhost:1")
+        logging.log(logging.WARNING, "Something else")
+    assert caplog.messages == ["Something else"]
+
+
 def test_a_thread_reports_all_but_a_lost_connection(capsys):
     with beam_quieted():
         for error in (grpc.RpcError("gone"), ValueError("wrong")):

@@ -51,6 +51,17 @@ def test_workers_without_padless_are_told_from_a_fault_of_the_job():
         raise RuntimeError("Pipeline failed: ModuleNotFoundError: No module named 'padless'")
 
 
+@pytest.mark.parametrize(
+    "death", ["bundle x failed: SDK worker disconnected: w", "Process died with exit code 137"]
+)
+def test_a_dead_worker_is_told_from_a_fault_of_the_job(death):
+    with (
+        pytest.raises(RuntimeError, match=f"A worker of the engine died: .*{death}"),
+        runner_errors_explained(PipelineOptions([])),
+    ):
+        raise RuntimeError(f"Pipeline failed:\n  java.lang.IllegalStateException: {death}\n  at x")
+
+
 def test_no_java_is_told_as_what_is_missing(write_csv, long_rows, tmp_path, capsys):
     path, jar = write_csv("x.csv", long_rows), tmp_path / "server.jar"
     jar.touch()
