@@ -13,11 +13,13 @@ from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
 from padless.beam_jobs.engine.local_runner import choose_runner
 from padless.beam_jobs.engine.progress import watched
 from padless.beam_jobs.engine.quiet import beam_quieted
+from padless.beam_jobs.engine.remote_job import CancelledPipeline
 from padless.beam_jobs.engine.runners import (
     check_job_server,
     prepare_options,
     runner_errors_explained,
 )
+from padless.beam_jobs.engine.server_options import server_options_checked
 from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
 from padless.beam_jobs.options import PreprocessOptions, as_output
 from padless.beam_jobs.output.report import PreprocessReport
@@ -96,14 +98,15 @@ def preprocess_checked(
 def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None:
     check_job_server(beam_options)
     runner = choose_runner(beam_options, inputs.num_bytes)
-    name = runner if isinstance(runner, str) else type(runner).__name__
+    name = type(runner).__name__
     _LOGGER.debug("preprocessing %d files with %s", len(inputs.paths), name)
     with (
         beam_quieted(),
         worker_deaths_raised(),
         interrupts_unwrapped(),
         runner_errors_explained(beam_options),
-        beam.Pipeline(runner, options=beam_options) as pipeline,
+        server_options_checked(runner, beam_options),
+        CancelledPipeline(runner, options=beam_options) as pipeline,
     ):
         _ = (
             pipeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from typing import TYPE_CHECKING
 
 from padless.beam_jobs.columns import Columns
@@ -187,39 +186,15 @@ def _train_labels(args: argparse.Namespace) -> tuple[str, ...] | None:
 def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOptions:
     """Returns Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
 
-    Beam itself only logs a warning of those and continues without them.
+    Where a job server may know it, the job asks that.
     """
-    from apache_beam.options import pipeline_options
+    from apache_beam.options.pipeline_options import PipelineOptions
 
-    warnings = _Kept()
-    logger = logging.getLogger(pipeline_options.__name__)
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(warnings)
-    try:
-        options = pipeline_options.PipelineOptions(arguments)
+    from padless.beam_jobs.engine.server_options import asks_job_server, discarded_arguments
+
+    with discarded_arguments() as discarded:
+        options = PipelineOptions(arguments)
         options.get_all_options()
-    finally:
-        logger.removeHandler(warnings)
-        logger.propagate = propagate
-    if warnings.records:
-        discarded = " ".join(_discarded(warnings.records[-1]))
-        parser.error(f"unrecognized arguments, by padless and by Beam: {discarded}")
+    if discarded and not asks_job_server(options):
+        parser.error(f"unrecognized arguments, by padless and by Beam: {' '.join(discarded)}")
     return options
-
-
-def _discarded(warning: logging.LogRecord) -> list[str]:
-    """Returns the arguments that a warning of Beam lists, or its message if it lists none."""
-    parts = warning.args if isinstance(warning.args, tuple) else ()
-    lists = [part for part in parts if isinstance(part, list)]
-    return lists[0] if lists else [warning.getMessage()]
-
-
-class _Kept(logging.Handler):
-    """Keeps log records instead of showing them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
