@@ -5,7 +5,8 @@
 What is fetched goes into `build/engines`, or the folder that `PADLESS_ENGINES` names:
 
 - Prism and `boot`, the starter of SDK workers in every Beam container: built from Beam's Go module.
-- Flink: Beam's job server with a Flink of its own in it, from Maven Central; needs Java.
+- Flink: Beam's job server with a Flink of its own in it, from Maven Central, or the jar that
+  `PADLESS_FLINK_JOB_SERVER_JAR` names; needs Java.
 - An environment as workers elsewhere have it: what the job imports, but not padless.
 """
 
@@ -31,6 +32,7 @@ BEAM = importlib.metadata.version("apache-beam")
 FLINK = FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS[-1]
 GO_MODULE = "github.com/apache/beam/sdks/v2"
 MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+FLINK_JAR = "PADLESS_FLINK_JOB_SERVER_JAR"
 FETCH_SECONDS = 600
 SERVER_SECONDS = 30
 # Of padless' requirements; nothing that the job imports needs them.
@@ -52,8 +54,10 @@ def fetch_boot() -> pathlib.Path:
 
 
 def fetch_flink() -> pathlib.Path:
-    """Fetches Beam's Flink job server."""
+    """Fetches Beam's Flink job server, or takes the one that the environment names."""
     _need("java", "Flink runs on Java", "a Java 17 runtime")
+    if named := os.environ.get(FLINK_JAR):
+        return pathlib.Path(named).resolve(strict=True)
     _need("mvn", "the job server is fetched from Maven Central", "Maven")
     artifact = f"beam-runners-flink-{FLINK}-job-server"
     jar = _folder() / f"{artifact}-{BEAM}.jar"

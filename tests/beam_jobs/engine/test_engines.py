@@ -3,6 +3,7 @@
 Run by `make engines`; an engine that cannot be had is skipped, with the reason.
 """
 
+import contextlib
 import csv
 import os
 import pathlib
@@ -12,15 +13,17 @@ import subprocess
 import sys
 import time
 
+import grpc
 import numpy as np
 import pytest
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 sys.path.append(str(pathlib.Path(__file__).parent))
 import engines
 
 pytestmark = pytest.mark.engine
 COLUMNS = ["--key-column", "key", "--time-column", "time", "--label-column", "label"]
-JOB_SECONDS = 150
+JOB_SECONDS = 600  # Flink inside its job server took 150 s for a job of two workers
 
 
 def had(get, *args, **kwargs):
@@ -111,6 +114,15 @@ def engine(request):
     return had(engines.ENGINES[request.param])
 
 
+def test_a_job_server_that_the_environment_names_is_taken(monkeypatch, tmp_path):
+    (tmp_path / "server.jar").touch()
+    monkeypatch.setenv(engines.FLINK_JAR, str(tmp_path / "server.jar"))
+    assert f"--flink_job_server_jar={tmp_path / 'server.jar'}" in had(engines.flink_options)
+    monkeypatch.setenv(engines.FLINK_JAR, str(tmp_path / "missing.jar"))
+    with pytest.raises(FileNotFoundError, match=r"missing\.jar"):
+        had(engines.flink_options)
+
+
 def test_an_engine_with_workers_in_the_launching_process(engine, preprocess, expected):
     files, done = preprocess(*engine)
     assert files == expected
@@ -152,6 +164,63 @@ def test_an_interrupted_job_leaves_nothing_and_says_so(engine, tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert said == "padless preprocess: interrupted\n"
+    assert not list(tmp_path.glob("job/*"))
+
+
+def large_job(folder, *options):
+    """Starts the command in a folder on a file that takes some seconds."""
+    lines = [f"run/{i % 5000},{i // 5000},1.5" for i in range(400_000)]
+    (folder / "x.csv").write_text("\n".join(["key,time,a", *lines]))
+    command = [sys.executable, "-m", "padless.cli.main", "preprocess", "x.csv", *COLUMNS[:4]]
+    return subprocess.Popen(
+        [*command, "--output", "job/data", *options], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(found, process):
+    """Waits until a function returns something, as long as the process runs, and returns it."""
+    while not (result := found()) and process.poll() is None:
+        time.sleep(0.05)
+    return result
+
+
+def workers_in(folder):
+    """Lists the workers that run in a folder."""
+    pids = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_worker = b"sdk_worker_main" in (path / "cmdline").read_bytes()
+            if is_worker and os.readlink(path / "cwd") == str(folder):
+                pids.append(int(path.name))
+    return pids
+
+
+def test_an_interrupt_cancels_the_job_of_a_standing_cluster(tmp_path):
+    had(engines.fetch_prism), had(engines.fetch_boot)
+    with engines.standing_cluster(tmp_path / "workers") as options:
+        endpoint = options[1].partition("=")[2]
+        process = large_job(tmp_path, *options)
+        wait_for(lambda: workers_in(tmp_path / "workers"), process)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        with grpc.insecure_channel(endpoint) as channel:
+            stub = beam_job_api_pb2_grpc.JobServiceStub(channel)
+            jobs = stub.GetJobs(beam_job_api_pb2.GetJobsRequest()).job_info
+    assert (process.returncode, said) == (130, "padless preprocess: interrupted\n")
+    assert [beam_job_api_pb2.JobState.Enum.Name(job.state) for job in jobs] == ["CANCELLED"]
+    assert not list(tmp_path.glob("job/*"))
+
+
+def test_a_worker_that_dies_is_named(tmp_path):
+    options = had(engines.prism_options) + had(engines.worker_options, tmp_path / "workers")
+    process = large_job(tmp_path, *options)
+    (pid,) = wait_for(lambda: workers_in(tmp_path / "workers"), process)
+    time.sleep(3)  # it takes some to connect
+    os.kill(pid, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "padless preprocess: error: A worker of the engine died: " in said
     assert not list(tmp_path.glob("job/*"))
 
 
