@@ -3,7 +3,10 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -82,11 +85,11 @@ class JobServer(beam_job_api_pb2_grpc.JobServiceServicer):
 
 
 @contextlib.contextmanager
-def serving(job_server):
+def serving(job_server, port=0):
     """Serves it; yields the options that name it."""
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
     beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(job_server, server)
-    port = server.add_insecure_port("localhost:0")
+    port = server.add_insecure_port(f"localhost:{port}")
     server.start()
     try:
         yield ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
@@ -171,3 +174,44 @@ def test_an_option_that_the_job_server_does_not_know_is_named_alone(
         "server: --bogus=1\n"
     )
     assert not job_server.received
+
+
+LAUNCHER = """#!{python}
+import os, pathlib, sys, threading, time
+sys.path.insert(0, {folder!r})
+import test_remote_job
+time.sleep(6)  # as Java may take; Beam warns of it after 5
+job_server, folder = test_remote_job.JobServer(), pathlib.Path({output!r})
+port = sys.argv[sys.argv.index("--job-port") + 1]
+with test_remote_job.serving(job_server, port):
+    job_server.running.wait()
+    (folder / "running").touch()
+    job_server.cancelled.wait()
+    (folder / "cancelled").touch()
+    time.sleep(60)
+"""
+
+
+def test_a_job_server_that_beam_starts_is_there_to_cancel_the_job(write_csv, long_rows, tmp_path):
+    folder = str(pathlib.Path(__file__).parent)
+    launcher, jar = tmp_path / "java", tmp_path / "server.jar"
+    launcher.write_text(LAUNCHER.format(python=sys.executable, folder=folder, output=str(tmp_path)))
+    launcher.chmod(0o755)
+    jar.touch()
+    path = write_csv("x.csv", long_rows)
+    flink = ["--runner=FlinkRunner", "--flink_master=host:1", f"--flink_job_server_jar={jar}"]
+    flink += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
+    command = [sys.executable, "-m", "padless.cli.main", "preprocess", path, *flink]
+    process = subprocess.Popen(
+        [*command, "--output", tmp_path / "out", f"--job_server_java_launcher={launcher}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "running").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "padless preprocess: interrupted\n")
+    assert (tmp_path / "cancelled").exists()
+    assert not list(tmp_path.glob("out*"))
