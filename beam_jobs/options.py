@@ -21,7 +21,7 @@ from padless.pipeline.suggestions import did_you_mean
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
-FORMS = ("csv", "jsonl", "npy", "npz", "parquet", "tfds", "tfrecord", "ts")
+FORMS = ("csv", "jsonl", "npy", "npz", "parquet", "arrow", "tfds", "tfrecord", "ts")
 MISSING = ("reject", "forward_fill", "drop_timestep", "mask")
 TOO_LONG = ("reject", "truncate", "split")
 TIME_ORDERS = ("sort", "reject", "file")

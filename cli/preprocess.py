@@ -40,9 +40,9 @@ def add_arguments(parser: Parser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="files or globs: CSV or Parquet with a row per timestep, or with a row per sequence "
-        "(--wide); JSON lines (.jsonl); Parquet with lists; .npy; .npz; .ts; TFRecords; text files "
-        "may be gzipped; tfds:NAME or tfds:DIRECTORY",
+        help="files or globs: CSV, Parquet or Arrow with a row per timestep, or per sequence "
+        "(--wide); Parquet or Arrow with lists; JSON lines (.jsonl); .npy; .npz; .ts; TFRecords; "
+        "text files may be gzipped; tfds:NAME or tfds:DIRECTORY",
     )
     output = parser.add_argument_group("output")
     output.add_argument("--output", required=True, metavar="DATASET", help="directory to make")

@@ -14,14 +14,15 @@ from padless.beam_jobs.options import PreprocessOptions
 from padless.beam_jobs.text_format import TextFormat
 
 _RECORDS = frozenset({"jsonl", "tfds", "tfrecord"})
-_TABLES = frozenset({"csv", "parquet"})
+_TYPED = frozenset({"arrow", "parquet"})
+_TABLES = _TYPED | {"csv"}
 _NAMED = _RECORDS | _TABLES
 
 # Attribute of the options -> names of the forms on which it acts.
 ACTING: Mapping[str, frozenset[str]] = {
     "key": _NAMED,
     "time": _NAMED,
-    "sequence": _RECORDS | {"parquet"},
+    "sequence": _RECORDS | _TYPED,
     "length": frozenset({"tfrecord"}),
     "label": _NAMED | {"ts"},
     "split": _NAMED,

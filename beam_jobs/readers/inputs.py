@@ -16,6 +16,7 @@ from padless.beam_jobs.options import (
     needs_training_split,
 )
 from padless.beam_jobs.readers import (
+    arrow_reader,
     csv_reader,
     jsonl_reader,
     npy_reader,
@@ -41,6 +42,7 @@ FORMS = {
         npy_reader,
         npz_reader,
         parquet_reader,
+        arrow_reader,
         tfds_reader,
         tfrecord_reader,
         ts_reader,

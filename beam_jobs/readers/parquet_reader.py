@@ -145,25 +145,10 @@ def _next_batch(path: str, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch 
         return next((batch for batch in batches if batch.num_rows), None)
 
 
-@contextlib.contextmanager
-def _naming_damage(path: str) -> Iterator[None]:
-    """Turns whatever PyArrow raises where a file is damaged into one error.
+def _naming_damage(path: str) -> contextlib.AbstractContextManager[None]:
+    from padless.beam_jobs.readers.arrow.damage import naming_damage
 
-    Raises:
-        UnreadableInputError: in the `with`, where the bytes are not those of a Parquet file.
-    """
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError, MemoryError, OverflowError, UnicodeDecodeError) as error:
-        # Arrow has no errno for damaged bytes; what has one is of the file system.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UnreadableInputError(
-            f"{path}: must be a Parquet file that can be read to its end, it is not: "
-            f"{' '.join(str(error).split())}"
-        ) from error
+    return naming_damage(path, "a Parquet file")
 
 
 FORM = InputForm(

@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
@@ -59,7 +60,7 @@ OPTIONS = {
 }
 TEXT = {field.name for field in dataclasses.fields(TextFormat)}  # may make a file unreadable
 BY_NAME = {"overwrite", "input_format"}
-TABLES = ("parquet",)  # of columns with types, beside CSV
+TABLES = ("parquet", "arrow")  # of columns with types, beside CSV
 NAMES = ("key", "time", "sequence", "length", "label", "split", "features")
 PAIRS = list(itertools.product(OPTIONS, FORMS))
 
@@ -122,7 +123,10 @@ def write_long(path):
 
 
 def write_table(table, path):
-    pq.write_table(table, path)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        feather.write_feather(table, path)
 
 
 def write_parquet(path, *, lists=False):
@@ -137,6 +141,9 @@ def write_parquet(path, *, lists=False):
         for name in ("sequence", "sequence2"):
             columns[name] = [record[name].tolist() for record in RECORDS]
     write_table(pa.table(columns), path)
+
+
+write_arrow = write_parquet
 
 
 def write_tfrecord(path):

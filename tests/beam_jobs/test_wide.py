@@ -4,6 +4,7 @@ import gzip
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,14 +29,18 @@ def write_csv(path):
     path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
 
 
-def write_parquet(path):
+def as_table():
     columns = {"key": list(SEQUENCES), "kind": list(LABELS.values())}
     padded = [pad(values, None) for values in SEQUENCES.values()]
     columns |= dict(zip(TIMES, map(list, zip(*padded, strict=True)), strict=True))
-    pq.write_table(pa.table(columns), path)
+    return pa.table(columns)
 
 
-WRITERS = {"csv": write_csv, "parquet": write_parquet}
+WRITERS = {
+    "csv": write_csv,
+    "parquet": lambda path: pq.write_table(as_table(), path),
+    "feather": lambda path: feather.write_feather(as_table(), path),
+}
 
 
 @pytest.fixture(params=WRITERS)

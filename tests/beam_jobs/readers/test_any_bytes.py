@@ -46,6 +46,13 @@ def save_parquet(**columns):
     return file.getvalue()
 
 
+def save_arrow(opener, **columns):
+    file, table = io.BytesIO(), pa.table(columns)
+    with opener(file, table.schema) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
 def save_npz():
     file = io.BytesIO()
     np.savez_compressed(file, a=VALUES, b=VALUES[:1])
@@ -70,6 +77,10 @@ SAMPLES = {
     "x.ts": TS,
     "x.tfrecord": frame_record(encode_example(b"a", VALUES)),
     "whole.parquet": save_parquet(key=["a", None], sequence=[VALUES.tolist(), [[1.0, None]]]),
+    "whole.arrow": save_arrow(
+        pa.ipc.new_file, key=["a", None], sequence=[VALUES.tolist(), [[1.0, None]]]
+    ),
+    "long.arrow": save_arrow(pa.ipc.new_stream, key=["a", "a"], time=[1, 2], x=[1.0, None]),
     "long.parquet": save_parquet(key=["a", "a", "b"], time=[1, 2, 1], x=[1.0, None, 3.0]),
 }
 

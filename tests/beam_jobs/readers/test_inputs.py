@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystems import FileSystems
@@ -136,7 +137,7 @@ def test_feature_columns_need_a_csv(make_options):
         inputs.check_inputs(make_options("x.jsonl", features=("x",)))
 
 
-@pytest.mark.parametrize("form", sorted(inputs.FORMS.keys() - {"csv", "parquet"}))
+@pytest.mark.parametrize("form", sorted(inputs.FORMS.keys() - {"arrow", "csv", "parquet"}))
 def test_columns_are_dropped_of_tables_alone(make_options, form):
     options = make_options("y.csv", f"x.{form}" if form != "tfds" else "tfds:x", drop=("z",))
     message = f"`drop` must be None with input of the form {form}, which has no such column"
@@ -179,12 +180,14 @@ def one_of_each(tmp_path, write_csv, write_jsonl, write_npz):
     (tmp_path / "x.tfrecord").write_bytes(frame_record(encode_example(b"r", VALUES)))
     (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2\n")
     np.save(tmp_path / "y.npy", VALUES[None])
+    table = pa.table({"key": ["f"], "sequence": [VALUES.tolist()]})
+    feather.write_feather(table, tmp_path / "x.feather")
     return [
         write_csv("x.csv", [("c", 0, 1)], header=("key", "time", "x")),
         write_jsonl("x.jsonl", [{"key": "j", "sequence": VALUES.tolist()}]),
         write_npz("x.npz", {"n": VALUES}),
         *(str(tmp_path / f"x.{extension}") for extension in ("parquet", "tfrecord", "ts")),
-        str(tmp_path / "y.npy"),
+        *(str(tmp_path / name) for name in ("y.npy", "x.feather")),
     ]
 
 
