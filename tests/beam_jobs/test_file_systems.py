@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 
 import apache_beam as beam
 import numpy as np
@@ -12,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs import Output, PreprocessOptions, Rules, WriteDataset, preprocess
 from padless.pipeline import open_dataset
 
-ROWS = "key,time,x\n" + "".join(f"k{i // 30},{i},{i % 7}\n" for i in range(9000)) + "bad,0,?\n"
+ROWS = "key,time,x\n" + "".join(f"k{i // 30},{i},{i % 7}\n" for i in range(9000)) + "bad,0,one\n"
 SPLITS = {"train": 0.7, "test": 0.3}
 
 
@@ -205,9 +206,12 @@ def test_the_shards_are_those_of_this_machine(bucket, tmp_path, digest):
     output = Output(tmp_path / "out", splits=SPLITS, shard_bytes=20_000)
     preprocess(PreprocessOptions([tmp_path / "x.csv"], output))
     there, here = digest(copy_out(f"{bucket}/out", tmp_path / "copy")), digest(tmp_path / "out")
-    rejects = "rejects/rejects-00000-of-00001.jsonl"  # they name the input
-    assert there.pop(rejects) != here.pop(rejects)
+    # The rejects name the input, and the provenance holds their checksum.
+    for file in ("rejects/rejects-00000-of-00001.jsonl", "provenance.json"):
+        assert there.pop(file) != here.pop(file)
     assert there == here
+    written = [json.loads((tmp_path / d / "provenance.json").read_bytes()) for d in ("copy", "out")]
+    assert written[0]["shards"] == written[1]["shards"]
 
 
 def test_a_job_replaces_all_of_a_dataset(bucket, tmp_path):

@@ -71,7 +71,7 @@ def test_labels_are_kept(make_options, write_csv, write_jsonl, read_all):
     assert content["a"][0].tolist() == [[0, 0], [1, 1]]
 
 
-@pytest.mark.parametrize("key", ["../../etc/x", "/abs", 'a"\n,b', "é" * 10_000, "all", " "])
+@pytest.mark.parametrize("key", ["../../etc/x", "/abs", 'a"\n,b', "é" * 10_000, "all", "a b"])
 def test_a_key_is_data(make_options, write_csv, tmp_path, key, read_all):
     options = make_options(write_csv("x.csv", [(key, 1, 1, 1)]), splits={"only": 1})
     preprocess(options)
@@ -85,7 +85,7 @@ WORKERS = ["processes of our own, as for large inputs"]
 def test_the_same_bytes_whatever_the_workers_and_retries(
     make_options, write_csv, long_rows, monkeypatch, digest
 ):
-    rows = [*long_rows, ("bad", 1, "?", 1), ("", 1, 1, 1), ("run/3", 0, 1, 1), ("z", 1, "nan", 1)]
+    rows = [*long_rows, ("bad", 1, "one", 1), ("", 1, 1, 1), ("run/3", 0, 1, 1), ("z", 1, "nan", 1)]
     paths = write_csv("a.csv", rows[::2]), write_csv("b.csv", rows[1::2])
     options = make_options(*paths, shard_bytes=500)
     contents = []

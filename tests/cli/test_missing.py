@@ -14,7 +14,7 @@ from padless.pipeline import open_dataset
 
 @pytest.fixture(scope="module")
 def gaps(tmp_path_factory):
-    """A CSV file of waves with gaps; the sequence `half` has no value of `y`, `none` has none."""
+    """A CSV file of waves with gaps; `half` has no value of `y`, and `none` none at all."""
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("gaps") / "gaps.csv"
     with path.open("w", newline="") as file:
@@ -49,7 +49,7 @@ def test_missing_values_stay_and_are_counted(masked, gaps, call, tmp_path):
     argv = ("preprocess", gaps, "--output", tmp_path / "data", "--missing", "mask", *SPLITS)
     report = json.loads(call(*argv, "--json").out)
     assert report["mended"]["masked_values"] > 50
-    assert report["rejected"] == {"missing_value": 1}
+    assert report["rejected"] == {"only_padding": 1}
     dataset = open_dataset(masked[0])
     assert dataset.masks_missing
     assert (dataset.moments.counts < dataset.moments.timesteps).all()

@@ -15,6 +15,7 @@ from padless.model.reporting.summary import (
     summarize,
 )
 from padless.model.scoring.inference import WITH_BASELINES
+from padless.pipeline import open_dataset
 
 
 def fits(dataset):
@@ -106,6 +107,7 @@ def test_summarize_names_the_file_that_is_damaged(make_model, make_dataset):
     dataset = make_dataset([4, 5, 5])
     (file,) = dataset.split("train").files
     file.write_bytes(file.read_bytes()[:-5])
+    dataset = open_dataset(file.parent)  # as it is now, or the change itself were the error
     with pytest.raises(ValueError, match=f"{file.name}: record 2 .*truncated"):
         summarize(make_model(), dataset, "train")
 
