@@ -1,7 +1,11 @@
-"""Imports Beam without its warning of missing Google Cloud clients, which padless does not use."""
+"""Imports Beam without its warning of missing Google Cloud clients, which padless does not use.
+
+Nor does gRPC, which Beam imports, tell of connections that end; `GRPC_VERBOSITY` says otherwise.
+"""
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 
 
@@ -22,5 +26,6 @@ def _root_logger_silenced() -> Iterator[None]:
         root.removeHandler(null)
 
 
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # before it is loaded
 with _root_logger_silenced():
     import apache_beam  # noqa: F401
