@@ -19,7 +19,7 @@ def _listen(event, arguments):
             _opened[path] += 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # once per process, whatever the order of the tests
 def listening():
     """Listens to every file that this process opens; Python has no way to take it back."""
     sys.addaudithook(_listen)
