@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from padless.beam_jobs.fragments import Item, Reject, RejectedPart
+from padless.pipeline.dataset.moments import Moments
 
 # The deviation of a feature must be this many times the distance between neighbours in float32.
 _MIN_STEPS = 100
@@ -27,20 +28,14 @@ class Spread:
     """How the numbers of an input spread, before they became float32; arrays are `(features,)`.
 
     Attributes:
-        counts: values, without missing ones.
-        mean: their mean.
-        squares: sum of squared deviations from the mean.
-        largest: largest magnitude.
+        moments: of all values.
         within: sum of squared deviations from the mean of the fragment.
         freedom: values less one for each fragment with a value.
         exact: whether all values are float32s, so that rounding loses nothing.
         was_float32: whether all came as float32, so that what is lost was lost before.
     """
 
-    counts: np.ndarray
-    mean: np.ndarray
-    squares: np.ndarray
-    largest: np.ndarray
+    moments: Moments
     within: np.ndarray
     freedom: np.ndarray
     exact: np.ndarray
@@ -50,19 +45,15 @@ class Spread:
     def of(cls, fragments: Sequence[np.ndarray]) -> Spread:
         """Computes it for fragments `(timesteps, features)`, NaN where a value is missing."""
         values = np.concatenate(fragments).astype(np.float64)
+        moments = Moments.of(values)
         seen = ~np.isnan(values)
         values[~seen] = 0
         lengths = np.array([len(fragment) for fragment in fragments])
         starts = np.cumsum(lengths) - lengths
         counts = np.add.reduceat(seen, starts, axis=0, dtype=np.int64)
         means = np.add.reduceat(values, starts, axis=0) / np.maximum(counts, 1)
-        total = counts.sum(axis=0)
-        mean = values.sum(axis=0) / np.maximum(total, 1)
         return cls(
-            total,
-            mean,
-            (np.square(values - mean) * seen).sum(axis=0),
-            np.abs(values).max(axis=0),
+            moments,
             (np.square(values - np.repeat(means, lengths, axis=0)) * seen).sum(axis=0),
             np.maximum(counts - 1, 0).sum(axis=0),
             (values == values.astype(np.float32)).all(axis=0),
@@ -70,15 +61,9 @@ class Spread:
         )
 
     def merge(self, other: Spread) -> Spread:
-        """Joins two parts, as `Moments.merge` does."""
-        counts = self.counts + other.counts
-        share = other.counts / np.maximum(counts, 1)
-        delta = other.mean - self.mean
+        """Joins two parts."""
         return Spread(
-            counts,
-            self.mean + delta * share,
-            self.squares + other.squares + delta**2 * self.counts * share,
-            np.maximum(self.largest, other.largest),
+            self.moments.merge(other.moments),
             self.within + other.within,
             self.freedom + other.freedom,
             self.exact & other.exact,
@@ -89,7 +74,12 @@ class Spread:
     def deviation(self) -> np.ndarray:
         """Deviation within a fragment, float64 `(features,)`; that of all values where it is 0."""
         within = np.sqrt(self.within / np.maximum(self.freedom, 1))
-        return np.where(within > 0, within, np.sqrt(self.squares / np.maximum(self.counts, 1)))
+        return np.where(within > 0, within, np.sqrt(self.moments.variance))
+
+    @property
+    def largest(self) -> np.ndarray:
+        """Largest magnitude, float64 `(features,)`."""
+        return np.maximum(np.abs(self.moments.minimum), np.abs(self.moments.maximum))
 
 
 Spreads = Mapping[int, Spread]  # number of features -> spread of the fragments that have so many
@@ -209,7 +199,7 @@ def find_lost_digits(
     """
     steps = np.spacing(spread.largest.astype(np.float32)).astype(np.float64)
     deviation = spread.deviation
-    means = spread.mean + (0 if offsets is None else np.array(offsets))
+    means = spread.moments.mean + (0 if offsets is None else np.array(offsets))
     lost = (deviation > 0) & (steps * _MIN_STEPS > deviation)
     if not spread.was_float32:
         lost &= ~spread.exact

@@ -59,11 +59,12 @@ class ConstantColumns:
         """Finds those that the options name by the positions of all columns."""
         roles = columns.roles()
         found = {r: places[roles[r]] for r in ("label", "split", "group") if r in roles}
-        return cls(**found, meta=tuple(places[name] for name in columns.meta_columns))
+        meta = tuple(places[name] for name in columns.meta_columns)
+        return cls(**found, meta=meta) if found or meta else _NO_CONSTANTS
 
     def parse(self, row: list[str]) -> Constants:
         """Reads them of one row."""
-        if self == _NO_CONSTANTS:
+        if self is _NO_CONSTANTS:
             return _NONE
         return Constants(
             None if self.label is None else parse_label(row[self.label]),
@@ -85,7 +86,6 @@ class CsvColumns:
         key: position of the key.
         time: position of the time, or None where rows are in order.
         constants: positions of label, split, group and what is carried.
-        has_constants: whether there are any.
         features: positions of the features.
         feature_names: their names.
         decimal: the decimal mark.
@@ -95,7 +95,6 @@ class CsvColumns:
     key: int
     time: int | None
     constants: ConstantColumns
-    has_constants: bool
     features: tuple[int, ...]
     feature_names: tuple[str, ...]
     decimal: str = "."
@@ -121,13 +120,11 @@ class CsvColumns:
                 f"{path}: must have named feature columns besides {others}, "
                 f"it has {shorten(list(header))}; choose them with `features`."
             )
-        constants = ConstantColumns.locate(places, columns)
         return cls(
             num_columns=len(header),
             key=places[columns.key],
             time=places[columns.time] if has_times else None,
-            constants=constants,
-            has_constants=constants != _NO_CONSTANTS,
+            constants=ConstantColumns.locate(places, columns),
             features=tuple(places[name] for name in names),
             feature_names=names,
             decimal=source.text.decimal,
@@ -160,7 +157,7 @@ class CsvColumns:
         return (
             time,
             parse_numbers(cells, self.feature_names),
-            self.constants.parse(row) if self.has_constants else _NONE,
+            self.constants.parse(row),
         )
 
 

@@ -91,11 +91,7 @@ def read_csv(lines: Iterable[str], source: Source, columns: Columns) -> Iterator
     Raises:
         UnreadableInputError: at the first row that is not CSV, such as an unclosed quote.
     """
-    if source.text.delimiter is None:  # nobody has looked at the file before
-        head, lines = _peek(lines)
-        delimiter = tell_delimiter(source, head, columns)
-        text = dataclasses.replace(source.text, delimiter=delimiter)
-        source = dataclasses.replace(source, text=text)
+    source, lines = _with_delimiter(source, lines, columns)
     header, rows = read_header(source, number_rows(source, lines))
     if columns.wide:
         yield from read_wide(rows, source, WideColumns.locate(source, header, columns))
@@ -127,11 +123,16 @@ def _read_long(
         yield stretch.key, stretch.as_fragment(source, located)
 
 
-def _peek(lines: Iterable[str]) -> tuple[list[str], Iterator[str]]:
-    """Returns the first lines, and all of them."""
+def _with_delimiter(
+    source: Source, lines: Iterable[str], columns: Columns
+) -> tuple[Source, Iterable[str]]:
+    """Returns the source with its delimiter, and all lines, of which the first may be needed."""
+    if source.text.delimiter is not None:
+        return source, lines
     lines = iter(lines)
     head = list(itertools.islice(lines, _HEAD_LINES))
-    return head, itertools.chain(head, lines)
+    text = dataclasses.replace(source.text, delimiter=tell_delimiter(source, head, columns))
+    return dataclasses.replace(source, text=text), itertools.chain(head, lines)
 
 
 def _read(source: Source, columns: Columns) -> Iterator[Item]:
@@ -142,10 +143,7 @@ def _read(source: Source, columns: Columns) -> Iterator[Item]:
 
 def _check(source: Source, stream: BinaryIO, columns: Columns) -> InputFacts:
     with decode_text(source.path, stream, newline="", encoding=source.text.encoding) as text_lines:
-        head, lines = _peek(text_lines)
-        delimiter = tell_delimiter(source, head, columns)
-        text = dataclasses.replace(source.text, delimiter=delimiter)
-        source = dataclasses.replace(source, text=text)
+        source, lines = _with_delimiter(source, text_lines, columns)
         header, rows = read_header(source, number_rows(source, lines))
         if columns.wide:
             wide = WideColumns.locate(source, header, columns)

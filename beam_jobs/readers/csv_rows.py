@@ -27,8 +27,6 @@ def tell_delimiter(source: Source, lines: Iterable[str], columns: Columns) -> st
     It is the one with which the row has the column of the key; else the one that makes most cells;
     blanks where no other makes two.
     """
-    if source.text.delimiter is not None:
-        return source.text.delimiter
     line = next(_without_comments(lines, source.text.comment), "")
     if found := _SEP_LINE.fullmatch(line):
         return found[1]

@@ -219,13 +219,12 @@ class _BufferingFn(beam.DoFn):
         self._counts = self._job.worker_counts()
 
     def finish_bundle(self) -> Iterator:
-        for output in _tag_failures(self._flush()):
+        spreads = TaggedOutput("spreads", self._rounding.take_spreads())
+        for output in (*_tag_failures(self._flush()), spreads):
             if isinstance(output, TaggedOutput):
                 yield TaggedOutput(output.tag, GlobalWindows.windowed_value(output.value))
             else:
                 yield GlobalWindows.windowed_value(output)
-        spreads = GlobalWindows.windowed_value(self._rounding.take_spreads())
-        yield TaggedOutput("spreads", spreads)
         self._counts.write()
 
     def _gather(self, items: Iterable[Item]) -> Iterator[tuple[int, Block]]:

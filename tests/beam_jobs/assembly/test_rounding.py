@@ -43,9 +43,9 @@ def test_a_spread_is_that_of_all_values_and_within_the_fragments(rng):
     parts[2][3, 0] = parts[3][:20, 1] = np.nan
     spread = Spread.of(parts)
     values = np.concatenate(parts)
-    assert spread.counts.tolist() == (~np.isnan(values)).sum(axis=0).tolist()
-    np.testing.assert_allclose(spread.mean, np.nanmean(values, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(spread.squares, np.nanvar(values, axis=0) * spread.counts, rtol=1e-6)
+    assert spread.moments.counts.tolist() == (~np.isnan(values)).sum(axis=0).tolist()
+    np.testing.assert_allclose(spread.moments.mean, np.nanmean(values, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(spread.moments.variance, np.nanvar(values, axis=0), rtol=1e-6)
     np.testing.assert_allclose(spread.largest, np.nanmax(np.abs(values), axis=0))
     within = sum(np.nanvar(part, axis=0) * (~np.isnan(part)).sum(axis=0) for part in parts)
     np.testing.assert_allclose(spread.within, within, rtol=1e-6)
@@ -56,8 +56,11 @@ def test_the_order_and_size_of_the_parts_change_a_spread_by_rounding_only(rng):
     parts = [rng.normal(size=(n, 3)) * 0.1 + UTM for n in (4, 1, 9, 3, 12)]
     once = Spread.of(parts)
     merged = merge_spreads({3: Spread.of([part])} for part in reversed(parts))[3]
-    for name in ("counts", "mean", "squares", "largest", "within", "freedom"):
+    for name in ("largest", "within", "freedom"):
         np.testing.assert_allclose(getattr(merged, name), getattr(once, name), rtol=1e-6)
+    for name in ("counts", "mean", "m2"):
+        found, expected = (getattr(part.moments, name) for part in (merged, once))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_a_coordinate_in_metres_loses_its_digits_and_an_offset_keeps_them(rng):
