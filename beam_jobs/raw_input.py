@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from padless.beam_jobs.columns import Columns, Default
 from padless.beam_jobs.options import Output, PreprocessOptions, Rules
@@ -75,7 +76,7 @@ def open_raw(
             inputs=inputs,
             output=output,
             columns=columns or Columns(),
-            rules=_as_rules(rules),
+            rules=rules if isinstance(rules, Rules) else rules_like(rules),
             input_format=input_format,
             text=text,
         )
@@ -87,12 +88,18 @@ def open_raw(
         yield RawInput(open_dataset(output.directory), report)
 
 
-def _as_rules(rules: Rules | SequenceRules | None) -> Rules:
-    """Returns the rules; an order of time that nobody has asked for needs no times."""
-    if isinstance(rules, SequenceRules):
-        values = dataclasses.asdict(rules)
-        return Rules(**values | {"time_order": Default(rules.time_order)})
-    return rules or Rules()
+def rules_like(trained: SequenceRules | None, **given: Any) -> Rules:
+    """Returns the rules that a dataset was made by, but for those that are given.
+
+    Args:
+        trained: rules of the dataset; its order of time, which nobody has asked for here, needs no
+            times. None for the defaults.
+        given: name -> value of a rule, None where it is not given.
+    """
+    rules = {} if trained is None else dataclasses.asdict(trained)
+    if trained is not None:
+        rules["time_order"] = Default(trained.time_order)
+    return Rules(**rules | {name: value for name, value in given.items() if value is not None})
 
 
 def _preprocess(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import logging
 import os
 import time
@@ -93,33 +92,21 @@ def _opened_directory(args: argparse.Namespace) -> Iterator[SequenceDataset]:
     yield open_dataset(args.inputs[0])
 
 
-def rules_of(args: argparse.Namespace, run: Run) -> dict[str, Any]:
-    """Returns the rules for sequences: those that are given, else those of the run's dataset."""
-    from padless.beam_jobs.columns import Default
-
-    given = {name: getattr(args, name) for name in RULE_OPTIONS}
-    trained = {} if run.config.rules is None else dataclasses.asdict(run.config.rules)
-    if run.architecture.masks_missing:
-        trained["missing"] = "mask"
-    if "time_order" in trained:
-        trained["time_order"] = Default(trained["time_order"])
-    return trained | {name: value for name, value in given.items() if value is not None}
-
-
 @contextlib.contextmanager
 def _opened_files(
     args: argparse.Namespace, run: Run, progress: ShowProgress
 ) -> Iterator[SequenceDataset]:
     """Opens raw files as a dataset of one split in their own order; logs what was rejected."""
-    from padless.beam_jobs import Columns, Rules, TextFormat, open_raw
+    from padless.beam_jobs import Columns, TextFormat, open_raw
     from padless.beam_jobs.engine.quiet import beam_quieted
+    from padless.beam_jobs.raw_input import rules_like
 
     # Columns by the names that the run was trained on, whatever else the file holds.
     raw = open_raw(
         args.inputs,
         columns=Columns(**columns_of(args, center=run.config.center)),
         feature_names=run.config.feature_names,
-        rules=Rules(**rules_of(args, run)),
+        rules=rules_like(run.config.rules, **{name: getattr(args, name) for name in RULE_OPTIONS}),
         input_format=args.input_format,
         text=TextFormat(**text_of(args)),
         skip_rejects=args.skip_rejects,

@@ -15,6 +15,8 @@ from typing import Any
 import h5py
 from etils import epath
 
+from padless.model.run_directory.stored_arrays import check_stored
+
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
 _PACKAGES = {"builtins", "keras", "padless"}
@@ -27,12 +29,9 @@ def check_model_file(path: epath.Path) -> None:
         OSError, ValueError, RecursionError, zipfile.BadZipFile: if not.
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        if members.keys() != _MEMBERS:
+        if (members := set(archive.namelist())) != _MEMBERS:
             raise ValueError(f"it must hold {sorted(_MEMBERS)}, got {sorted(members)[:5]}.")
-        for name, member in members.items():
-            if member.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{name} must not be compressed, as padless writes it, it is.")
+        check_stored(archive)
         for module in _list_modules(json.loads(archive.read(_CONFIG))):
             if str(module).partition(".")[0] not in _PACKAGES:
                 raise ValueError(
