@@ -215,6 +215,20 @@ def smallest_p_value(size: int) -> float:
     return 1 / (1 + count_neighbours(size))
 
 
+def check_level(level: float, size: int) -> None:
+    """Checks that a calibration on `size` sequences can give a p-value of at most `level`.
+
+    Raises:
+        ValueError: if it cannot, or the level is above 1.
+    """
+    smallest = smallest_p_value(size)
+    if not smallest <= level <= 1:
+        raise ValueError(
+            f"`level` must be from {smallest:.3g}, the smallest p-value that a comparison with "
+            f"{size:,} sequences gives, to 1, got {level}."
+        )
+
+
 def find_nearest(lengths: np.ndarray, wanted: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
     """Finds the lengths nearest to each wanted one.
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -66,6 +66,25 @@ class Inference:
         with explained(source):
             for window in read_windows(source, record_format):
                 yield _in_order(self._run_window(window, record_format))
+
+    def compute(
+        self, records: Sequence[bytes], record_format: RecordFormat
+    ) -> dict[str, np.ndarray]:
+        """Computes the outputs of records in memory, bit for bit as `windows` does of a file.
+
+        Args:
+            records: serialized examples, at least one.
+            record_format: how they are read.
+
+        Returns:
+            What `windows` yields, of all records at once.
+        """
+        found = []
+        for start in range(0, len(records), _WINDOW):
+            window = _with_lengths(tf.constant(records[start : start + _WINDOW]), record_format)
+            window = {name: values.numpy() for name, values in window.items()}
+            found.append(_in_order(self._run_window(window, record_format)))
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     def _run_window(
         self, window: Mapping[str, np.ndarray], record_format: RecordFormat
@@ -129,11 +148,8 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
     for file in split.files:
         check_record_sizes(file)
 
-    def with_lengths(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
-
-    records = tf.data.TFRecordDataset([str(file) for file in split.files])
-    windows = untuned(records.batch(_WINDOW).map(with_lengths).prefetch(1))
+    records = tf.data.TFRecordDataset([str(file) for file in split.files]).batch(_WINDOW)
+    windows = untuned(records.map(lambda batch: _with_lengths(batch, record_format)).prefetch(1))
     for window in windows.as_numpy_iterator():
         yield window
         seen += len(window["length"])
@@ -142,6 +158,10 @@ def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str
             f"{split.files[0].parent}: split {split.name!r} must hold the {split.num_sequences} "
             f"sequences that its lengths.json counts, got {seen}: a shard has lost records."
         )
+
+
+def _with_lengths(serialized: tf.Tensor, record_format: RecordFormat) -> dict[str, tf.Tensor]:
+    return {"serialized": serialized, "length": parse_lengths(serialized, record_format)}
 
 
 def _in_order(batches: Iterator) -> dict[str, np.ndarray]:

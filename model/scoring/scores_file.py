@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from padless.model.scoring.calibration import Calibration, smallest_p_value
+from padless.model.scoring.calibration import Calibration, check_level
 from padless.model.scoring.inference import TIMESTEPS, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import meta_feature
@@ -116,12 +116,7 @@ def _check_level(level: float | None, calibration: Calibration | None) -> None:
         return
     if calibration is None:
         raise ValueError(f"`level` needs p-values, got {level} without a calibration.")
-    smallest = smallest_p_value(len(calibration.score))
-    if not smallest <= level <= 1:
-        raise ValueError(
-            f"`level` must be from {smallest:.3g}, the smallest p-value that a comparison with "
-            f"{len(calibration.score):,} sequences gives, to 1, got {level}."
-        )
+    check_level(level, len(calibration.score))
 
 
 def _p_values(calibration: Calibration, window: dict[str, np.ndarray]) -> np.ndarray:
@@ -134,13 +129,19 @@ def check_output(output: epath.PathLike) -> epath.Path:
     Raises:
         FileNotFoundError: if its folder is missing.
         IsADirectoryError: if it is a folder itself.
-        ValueError: if it is inside a dataset or a training run.
+        ValueError: if it is named as a file of another form, or is inside a dataset or a training
+            run.
     """
     output = epath.Path(output)
     if output.is_dir():
         raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    if output.suffix.lower() != ".parquet":
+        raise ValueError(
+            f"{output}: the output is Parquet, as some columns hold lists, and must be named so: "
+            f"{output.with_suffix('.parquet').name}. pandas, polars and DuckDB read it."
+        )
     check_unprotected(output)
     return output
 

@@ -149,6 +149,18 @@ def test_inference_checks_the_output_first(call, tmp_path, output):
     assert "not exist" in failed.err or "directory" in failed.err
 
 
+@pytest.mark.parametrize("command", ["embed", "score"])
+@pytest.mark.parametrize("output", ["x.csv", "x", "x.json"])
+def test_inference_names_an_output_of_another_suffix_before_any_work(
+    call, trained, tmp_path, command, output
+):
+    failed = call(command, trained.run, trained.raw, "--output", tmp_path / output)
+    assert failed.code == 1
+    assert f"{output}: the output is Parquet" in failed.err
+    assert "named so: x.parquet" in failed.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_inference_rejects_what_is_no_run(call, trained, tmp_path):
     failed = call("embed", tmp_path, trained.data, "--output", tmp_path / "o.parquet")
     assert failed.code == 1

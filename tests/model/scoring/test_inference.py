@@ -94,6 +94,19 @@ def test_results_do_not_depend_on_the_batch_mates(table, model, dataset, read_se
         np.testing.assert_allclose(numpy_column(table, name), expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize("window", [4096, 5])
+def test_records_in_memory_give_what_a_file_does_bit_for_bit(
+    everything, dataset, monkeypatch, window
+):
+    monkeypatch.setattr(inference, "_WINDOW", window)
+    windows = list(everything.windows(dataset, "train"))
+    records = [record for file in dataset.split("train").files for record in read_records(file)]
+    found = everything.compute(records, dataset.record_format)
+    assert found.keys() == windows[0].keys()
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, np.concatenate([one[name] for one in windows]))
+
+
 def test_results_do_not_depend_on_the_rest_of_the_file(table, everything, dataset, tmp_path):
     (file, *_) = dataset.split("test").files
     (record, *_) = read_records(file)
