@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-if not all(map(importlib.util.find_spec, ("padless", "padless.pipeline"))):
+if not all(map(importlib.util.find_spec, ("padless", "padless.estimators"))):
     root = str(pathlib.Path(__file__).resolve().parent.parent)
     sys.path.insert(0, root)
     padless = importlib.import_module("padless")

@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ("beam_jobs", "cli", "model", "pipeline")
+FOLDERS = ("beam_jobs", "cli", "estimators", "model", "pipeline")
 
 
 def link_packages(folder: pathlib.Path) -> None:

@@ -14,7 +14,7 @@ import sys
 from padless.cli.main import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FACES = ("beam_jobs", "model", "pipeline")
+FACES = ("beam_jobs", "estimators", "model", "pipeline")
 _COMMANDS_PAGE = "reference/commands.md"
 _COLUMNS = "80"
 _log = logging.getLogger("mkdocs.plugins.site_hooks")

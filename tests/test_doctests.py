@@ -9,7 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = sorted(
     ".".join(("padless", *path.relative_to(ROOT).with_suffix("").parts))
-    for folder in ("beam_jobs", "cli", "model", "pipeline")
+    for folder in ("beam_jobs", "cli", "estimators", "model", "pipeline")
     for path in (ROOT / folder).rglob("*.py")
     if path.stem != "__init__"
 )

@@ -19,12 +19,13 @@ import pytest
 import setuptools
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Who may import whom: cli -> beam_jobs, model -> pipeline.
+# Who may import whom: cli, estimators -> beam_jobs, model -> pipeline.
 MAY_IMPORT = {
     "pipeline": set(),
     "model": {"pipeline"},
     "beam_jobs": {"pipeline"},
     "cli": {"beam_jobs", "model", "pipeline"},
+    "estimators": {"beam_jobs", "model", "pipeline"},
 }
 
 
@@ -84,7 +85,13 @@ def installed(wheel, tmp_path_factory):
 def users_folder(tmp_path_factory):
     """A working directory with the user's own modules, none of which padless may import."""
     folder = tmp_path_factory.mktemp("user")
-    for name in ("model.py", "pipeline.py", "beam_jobs/__init__.py", "cli/__init__.py"):
+    for name in (
+        "model.py",
+        "pipeline.py",
+        "estimators.py",
+        "beam_jobs/__init__.py",
+        "cli/__init__.py",
+    ):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("raise ImportError('This is the user\\'s own.')\n")
     return folder
@@ -106,7 +113,7 @@ def imported(run_installed):
     """What is in `sys.modules`, name -> file, when every module of padless is imported."""
     code = """
         import importlib, json, pkgutil, sys
-        for package in ("pipeline", "beam_jobs", "model", "cli"):
+        for package in ("pipeline", "beam_jobs", "model", "cli", "estimators"):
             package = importlib.import_module(f"padless.{package}")
             for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
                 importlib.import_module(module.name)
@@ -170,11 +177,11 @@ def test_editable_install_is_the_checkout(source, users_folder, tmp_path):
     code = """
         from importlib.util import find_spec
         print(find_spec("padless").origin)
-        for name in ("beam_jobs", "cli", "model", "pipeline", "cli.main"):
+        for name in ("beam_jobs", "cli", "estimators", "model", "pipeline", "cli.main"):
             print(find_spec(f"padless.{name}").origin)
     """
     printed = run(python, "-c", textwrap.dedent(code), cwd=users_folder, PYTHONPATH="")
-    folders = ("padless", "beam_jobs", "cli", "model", "pipeline")
+    folders = ("padless", "beam_jobs", "cli", "estimators", "model", "pipeline")
     found = [f"{folder}/__init__.py" for folder in folders]
     assert printed.split() == [str(source / name) for name in [*found, "cli/main.py"]]
 
@@ -219,6 +226,7 @@ def test_wheel_brings_the_command(installed, users_folder):
         ("padless.beam_jobs.options", ("tensorflow", "apache_beam")),
         ("padless.beam_jobs.preprocess_job", ("tensorflow",)),
         ("padless.beam_jobs.readers.inputs", ("tensorflow", "tensorflow_datasets")),
+        ("padless.estimators", ("tensorflow", "apache_beam")),
     ],
 )
 def test_import_leaves_out_what_it_does_not_need(run_installed, module, heavy):
@@ -280,6 +288,17 @@ ROOMS = {
         "write_dataset": {"stages"},
         "preprocess_job": {"stages"},
         "raw_input": {"preprocess_job"},
+    },
+    "estimators": {
+        "arrays": set(),
+        "tables": set(),
+        "sequences": {"arrays", "tables"},
+        "trained": {"sequences"},
+        "archive": {"trained"},
+        "fitting": {"trained"},
+        "base": {"archive", "fitting"},
+        "detector": {"base"},
+        "encoder": {"base"},
     },
 }
 

@@ -1,0 +1,131 @@
+"""Sequences as the rows of a data frame: of pandas, polars, or whatever Arrow reads.
+
+The frame becomes an Arrow table, which is read as the tables in Parquet and Arrow files are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from padless.beam_jobs import Columns
+from padless.beam_jobs.columns import Default
+from padless.beam_jobs.fragments import Item, Source, shorten
+from padless.beam_jobs.readers.arrow.columns import is_list, is_number
+from padless.beam_jobs.readers.arrow.schema import locate_table
+from padless.beam_jobs.readers.arrow.tables import Table
+from padless.beam_jobs.readers.feature_columns import choose_features
+from padless.pipeline.suggestions import did_you_mean
+
+_FILE = "sequences.arrow"
+_REMEDIES = {
+    "key": " A frame has a row per timestep; `X.to_numpy()` may have a row per sequence.",
+    "time": " None keeps the order of the rows.",
+    "features": "",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class TableInput:
+    """Sequences that are rows of a table, those of one key each.
+
+    Attributes:
+        table: the table.
+        columns: where things are in it.
+        source: what messages call it.
+        located: reads its batches.
+    """
+
+    table: pa.Table
+    columns: Columns
+    source: Source
+    located: Table
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the features."""
+        return self.located.features
+
+    @property
+    def time_order(self) -> str:
+        """What orders the timesteps of a key, see `Rules`."""
+        return self.source.time_order
+
+    def read(self) -> Iterator[Item]:
+        """Yields the fragments of each key, and rejects where no key could be read."""
+        position = 1
+        for batch in self.table.to_batches():
+            yield from self.located.read(batch, position, self.source)
+            position += batch.num_rows
+
+    def write(self, folder: str) -> str:
+        """Writes the table into a raw file of a folder, and returns its path."""
+        path = os.path.join(folder, _FILE)
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return path
+
+
+def is_frame(X: Any) -> bool:
+    """Checks whether something is a data frame."""
+    exports = hasattr(X, "__arrow_c_stream__") or hasattr(X, "__dataframe__")
+    return exports and hasattr(X, "columns")
+
+
+def read_table(
+    X: Any,
+    *,
+    key: str,
+    time: str | None,
+    features: Sequence[str] | None,
+) -> TableInput:
+    """Reads a data frame with a row per timestep, or with lists and a row per sequence.
+
+    Args:
+        X: the frame.
+        key: column that says which sequence a row belongs to.
+        time: column that orders the timesteps of a key, or None for the order of the rows.
+        features: columns of the features; all others that hold numbers if None.
+
+    Raises:
+        ValueError: if a column is missing or of an unsuitable type, or the frame has no row.
+    """
+    try:
+        table = pa.table(X)
+    except (pa.ArrowException, TypeError) as error:
+        raise ValueError(f"`X` must be a data frame that Arrow reads: {error}") from error
+    if not table.num_rows:
+        raise ValueError("`X` must hold at least one sequence, got a data frame without a row.")
+    columns = Columns(key=key, time=Default("time") if time is None else time, features=features)
+    _check_names(table.column_names, columns)
+    if features is None:
+        columns = dataclasses.replace(columns, features=_find_numbers(table.schema, columns))
+    order = "sort" if time is not None else "file"
+    located = locate_table("X", table.schema, columns, time_order=order)
+    needed = sorted(located.needed, key=table.column_names.index)
+    source = Source(0, "X", unit="row", form="arrow", time_order=order)
+    return TableInput(table.select(needed), columns, source, located)
+
+
+def _check_names(names: Sequence[str], columns: Columns) -> None:
+    """Checks that the frame has the columns that the parameters name."""
+    times = [columns.time] if columns.is_given("time") else []
+    named = {"key": [columns.key], "time": times, "features": columns.features or []}
+    for parameter, wanted in named.items():
+        for name in wanted:
+            if name not in names:
+                raise ValueError(
+                    f"`{parameter}` must name a column of `X`, which has {shorten(list(names))}, "
+                    f"got {name!r}.{did_you_mean(name, names)}{_REMEDIES[parameter]}"
+                )
+
+
+def _find_numbers(schema: pa.Schema, columns: Columns) -> list[str] | None:
+    """Lists the columns of numbers without another part; None leaves the error to others."""
+    names = choose_features(schema.names, columns)
+    kinds = {name: schema.field(name).type for name in names}
+    return [name for name, kind in kinds.items() if is_number(kind) or is_list(kind)] or None
