@@ -25,7 +25,7 @@ PAGES = sorted(
     if not path.is_symlink()
 )
 DEMO = "examples/japanese_vowels/demo.sh"
-FOLDERS = "beam_jobs|benchmarks|cli|docs|examples|model|pipeline|tests"
+FOLDERS = "beam_jobs|benchmarks|cli|docs|estimators|examples|model|pipeline|tests"
 
 
 def read(page):
@@ -144,24 +144,39 @@ def test_options_named_alone_exist(page):
     assert unknown == []
 
 
-def test_the_python_of_the_readme_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
-    for name, file in {"runs.csv": "train.csv", "new_runs.csv": "test.csv"}.items():
-        rows = read(f"examples/japanese_vowels/{file}")
-        (tmp_path / name).write_text(rows.replace("key,time,", "run,t,", 1))
+def run_python(page, folder):
+    """Runs the blocks of Python of a page, one after the other in one process."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", read(page), re.DOTALL))
     done = subprocess.run(
-        [sys.executable, "-c", code.replace("epochs=50", "epochs=1")],
-        cwd=tmp_path,
+        [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_python_of_the_readme_runs(tmp_path):
+    for name, file in {"runs.csv": "train.csv", "new_runs.csv": "test.csv"}.items():
+        rows = read(f"examples/japanese_vowels/{file}")
+        (tmp_path / name).write_text(rows.replace("key,time,", "run,t,", 1))
+    run_python("README.md", tmp_path)
     for name, num_sequences in {"scores.parquet": 270, "new_scores.parquet": 370}.items():
         table = pq.read_table(tmp_path / name)
         assert table.num_rows == num_sequences
         assert not table.column("p_value").null_count
+
+
+@pytest.mark.slow
+def test_the_python_of_the_estimators_runs_and_prints_what_it_says(tmp_path):
+    printed = run_python("docs/estimators.md", tmp_path)
+    accuracy, predicted, worst, *_ = printed.splitlines()
+    assert float(accuracy) > 0.9
+    assert predicted.startswith("[-1 ")
+    assert worst == "10"
 
 
 def test_what_does_not_exist_is_found():
