@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 
 from padless.model.reporting.examples import ExampleSequence
+from padless.model.reporting.length_bins import bin_lengths
 from padless.model.reporting.report import RunReport
 from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -74,16 +75,19 @@ def draw_examples(
 
 
 def _draw_lengths(axes: Axes, report: RunReport) -> None:
-    """Draws a bar per length."""
+    """Draws a bar per length, or per bin of lengths where one length would be too thin to see."""
     plan = report.plan
-    axes.bar(list(plan.lengths), list(plan.lengths.values()), width=0.9, color="C0")
+    bins = bin_lengths(plan.lengths)
+    middles, counts = [part.middle for part in bins], [part.num_sequences for part in bins]
+    axes.bar(middles, counts, width=0.9 * bins[0].width, color="C0")
     axes.set_title(
         f"{plan.num_sequences:,} training sequences of {len(plan.lengths):,} lengths,\n"
         f"{plan.steps_per_epoch:,} packed steps per epoch, "
         f"{report.epoch.padded_timesteps:,} padded timesteps"
     )
     axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel("length (timesteps)")
+    width = bins[0].width
+    axes.set_xlabel(f"length (timesteps{'' if width == 1 else f', {width:,} per bar'})")
     axes.set_ylabel("sequences")
 
 

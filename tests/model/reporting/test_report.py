@@ -148,6 +148,20 @@ def test_losses_on_one_scale_are_drawn_beside_the_baselines(
     assert list(lines["the sequence's own mean"]) == [losses.own_mean] * 2
 
 
+def test_every_bar_of_the_lengths_is_wide_enough_to_be_seen(report, monkeypatch):
+    """Of 537 sequences of 4 to 20,000 timesteps, a bar of 225 was 0.02 pixels wide."""
+    drawn = []
+    monkeypatch.setattr(picture, "save_figure", lambda figure, path: drawn.append(figure))
+    lengths = {4: 225, 5: 200, 8_000: 100, 20_000: 12}
+    draw_report(dataclasses.replace(report, plan=plan_batches(lengths)), "unused.png")
+    axes = drawn[0].axes[0]
+    bars = [bar for bar in axes.patches if bar.get_height()]
+    assert sum(bar.get_height() for bar in bars) == 537
+    low, high = axes.get_xlim()
+    assert min(bar.get_width() for bar in bars) > (high - low) / 100
+    assert axes.get_xlabel() == "length (timesteps, 500 per bar)"
+
+
 def test_draw_report_takes_a_key_that_looks_like_a_formula(report, tmp_path):
     examples = [dataclasses.replace(report.examples[0], key="$\\frac{1}$" * 9)]
     draw_report(dataclasses.replace(report, examples=examples), tmp_path / "report.png")
