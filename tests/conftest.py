@@ -63,7 +63,13 @@ def draw_sequences(lengths, num_features=2, seed=0):
     return [(wave + rng.normal(0, 0.1, wave.shape)).astype(np.float32) for wave in waves]
 
 
-def write_dataset(path, splits, *, num_shards=1, labels=None):
+def name_by_place(split, number):
+    return f"{split}/{number}"
+
+
+def write_dataset(
+    path, splits, *, num_shards=1, labels=None, name_key=name_by_place, feature_names=None
+):
     """Writes `{split: sequences}` as a dataset directory; the key of sequence i is `split/i`."""
     summaries = []
     for split, sequences in splits.items():
@@ -71,7 +77,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
             numbers = range(shard, len(sequences), num_shards)
             examples = [
                 records.encode_example(
-                    f"{split}/{i}".encode(), sequences[i], labels and labels[i].encode()
+                    name_key(split, i).encode(), sequences[i], labels and labels[i].encode()
                 )
                 for i in numbers
             ]
@@ -93,7 +99,7 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
         name=path.name,
         num_shards=dict.fromkeys(splits, num_shards),
         contract=RecordContract(next(iter(splits.values()))[0].shape[1], labels is not None),
-        feature_names=None,
+        feature_names=feature_names,
         made=None,
     )
     for file, data in encoded.items():
@@ -103,8 +109,10 @@ def write_dataset(path, splits, *, num_shards=1, labels=None):
 
 @pytest.fixture(scope="session")
 def store_sequences(tmp_path_factory):
-    """Writes `{split: sequences}` as a dataset."""
-    return lambda splits: write_dataset(tmp_path_factory.mktemp("dataset_"), splits)
+    """Writes `{split: sequences}` as a dataset; takes the options of `write_dataset`."""
+    return lambda splits, **options: write_dataset(
+        tmp_path_factory.mktemp("dataset_"), splits, **options
+    )
 
 
 @pytest.fixture(scope="session")

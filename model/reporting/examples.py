@@ -24,3 +24,9 @@ def pick_rows(values: np.ndarray) -> np.ndarray:
     order = np.argsort(values, kind="stable")
     positions = np.linspace(0.1, 0.9, NUM_EXAMPLES) * (len(order) - 1)
     return order[np.unique(np.rint(positions).astype(int))]
+
+
+def worst_rows(values: np.ndarray) -> np.ndarray:
+    """Picks the rows of the largest values, the largest first; NaN are not among them."""
+    order = np.argsort(-values, kind="stable")
+    return order[~np.isnan(values[order])][:NUM_EXAMPLES]

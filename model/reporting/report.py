@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from etils import epath
 
+from padless.model.explanation.places import Place, read_places
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.reporting.examples import ExampleSequence, pick_rows
+from padless.model.reporting.details import ReportDetails, SequenceCollector, find_details, pick
+from padless.model.reporting.examples import ExampleSequence, pick_rows, worst_rows
 from padless.model.reporting.length_bias import LengthBias, measure_length_bias
 from padless.model.reporting.summary import ErrorSums, Summary, show_warning
+from padless.model.run_directory.config import RunConfig
 from padless.model.run_directory.metrics_files import read_history
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run, open_run
-from padless.pipeline.batching.batches import equal_length_batches
 from padless.pipeline.batching.damage import explained
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT
+from padless.pipeline.dataset.names import META, REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
-from padless.pipeline.planning.make_plan import plan_batches
+from padless.pipeline.dataset.rules import read_train_labels
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+
+_KEPT = ("key", "label", "length", "score", "error", "unexplained")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ class RunReport:
     Attributes:
         run: the run directory.
         dataset: the dataset it was checked on.
-        rejected: number of inputs that were rejected when the dataset was made.
+        config: the configuration of the run.
+        rejects: reason -> number of inputs that were rejected when the dataset was made.
+        train_labels: the labels that the training split was limited to when the dataset was made,
+            or None where it was not.
         plan: the plan of the training split.
         epoch: what one epoch of it was counted to hold.
         summaries: by split, see `padless.model.reporting.summary`.
@@ -62,11 +69,14 @@ class RunReport:
             units of the training variance, as the summaries are.
         examples: sequences of low, median and high error, of the first split that is not training.
         example_split: that split.
+        details: what is shown of single sequences, or None where it was not asked for.
     """
 
     run: str
     dataset: SequenceDataset
-    rejected: int
+    config: RunConfig
+    rejects: Mapping[str, int]
+    train_labels: tuple[str, ...] | None
     plan: BatchPlan
     epoch: EpochCount
     summaries: Mapping[str, Summary]
@@ -75,6 +85,12 @@ class RunReport:
     own_scale: bool
     examples: list[ExampleSequence]
     example_split: str
+    details: ReportDetails | None = None
+
+    @property
+    def rejected(self) -> int:
+        """Number of inputs that were rejected when the dataset was made."""
+        return sum(self.rejects.values())
 
     def __str__(self) -> str:
         """Shows the report as text."""
@@ -122,10 +138,10 @@ class RunReport:
         return "\n".join(lines)
 
 
-def _count_rejected(directory: epath.Path) -> int:
+def _count_rejects(directory: epath.Path) -> dict[str, int]:
     path = directory / REJECTS_FILE
     try:
-        return sum(count_rejects(path).values()) if path.exists() else 0
+        return count_rejects(path) if path.exists() else {}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -134,6 +150,7 @@ def report_run(
     run: Run | epath.PathLike,
     directory: epath.PathLike | None = None,
     *,
+    details: bool = False,
     progress: ShowProgress = ignore_progress,
 ) -> RunReport:
     """Checks a finished run against a dataset and compares its loss with the baselines.
@@ -141,6 +158,8 @@ def report_run(
     Args:
         run: run directory, or the opened run.
         directory: dataset directory; the one that the run was trained on if None.
+        details: whether to keep what `write_html` shows of single sequences, in the same pass over
+            the data.
         progress: called with how much of each pass over the data is done, see
             `padless.pipeline.Progress`.
 
@@ -151,22 +170,19 @@ def report_run(
     run = run if isinstance(run, Run) else open_run(run)
     inference, calibration = Inference(run.model, WITH_BASELINES), run.calibration
     dataset = run.open_dataset(directory)
+    place = epath.Path(directory or run.config.dataset)
     plan, options = run.plan(dataset), run.options
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
-    for name in dataset.splits:
-        windows = errors[name].read(inference, progress)
-        if name == example_split:
-            names = ("key", "length", "score", "error")
-            kept = [[window[name] for name in names] for window in windows]
-            scored = dict(zip(names, map(np.concatenate, zip(*kept, strict=True)), strict=True))
-        else:
-            collections.deque(windows, maxlen=0)
-    return RunReport(
+    collector = SequenceCollector(dataset, calibration) if details else None
+    scored = _read_splits(errors, inference, example_split, collector, progress)
+    report = RunReport(
         run=str(run.directory),
+        config=run.config,
         dataset=dataset,
-        rejected=_count_rejected(epath.Path(directory or run.config.dataset)),
+        rejects=_count_rejects(place),
+        train_labels=read_train_labels(place),
         plan=plan,
         epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress),
         summaries={name: errors[name].summary(run.model) for name in dataset.splits},
@@ -176,6 +192,41 @@ def report_run(
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
     )
+    if collector is None:
+        return report
+    rows = collector.describe(example_split, 0, scored)
+    shown = (pick(rows, choose(scored["error"])) for choose in (pick_rows, worst_rows))
+    found = find_details(collector, run.model, dataset, *shown, progress=progress)
+    return dataclasses.replace(report, details=found)
+
+
+def _read_splits(
+    errors: Mapping[str, ErrorSums],
+    inference: Inference,
+    kept_split: str,
+    collector: SequenceCollector | None,
+    progress: ShowProgress,
+) -> dict[str, np.ndarray]:
+    """Reads each split once, and returns what is kept of all sequences of one of them."""
+    scored: dict[str, np.ndarray] = {}
+    for name, sums in errors.items():
+        windows: Iterable[Mapping[str, np.ndarray]] = sums.read(inference, progress)
+        if collector is not None:
+            windows = collector.watch(name, windows)
+        if name == kept_split:
+            scored = _keep_columns(windows)
+        else:
+            collections.deque(windows, maxlen=0)
+    return scored
+
+
+def _keep_columns(windows: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Keeps what examples and the length bias are taken from, of all windows of a split."""
+    kept = [
+        {name: values for name, values in window.items() if name in _KEPT or name.startswith(META)}
+        for window in windows
+    ]
+    return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
 
 
 def count_epoch(
@@ -211,12 +262,6 @@ def count_epoch(
     )
 
 
-def _batches(dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
-    plan = plan_batches(dataset.split(split).lengths)
-    with explained(dataset.split(split)):
-        yield from equal_length_batches(dataset, plan, split=split).as_numpy_iterator()
-
-
 def _pick_examples(
     inference: Inference,
     dataset: SequenceDataset,
@@ -226,21 +271,15 @@ def _pick_examples(
     progress: ShowProgress = ignore_progress,
 ) -> list[ExampleSequence]:
     """Picks the sequences at the 10th, 50th and 90th percentile of the error."""
-    errors, keys = scored["error"], scored["key"]
-    chosen = {keys[row]: float(errors[row]) for row in pick_rows(errors)}
-    start = Progress(f"examples of {split}", 0, len(keys), "sequences")
-    batches = counted(
-        _batches(dataset, split), progress, start, size=lambda batch: len(batch["length"])
-    )
-    found = {
-        key: sequence
-        for batch in batches
-        for key, sequence in zip(batch["key"], batch["sequence"], strict=True)
-        if key in chosen
-    }
+    rows = pick_rows(scored["error"])
+    places = [Place(split, row) for row in rows.tolist()]
+    sequences = read_places(dataset, places, progress=progress)
     return [
         ExampleSequence(
-            key.decode(), error, found[key], inference.model(found[key][None])[0].numpy()
+            scored["key"][row].decode(),
+            float(scored["error"][row]),
+            sequences[place],
+            inference.model(sequences[place][None])[0].numpy(),
         )
-        for key, error in chosen.items()
+        for row, place in zip(rows, places, strict=True)
     ]

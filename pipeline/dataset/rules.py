@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from etils import epath
 
 from padless.pipeline.dataset.metadata import PROVENANCE
 
 _KINDS = {"missing": str, "time_order": str, "min_length": int, "max_length": int, "too_long": str}
+
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,14 +32,36 @@ def read_rules(directory: epath.PathLike) -> SequenceRules | None:
     Raises:
         ValueError: if its provenance does not hold what it should.
     """
-    directory = epath.Path(directory)
+    return _read(epath.Path(directory), parse_rules)
+
+
+def read_train_labels(directory: epath.PathLike) -> tuple[str, ...] | None:
+    """Reads the labels that a dataset's training split was limited to, None where it was not.
+
+    Raises:
+        ValueError: if its provenance does not hold what it should.
+    """
+    return _read(epath.Path(directory), _parse_train_labels)
+
+
+def _read(directory: epath.Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> _Parsed | None:
+    """Parses the rules of a job; None where no job of padless made the dataset."""
     if not (directory / PROVENANCE.name).exists():
         return None
     try:
         rules = PROVENANCE.read(directory).rules
-        return None if rules is None else parse_rules(rules)
+        return None if rules is None else parse(rules)
     except ValueError as error:
         raise ValueError(f"{directory / PROVENANCE.name}: {error}") from error
+
+
+def _parse_train_labels(rules: Mapping[str, Any]) -> tuple[str, ...] | None:
+    labels = rules.get("train_labels")
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"the rule `train_labels` must be a list of strings, got {labels!r}.")
+    return tuple(labels)
 
 
 def parse_rules(rules: Mapping[str, Any]) -> SequenceRules:

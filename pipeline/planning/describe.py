@@ -74,14 +74,18 @@ def _mean_sequences(plan: BatchPlan) -> int:
     return min(size, plan.num_sequences)
 
 
-def _compare_with_padding(plan: BatchPlan) -> list[str]:
-    ways = count_timesteps(plan)
-    names = {
+def name_ways(plan: BatchPlan) -> dict[str, str]:
+    """Names the ways of `count_timesteps` for readers."""
+    return {
         "plan": f"{'equal lengths' if plan.group_size is None else 'packed steps'} (this plan)",
         "equal_lengths": "equal lengths",
         "padded_per_batch": f"padded to the longest of {_mean_sequences(plan)}",
         "padded_to_longest": "padded to the longest of all",
     }
+
+
+def _compare_with_padding(plan: BatchPlan) -> list[str]:
+    ways, names = count_timesteps(plan), name_ways(plan)
     lines = [
         "timesteps of an epoch: those computed, as a multiple of the sequences' own, and those in",
         "a row, the lengths of all batches added up (the sequences of a batch run side by side)",

@@ -1,0 +1,119 @@
+"""Why one sequence is anomalous: which part of its score, which features, which timesteps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from padless.model.explanation.analysis import SequenceAnalysis
+from padless.model.explanation.places import Place
+from padless.model.explanation.replacement import Replacement, replace_features, replace_spans
+from padless.model.explanation.spans import Span, find_spans
+from padless.model.explanation.usual import UsualSequences
+from padless.model.network.autoencoder import SequenceAutoencoder
+
+FEATURES_SHOWN = 3
+# A replacement that lowers the score by less explains nothing.
+_LEAST_FALL = 0.1
+# A shorter part is told in place of one that lowers the score by more, if by this share of it.
+_NEARLY = 0.8
+# A whole feature is told in place of a part of one where the score is lower by this factor.
+_MUCH_LOWER = 0.7
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class FoundSequence:
+    """A sequence that a report shows, and what the model computes of it.
+
+    Attributes:
+        place: where it is.
+        key: its key.
+        label: its label, or None where there are no labels.
+        p_value: of its score.
+        analysis: what the model computes of it.
+    """
+
+    place: Place
+    key: str
+    label: str | None
+    p_value: float
+    analysis: SequenceAnalysis
+
+    def worst_features(self) -> list[int]:
+        """Returns the features by their error, the largest first; at most three."""
+        error = np.nan_to_num(self.analysis.feature_error, nan=-1.0)
+        return np.argsort(-error, kind="stable")[:FEATURES_SHOWN].tolist()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Why a sequence is anomalous.
+
+    Attributes:
+        sequence: the sequence.
+        features: those at fault, at most three: those whose replacement by that of a usual
+            sequence lowers the score most, and then those of the largest error.
+        spans: feature -> the timesteps at which it is rebuilt worse than 99 of 100 timesteps of
+            usual sequences are.
+        of_feature: the replacement of a whole feature that lowers the score most, or None where
+            none lowers it by a tenth.
+        of_span: the same of a part of a feature: the shortest one of those that lower the score
+            nearly as much.
+    """
+
+    sequence: FoundSequence
+    features: list[int]
+    spans: Mapping[int, list[Span]]
+    of_feature: Replacement | None
+    of_span: Replacement | None
+
+    @property
+    def replacement(self) -> Replacement | None:
+        """The one of both to tell: that of a part, unless the whole feature explains much more."""
+        if self.of_span is None or self.of_feature is None:
+            return self.of_span or self.of_feature
+        is_much_more = self.of_feature.score < _MUCH_LOWER * self.of_span.score
+        return self.of_feature if is_much_more else self.of_span
+
+
+def explain_anomaly(
+    model: SequenceAutoencoder, sequence: FoundSequence, usual: UsualSequences
+) -> Explanation:
+    """Explains why a sequence is anomalous, see `Explanation`.
+
+    Args:
+        model: the trained model.
+        sequence: the sequence.
+        usual: what usual sequences are like.
+    """
+    analysis = sequence.analysis
+    of_features = _keep_falls(replace_features(model, analysis, usual), analysis.score)
+    fallen = [replacement.feature for replacement in of_features]
+    features = list(dict.fromkeys([*fallen, *sequence.worst_features()]))[:FEATURES_SHOWN]
+    of_spans = _keep_falls(replace_spans(model, analysis, usual, features), analysis.score)
+    spans = {
+        feature: find_spans(analysis.timestep_error[:, feature], usual.error_limit[feature])
+        for feature in features
+    }
+    return Explanation(
+        sequence=sequence,
+        features=features,
+        spans=spans,
+        of_feature=of_features[0] if of_features else None,
+        of_span=_choose_span(of_spans, analysis.score, len(analysis.original)),
+    )
+
+
+def _keep_falls(replacements: list[Replacement], score: float) -> list[Replacement]:
+    return [found for found in replacements if found.score <= (1 - _LEAST_FALL) * score]
+
+
+def _choose_span(replacements: list[Replacement], score: float, length: int) -> Replacement | None:
+    """Chooses the shortest part whose replacement lowers the score nearly as much as any."""
+    if not replacements:
+        return None
+    enough = score - _NEARLY * (score - replacements[0].score)
+    found = [one for one in replacements if one.score <= enough]
+    return min(found, key=lambda one: (one.num_timesteps(length), one.score))
