@@ -10,7 +10,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[plot,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[html,plot,test]'
 	touch $@
 
 lint: install

@@ -33,7 +33,7 @@ COMMANDS = {
     "embed": "write one embedding per sequence into a Parquet file",
     "score": "write embedding, anomaly score, p-value and errors into a Parquet file",
     "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
-    "report": "check a run against its data, compare its loss with baselines, draw a picture",
+    "report": "check a run against its data, compare it with baselines, draw a picture or a page",
 }
 
 

@@ -1,4 +1,4 @@
-"""`padless report`: what a run has come to, in words and in a picture."""
+"""`padless report`: what a run has come to, in words, in a picture and as a page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from padless.cli.parser import Parser, add_option
 
 if TYPE_CHECKING:
     from padless.model import RunReport, Summary
+    from padless.pipeline import ShowProgress
 
 USAGE = "RUN [options]"
-EXAMPLES = ("padless report run", "padless report run --dataset data --picture report.png")
+EXAMPLES = (
+    "padless report run --dataset data --picture report.png",
+    "padless report run --html report.html",
+)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -25,28 +29,61 @@ def add_arguments(parser: Parser) -> None:
     add_option(report, "--dataset", dataset, metavar="DATASET")
     add_json_argument(report)
     add_picture_argument(report)
+    html = "write a page with charts, explained anomalies and a table into this file; needs "
+    report.add_argument("--html", metavar="FILE.html", help=f"{html}`pip install 'padless[html]'`")
+    normal = "label that is normal, may be repeated: --html then shows how well scores find the "
+    add_option(
+        report,
+        "--normal",
+        f"{normal}others (default: the labels of --train-where)",
+        action="append",
+        metavar="LABEL",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints the report and draws the picture."""
+    """Prints the report, draws the picture and writes the page."""
     from padless.cli.progress import progress_shown
     from padless.model import report_run
-    from padless.pipeline.figures import check_picture
 
-    if args.picture:
-        check_picture(args.picture)
+    _check_outputs(args)
     with progress_shown(quiet=args.quiet) as progress:
-        report = report_run(args.run_directory, args.dataset, progress=progress)
+        report = report_run(
+            args.run_directory, args.dataset, details=bool(args.html), progress=progress
+        )
+        _write_files(report, args, progress)
+    if args.json:
+        print_json(_as_dict(report) | {"picture": args.picture, "html": args.html})
+        return
+    print(report)
+    for name in ("picture", "html"):
+        if file := getattr(args, name):
+            print(f"{name}: {file}")
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Checks that the files can be written, before the work begins."""
+    if args.normal and not args.html:
+        args.parser.error(f"--normal goes with --html, got {args.normal} alone")
+    if args.picture:
+        from padless.pipeline.figures import check_picture
+
+        check_picture(args.picture)
+    if args.html:
+        from padless.model.html_report.check import check_html
+
+        check_html(args.html)
+
+
+def _write_files(report: RunReport, args: argparse.Namespace, progress: ShowProgress) -> None:
     if args.picture:
         from padless.model import draw_report
 
         draw_report(report, args.picture)
-    if args.json:
-        print_json(_as_dict(report) | {"picture": args.picture})
-        return
-    print(report)
-    if args.picture:
-        print(f"picture: {args.picture}")
+    if args.html:
+        from padless.model import write_html
+
+        write_html(report, args.html, normal=args.normal, progress=progress)
 
 
 def _as_dict(report: RunReport) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from padless.pipeline.tensorflow_start import start_tensorflow
 if TYPE_CHECKING:
     from padless.model.comparison.compare import Comparison, compare_alignments
     from padless.model.comparison.compare_picture import draw_comparison
+    from padless.model.html_report.write import write_html
     from padless.model.network.alignment import ALIGNMENTS
     from padless.model.network.anomaly_score import AnomalyScore
     from padless.model.network.architecture import Architecture
@@ -69,6 +70,7 @@ _WITH_TENSORFLOW = {
     "report_run": "padless.model.reporting.report",
     "summarize": "padless.model.reporting.summary",
     "train": "padless.model.training.train",
+    "write_html": "padless.model.html_report.write",
 }
 
 __all__ = [
@@ -103,6 +105,7 @@ __all__ = [
     "report_run",
     "summarize",
     "train",
+    "write_html",
 ]
 
 if not TYPE_CHECKING:

@@ -19,6 +19,8 @@ import pytest
 import setuptools
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What the report in HTML is made of.
+PAGE_FILES = ("page.html", "page.js", "style.css")
 # Who may import whom: cli, estimators -> beam_jobs, model -> pipeline.
 MAY_IMPORT = {
     "pipeline": set(),
@@ -149,8 +151,10 @@ def test_wheel_holds_padless_and_nothing_else(wheel, source):
     assert code == {"padless/__init__.py", "padless/py.typed"} | {
         f"padless/{file.relative_to(source)}"
         for folder in MAY_IMPORT
-        for file in (source / folder).glob("**/*.py")
+        for file in (source / folder).glob("**/*")
+        if file.is_file()
     }
+    assert {f"padless/model/html_report/{name}" for name in PAGE_FILES} < code
     assert {file.split("/")[0].partition("-")[0] for file in files} == {"padless"}
 
 
@@ -176,14 +180,18 @@ def test_editable_install_is_the_checkout(source, users_folder, tmp_path):
     # What they need is not there, so they are found and not imported.
     code = """
         from importlib.util import find_spec
+        from pathlib import Path
         print(find_spec("padless").origin)
         for name in ("beam_jobs", "cli", "estimators", "model", "pipeline", "cli.main"):
             print(find_spec(f"padless.{name}").origin)
+        page = Path(find_spec("padless.model").origin).parent / "html_report" / "page.html"
+        print(page if page.is_file() else "missing")
     """
     printed = run(python, "-c", textwrap.dedent(code), cwd=users_folder, PYTHONPATH="")
     folders = ("padless", "beam_jobs", "cli", "estimators", "model", "pipeline")
     found = [f"{folder}/__init__.py" for folder in folders]
-    assert printed.split() == [str(source / name) for name in [*found, "cli/main.py"]]
+    found += ["cli/main.py", "model/html_report/page.html"]
+    assert printed.split() == [str(source / name) for name in found]
 
 
 def test_wheel_is_imported_beside_the_users_modules(imported, installed):
@@ -270,6 +278,7 @@ ROOMS = {
         "scoring": {"run_directory"},
         "explanation": {"scoring"},
         "reporting": {"explanation"},
+        "html_report": {"reporting"},
         "training": {"reporting"},
         "comparison": {"training"},
     },

@@ -80,9 +80,12 @@ def test_json_of_preprocess(call, trained, tmp_path):
 
 def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
     picture = tmp_path / "r.png"
-    found = json.loads(call("report", trained.run, "--json", "--picture", picture).out)
-    assert found.keys() == documented_keys("report") | {"picture"}
-    assert found["picture"] == str(picture)
+    page = tmp_path / "r.html"
+    files = ("--picture", picture, "--html", page)
+    found = json.loads(call("report", trained.run, "--json", *files).out)
+    assert found.keys() == documented_keys("report") | {"picture", "html"}
+    assert (found["picture"], found["html"]) == (str(picture), str(page))
+    assert "</html>" in page.read_text()
     report = report_run(trained.run)
     assert found["splits"]["train"]["losses"]["model"] == report.summaries["train"].losses.model
     assert found["splits"]["train"]["warnings"] == report.summaries["train"].warnings()
