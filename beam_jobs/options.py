@@ -44,6 +44,9 @@ class Rules:
         too_long: what becomes of a longer sequence: `"reject"` it, `"truncate"` it to its first
             timesteps, or `"split"` it into pieces, whose keys are the sequence's followed by the
             timesteps, as in `run[0:100]`, `run[100:150]`.
+        stride: timesteps from the beginning of a piece to that of the next, so that pieces overlap
+            as windows do. The last one ends with the sequence and is as long as the others. If
+            None, pieces follow one another, and the last one is what remains.
         labels: the labels that are known, or None for any.
         train_labels: the labels of the split `train` and of what is held out of it: sequences with
             others are left out of it, and are no rejects. None for any.
@@ -59,6 +62,7 @@ class Rules:
     min_length: int = 1
     max_length: int | None = None
     too_long: str = "reject"
+    stride: int | None = None
     labels: Sequence[str] | None = None
     train_labels: Sequence[str] | None = None
     max_rejects: int | float | None = None
@@ -85,7 +89,22 @@ class Rules:
             )
         if self.max_length is None and self.too_long != "reject":
             raise ValueError(f"`too_long` needs a `max_length`, got {self.too_long!r} without one.")
+        self._check_stride()
         self._check_max_rejects()
+
+    def _check_stride(self) -> None:
+        if self.stride is None:
+            return
+        if self.too_long != "split" or self.max_length is None:
+            raise ValueError(
+                f"`stride` needs `too_long` to be 'split', got {self.stride} with "
+                f"{self.too_long!r}."
+            )
+        if not 1 <= self.stride <= self.max_length:
+            raise ValueError(
+                f"`stride` must be from 1 to `max_length`, {self.max_length}, so that every "
+                f"timestep is in a piece, got {self.stride}."
+            )
 
     def _check_max_rejects(self) -> None:
         limit = self.max_rejects

@@ -152,6 +152,9 @@ def add_length_arguments(group: argparse._ActionsContainer, *, of_run: bool = Fa
     )
     what = "what to do about longer sequences; the pieces get the keys KEY[0:N], KEY[N:2N], ..."
     add_option(group, "--too-long", f"{what}{end}", choices=TOO_LONG, default=too_long)
+    stride = "timesteps from the beginning of a piece to the next, for pieces that overlap"
+    default = end or " (default: that of --max-length)"
+    add_option(group, "--stride", f"{stride}{default}", **length)
 
 
 def _add_column_arguments(group: argparse._ActionsContainer) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from padless.pipeline import SequenceDataset, ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
-RULE_OPTIONS = ("missing", "time_order", "min_length", "max_length", "too_long")
+RULE_OPTIONS = ("missing", "time_order", "min_length", "max_length", "too_long", "stride")
 # The options of raw files, as they are parsed where they are not given.
 RAW_OPTIONS = {
     "input_format": None,

@@ -163,6 +163,7 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
             min_length=args.min_length,
             max_length=args.max_length,
             too_long=args.too_long,
+            stride=args.stride,
             labels=args.labels,
             train_labels=_train_labels(args),
             max_rejects=args.max_rejects,

@@ -23,8 +23,12 @@ def add_arguments(parser: Parser) -> None:
     add_option(group, "--level", level, type=float, metavar="X")
     timesteps = "add the column timestep_error: the error of each feature at each timestep"
     add_option(group, "--timesteps", timesteps, action="store_true", default=None)
+    merge = "merge the pieces of each sequence into one row, with scores and errors by timestep"
+    add_option(group, "--merge", merge, action="store_true", default=None)
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes everything that the model says of a sequence."""
-    infer(args, scores=True, level=args.level, timesteps=bool(args.timesteps))
+    infer(
+        args, scores=True, level=args.level, timesteps=bool(args.timesteps), merge=bool(args.merge)
+    )

@@ -30,7 +30,7 @@ from padless.beam_jobs.fragments import (
     shorten,
 )
 from padless.beam_jobs.options import Rules
-from padless.pipeline.dataset.keys import is_piece_key, piece_key
+from padless.pipeline.dataset.keys import is_piece_key, piece_key, piece_spans
 
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
@@ -191,10 +191,10 @@ class Assembler:
             tally["truncated_timesteps"] += length - longest
             yield key, values[:longest]
         elif self.rules.too_long == "split":
+            spans = list(piece_spans(length, longest, self.rules.stride))
             tally["split_sequences"] += 1
-            tally["pieces"] += -(-length // longest)
-            for start in range(0, length, longest):
-                stop = min(start + longest, length)
+            tally["pieces"] += len(spans)
+            for start, stop in spans:
                 yield piece_key(key, start, stop), values[start:stop]
         else:
             raise RejectionError(

@@ -170,6 +170,7 @@ class Run:
         p_values: bool = True,
         level: float | None = None,
         timesteps: bool = False,
+        merge: bool = False,
         progress: ShowProgress = ignore_progress,
     ) -> int:
         """Writes embedding, score, p-value and errors of all sequences as a Parquet file.
@@ -185,10 +186,12 @@ class Run:
             level: largest p-value of what the column `is_anomaly` calls an anomaly; there is no
                 such column if None.
             timesteps: whether to write the column `timestep_error`.
+            merge: whether the pieces of a sequence become one row, with that column, see
+                `padless.model.scoring.merging`; those of a split are held in memory.
             progress: called with how many are done, see `padless.pipeline.Progress`.
 
         Returns:
-            The number of sequences.
+            The number of rows.
 
         Raises:
             FileNotFoundError: if the training has not finished, or the folder of `output` is
@@ -198,13 +201,14 @@ class Run:
         """
         self.check_features(dataset)
         return write_parquet(
-            Inference(self.model, (*EVERYTHING, TIMESTEPS) if timesteps else EVERYTHING),
+            Inference(self.model, (*EVERYTHING, TIMESTEPS) if timesteps or merge else EVERYTHING),
             dataset,
             check_output(output),
             splits=splits,
             name_splits=name_splits,
             calibration=self.calibration if p_values else None,
             level=level,
+            merge=merge,
             progress=progress,
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,10 @@ from etils import epath
 
 from padless.model.scoring.calibration import Calibration, check_level
 from padless.model.scoring.inference import TIMESTEPS, Inference
+from padless.model.scoring.merging import NUM_PIECES, TIMESTEP_SCORE, WORST_PIECE, merge_pieces
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import meta_feature
-from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
+from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import written_whole
 
@@ -30,6 +32,7 @@ def write_parquet(
     name_splits: bool = True,
     calibration: Calibration | None = None,
     level: float | None = None,
+    merge: bool = False,
     progress: ShowProgress = ignore_progress,
 ) -> int:
     """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
@@ -39,7 +42,9 @@ def write_parquet(
     `score` float32; `p_value` float32, if calibrated; `is_anomaly` bool, at a level; `error` and
     `unexplained` float32; `feature_error` fixed-size list of float32; `timestep_error` list of such
     lists, where the inference computes it. Rows are in the order of the splits and of the records
-    in them.
+    in them. Merged, there is a row for each sequence that was cut into pieces, with the columns
+    `pieces` int64, `worst_piece` string and `timestep_score` list of float32, see
+    `padless.model.scoring.merging`.
 
     Args:
         inference: the model and the outputs.
@@ -50,10 +55,12 @@ def write_parquet(
         calibration: what the p-values compare with, that of the same run as the model; there are
             none if None.
         level: largest p-value of what is called an anomaly; nothing is if None.
+        merge: whether to merge the rows of pieces; the inference must compute scores and
+            `TIMESTEPS`, and those of a split are held in memory.
         progress: called with how many are done, see `padless.pipeline.Progress`.
 
     Returns:
-        The number of sequences.
+        The number of rows.
 
     Raises:
         FileNotFoundError: if the folder of `output` is missing.
@@ -71,38 +78,62 @@ def write_parquet(
         "split": name_splits,
         "p_value": calibration is not None,
         "is_anomaly": level is not None,
+        **dict.fromkeys((NUM_PIECES, WORST_PIECE, TIMESTEP_SCORE), merge),
     }
     schema = _schema(inference, dataset, {name for name, is_added in added.items() if is_added})
-    total, done, num_bad = sum(split.num_sequences for split in chosen), 0, 0
     work = "score" if "score" in inference.outputs else "embed"
-    progress(Progress(work, done, total, "sequences"))
+    start = Progress(work, 0, sum(split.num_sequences for split in chosen), "sequences")
+    windows = counted(
+        _windows(inference, dataset, [split.name for split in chosen], calibration),
+        *(progress, start),
+        size=lambda window: len(window["length"]),
+    )
+    num_rows = num_bad = 0
     with (
         written_whole(output, shared=True) as beside,
         pq.ParquetWriter(str(beside), schema) as writer,
     ):
-        for split in chosen:
-            for window in inference.windows(dataset, split.name):
-                for column in dataset.record_format.meta_columns:
-                    window[column] = window.pop(meta_feature(column))
-                if name_splits:
-                    window["split"] = np.full(len(window["length"]), split.name.encode())
-                if calibration is not None:
-                    window["p_value"] = _p_values(calibration, window)
-                if level is not None:
-                    is_anomaly = window["p_value"] <= np.float32(level)
-                    window["is_anomaly"] = np.ma.array(is_anomaly, mask=np.isnan(window["p_value"]))
-                writer.write_table(_as_table(window, schema))
-                num_bad += _count_not_finite(window)
-                done += len(window["length"])
-                progress(Progress(work, done, total, "sequences"))
+        for window in _merged(windows, dataset) if merge else windows:
+            if level is not None:
+                is_anomaly = window["p_value"] <= np.float32(level)
+                window["is_anomaly"] = np.ma.array(is_anomaly, mask=np.isnan(window["p_value"]))
+            writer.write_table(_as_table(window, schema))
+            num_bad += _count_not_finite(window)
+            num_rows += len(window["length"])
     if num_bad:
         what = "a score" if "score" in inference.outputs else "an embedding"
         _LOGGER.warning(
             "%s: %s of %s sequences have %s that is not finite: look at their values, or train "
             "the model anew.",
-            *(output, f"{num_bad:,}", f"{done:,}", what),
+            *(output, f"{num_bad:,}", f"{num_rows:,}", what),
         )
-    return done
+    return num_rows
+
+
+def _windows(
+    inference: Inference,
+    dataset: SequenceDataset,
+    splits: Sequence[str],
+    calibration: Calibration | None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the windows of splits, with the columns that do not come from the model."""
+    for split in splits:
+        for window in inference.windows(dataset, split):
+            for column in dataset.record_format.meta_columns:
+                window[column] = window.pop(meta_feature(column))
+            window["split"] = np.full(len(window["length"]), split.encode())
+            if calibration is not None:
+                window["p_value"] = _p_values(calibration, window)
+            yield window
+
+
+def _merged(
+    windows: Iterator[dict[str, np.ndarray]], dataset: SequenceDataset
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the rows of a split at once, those of pieces merged."""
+    same = ("label", "split", *dataset.record_format.meta_columns)
+    for _, of_split in itertools.groupby(windows, lambda window: window["split"][0]):
+        yield merge_pieces(of_split, same)
 
 
 def _count_not_finite(window: dict[str, np.ndarray]) -> int:
@@ -163,6 +194,9 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
         "unexplained": pa.float32(),
         "feature_error": of_features,
         TIMESTEPS: pa.list_(of_features),
+        NUM_PIECES: pa.int64(),
+        WORST_PIECE: pa.string(),
+        TIMESTEP_SCORE: pa.list_(pa.float32()),
     }
     written = {"key", "length", *added, *inference.outputs}
     written |= {"label"} if dataset.record_format.label else set()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-_PIECE = re.compile(rb"\[\d+:\d+\]\Z")
+_PIECE = re.compile(rb"\[(\d+):(\d+)\]\Z")
 # Makes the draw of what is held out independent of the draw of the split: those in `train` have
 # low numbers there.
 _HOLD_OUT = b"hold out"
@@ -71,6 +71,26 @@ def draw_held_out(name: bytes, seed: int, hold_out: Iterable[tuple[str, float]])
     return None
 
 
+def piece_spans(length: int, longest: int, stride: int | None = None) -> Iterator[tuple[int, int]]:
+    """Lists where a long sequence is cut: the first timestep of each piece, and the one after it.
+
+    Args:
+        length: timesteps of the sequence, more than `longest`.
+        longest: most timesteps of a piece.
+        stride: see `padless.beam_jobs.Rules`.
+
+    Example:
+        >>> list(piece_spans(10, 4)), list(piece_spans(10, 4, stride=3)), list(piece_spans(9, 4, 3))
+        ([(0, 4), (4, 8), (8, 10)], [(0, 4), (3, 7), (6, 10)], [(0, 4), (3, 7), (5, 9)])
+    """
+    if stride is None:
+        yield from ((start, min(start + longest, length)) for start in range(0, length, longest))
+        return
+    for start in range(0, length - longest + stride, stride):
+        start = min(start, length - longest)
+        yield start, start + longest
+
+
 def piece_key(key: bytes, start: int, stop: int) -> bytes:
     """Names a piece of a sequence by the timesteps that it holds, the last one excluded.
 
@@ -84,6 +104,17 @@ def piece_key(key: bytes, start: int, stop: int) -> bytes:
 def is_piece_key(key: bytes) -> bool:
     """Checks whether a key is one that `piece_key` could have made."""
     return _PIECE.search(key) is not None
+
+
+def piece_span(key: bytes) -> tuple[int, int] | None:
+    """Returns the timesteps that a piece holds, the last one excluded; None if it is no piece.
+
+    Example:
+        >>> piece_span(b"run[100:150]"), piece_span(b"run")
+        ((100, 150), None)
+    """
+    found = _PIECE.search(key)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def whole_key(key: bytes) -> bytes:

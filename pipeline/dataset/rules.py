@@ -10,7 +10,15 @@ from etils import epath
 
 from padless.pipeline.dataset.metadata import PROVENANCE
 
-_KINDS = {"missing": str, "time_order": str, "min_length": int, "max_length": int, "too_long": str}
+_KINDS = {
+    "missing": str,
+    "time_order": str,
+    "min_length": int,
+    "max_length": int,
+    "too_long": str,
+    "stride": int,
+}
+_OPTIONAL = ("max_length", "stride")
 
 _Parsed = TypeVar("_Parsed")
 
@@ -24,6 +32,7 @@ class SequenceRules:
     min_length: int = 1
     max_length: int | None = None
     too_long: str = "reject"
+    stride: int | None = None
 
 
 def read_rules(directory: epath.PathLike) -> SequenceRules | None:
@@ -76,6 +85,6 @@ def parse_rules(rules: Mapping[str, Any]) -> SequenceRules:
     """
     found = {name: rules[name] for name in _KINDS if name in rules}
     for name, value in found.items():
-        if type(value) is not _KINDS[name] and not (name == "max_length" and value is None):
+        if type(value) is not _KINDS[name] and not (name in _OPTIONAL and value is None):
             raise ValueError(f"the rule `{name}` must be {_KINDS[name].__name__}, got {value!r}.")
     return SequenceRules(**found)

@@ -41,6 +41,7 @@ OPTIONS = {
     "min_length": (7, {}),
     "max_length": (5, {}),
     "too_long": ("truncate", LENGTH),
+    "stride": (2, LENGTH | {"too_long": "split"}),
     "labels": (("b",), LABEL),
     "train_labels": (("b",), LABEL),
     "max_rejects": (0, {}),

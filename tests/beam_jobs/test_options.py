@@ -76,6 +76,12 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"time_order": "none"}, "`time_order` must be one of .*, got 'none'"),
         ({"too_long": "cut"}, "`too_long` must be one of .*, got 'cut'"),
         ({"too_long": "split"}, "`too_long` needs a `max_length`, got 'split' without one"),
+        ({"stride": 2}, "`stride` needs `too_long` to be 'split', got 2 with 'reject'"),
+        (
+            {"stride": 5, "max_length": 4, "too_long": "split"},
+            "`stride` must be from 1 to `max_length`, 4, .* in a piece, got 5",
+        ),
+        ({"stride": 0, "max_length": 4, "too_long": "split"}, "`stride` must be from 1 .*, got 0"),
         ({"min_length": 0}, "`min_length` must be at least 1, got 0"),
         ({"min_length": 5, "max_length": 4}, "must be at least `min_length`, 5, got 4"),
         ({"max_rejects": -1}, "`max_rejects` must be at least 0, got -1"),

@@ -12,7 +12,7 @@ from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.fragments import Reject, RejectedPart, Rows, Sequence, Source, Whole
 from padless.beam_jobs.options import MISSING
 from padless.beam_jobs.readers.values import pack_times, parse_time
-from padless.pipeline.dataset.keys import draw_split
+from padless.pipeline.dataset.keys import draw_split, piece_spans
 
 CSV, JSON = Source(0, "x.csv"), Source(1, "y.jsonl")
 SPLITS = (("train", 0.5), ("test", 0.5))
@@ -271,6 +271,26 @@ def test_what_is_too_long_can_be_split_into_pieces_of_one_split():
         assert pieces[2].reason == "too_short"
     counts = tally(b"a", [part], max_length=3, too_long="split")
     assert counts == {"read": 1, "split_sequences": 1, "pieces": 3}
+
+
+def test_pieces_may_overlap_and_the_last_one_ends_with_the_sequence():
+    rules = {"max_length": 4, "too_long": "split", "stride": 3}
+    pieces = assemble(b"a", [whole(1, np.arange(9)[:, None])], **rules)
+    assert [piece.key for piece in pieces] == [b"a[0:4]", b"a[3:7]", b"a[5:9]"]
+    assert [piece.values.ravel().tolist() for piece in pieces][2] == [5, 6, 7, 8]
+    counts = tally(b"a", [whole(1, np.arange(9)[:, None])], **rules)
+    assert counts == {"read": 1, "split_sequences": 1, "pieces": 3}
+    (short,) = assemble(b"b", [whole(1, np.arange(4)[:, None])], **rules)
+    assert short.key == b"b"
+
+
+@pytest.mark.parametrize("stride", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("length", [5, 8, 9, 17])
+def test_every_timestep_is_in_a_piece(length, stride):
+    spans = list(piece_spans(length, 4, stride))
+    assert {t for span in spans for t in range(*span)} == set(range(length))
+    assert len({*spans}) == len(spans)
+    assert all(stop - start == 4 for start, stop in spans[: -1 if stride is None else None])
 
 
 def test_a_key_that_looks_like_a_piece_is_rejected_where_pieces_are_made():
