@@ -11,6 +11,7 @@ from padless.pipeline.dataset.directory import SequenceDataset, Split, open_data
 from padless.pipeline.dataset.records import RecordFormat
 from padless.pipeline.dataset.snapshot import DatasetChangedError
 from padless.pipeline.lazy_names import lazy_names
+from padless.pipeline.planning.batch_sampler import BatchSampler
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.describe import describe_plan, list_buckets
 from padless.pipeline.planning.make_plan import plan_batches
@@ -36,6 +37,7 @@ _WITH_TENSORFLOW = {
 
 __all__ = [
     "BatchPlan",
+    "BatchSampler",
     "Budget",
     "DatasetChangedError",
     "EpochOrder",

@@ -162,3 +162,20 @@ def test_fit_autoencoder_learns_to_reconstruct(vowels, run_example):
     assert validation[-1] < 0.7 * validation[0]
     assert "anomaly_score (AnomalyScore)" in printed
     assert len(re.findall(r"^unusual: \S+, error \d+\.\d+$", printed, re.MULTILINE)) == 3
+
+
+def test_torch_batches_learn_the_speakers(run_example):
+    pytest.importorskip("torch")
+    printed = run_example("torch_batches.py")
+    found = re.findall(r"^(.+): (\d+) batches per epoch, test accuracy (\d\.\d+)$", printed, re.M)
+    assert [name for name, *_ in found] == ["one length", "many lengths"]
+    assert all(float(accuracy) > 0.85 for *_, accuracy in found)
+
+
+def test_grain_batches_have_every_sequence(run_example):
+    pytest.importorskip("grain")
+    printed = run_example("grain_batches.py").splitlines()
+    assert len(printed) == 2
+    assert all(
+        re.search(r" batches, 270 sequences, the first \(\d+, \d+, 12\)$", line) for line in printed
+    )

@@ -28,7 +28,7 @@ class Place(NamedTuple):
     def after(self, bucket: tf.Tensor, plan: BatchPlan) -> tuple[Place, tf.Tensor]:
         """Returns the place after a batch of a bucket, and whether the batch ends its step."""
         after = self.remaining - work_of(bucket, plan)
-        ends_step = _ends_step(self.remaining, after, plan)
+        ends_step = plan.ends_step(self.remaining, after)
         remaining = tf.where(after > 0, after, plan.epoch_work)
         return Place(self.step + tf.cast(ends_step, tf.int64), remaining), ends_step
 
@@ -48,19 +48,9 @@ def ends_of_steps(
     """
     work = work_of(buckets, plan)
     after = (plan.epoch_work if remaining is None else remaining) - tf.cumsum(work)
-    return _ends_step(after + work, after, plan)
+    return plan.ends_step(after + work, after)
 
 
 def work_of(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
     """Returns what batches of these buckets take from the budget, int64 as they are."""
     return tf.gather(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths), buckets)
-
-
-def _ends_step(before: tf.Tensor, after: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
-    """Checks whether the work that remains falls to or below a multiple of the budget.
-
-    Counting up would also show where the budget is full, but could end an epoch one step early:
-    a last batch that reaches past the last multiple leaves no batch for the step after it.
-    """
-    limit = plan.budget.limit
-    return (before - 1) // limit > (after - 1) // limit

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,6 +110,18 @@ class BatchPlan:
     def epoch_work(self) -> int:
         """Sequences or timesteps in an epoch, in the budget's unit."""
         return self.num_timesteps if self.budget.batch_size is None else self.num_sequences
+
+    def ends_step(self, before: Any, after: Any) -> Any:
+        """Checks whether the work that remains falls to or below a multiple of the budget.
+
+        Counting up would also show where the budget is full, but could end an epoch one step early:
+        a last batch that reaches past the last multiple leaves no batch for the step after it.
+
+        Args:
+            before: work of the epoch that is left before a batch, integers in an array or a tensor.
+            after: that after it.
+        """
+        return (before - 1) // self.budget.limit > (after - 1) // self.budget.limit
 
     @property
     def bands_per_step(self) -> float:
