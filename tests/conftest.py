@@ -21,6 +21,10 @@ if not all(map(importlib.util.find_spec, ("padless", "padless.estimators"))):
     padless = importlib.import_module("padless")
     padless.__path__.append(root)
 
+sys.path.append(str(pathlib.Path(__file__).parent))  # the tests' own modules
+
+import quick_beam
+
 from padless.pipeline.dataset import directory, framing, metadata, records
 from padless.pipeline.dataset.contract import RecordContract
 from padless.pipeline.dataset.moments import Moments, merge_moments
@@ -34,6 +38,7 @@ tf.config.set_visible_devices([], "GPU")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 8
 )
+quick_beam.remember()
 # How long one example takes tells how busy the machine is.
 hypothesis.settings.register_profile("padless", deadline=None)
 hypothesis.settings.load_profile("padless")

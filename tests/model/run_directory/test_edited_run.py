@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import random
 import shutil
 import sys
@@ -10,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from edits import answer_to, edit_bytes, edits_of
 
 from padless.model import load_model, open_run
 from padless.model.run_directory.checkpoints import Checkpoints
@@ -18,9 +18,6 @@ from padless.model.run_directory.metrics_files import MetricsFiles
 from padless.model.scoring.calibration import load_calibration
 from padless.model.training.saving import StateSaver
 from padless.model.training.state import RunProgress
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
-from edits import answer_to, edit_bytes, edits_of
 
 
 @pytest.fixture

@@ -1,16 +1,12 @@
 """Metadata that someone has edited: errors that name the file, and `verify` sees every edit."""
 
 import json
-import pathlib
 import shutil
-import sys
 
 import pytest
+from edits import answer_to, edits_of
 
 from padless.pipeline import open_dataset, plan_batches, verify_dataset
-
-sys.path.append(str(pathlib.Path(__file__).parents[2]))
-from edits import answer_to, edits_of
 
 FILES = ("lengths.json", "dataset_info.json", "statistics.json", "provenance.json", "features.json")
 
