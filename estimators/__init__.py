@@ -11,7 +11,8 @@ except ModuleNotFoundError as error:
         "padless.estimators needs scikit-learn: pip install 'padless[sklearn]'."
     ) from error
 
+from padless.estimators.base import SequenceEstimator
 from padless.estimators.detector import SequenceAnomalyDetector
 from padless.estimators.encoder import SequenceEncoder
 
-__all__ = ["SequenceAnomalyDetector", "SequenceEncoder"]
+__all__ = ["SequenceAnomalyDetector", "SequenceEncoder", "SequenceEstimator"]

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import OutlierMixin
 
 from padless.estimators.base import SequenceEstimator
-from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.dataset.names import VALIDATION_SPLIT
 
 if TYPE_CHECKING:
     from padless.beam_jobs.fragments import Sequence as Accepted
@@ -145,7 +145,7 @@ class SequenceAnomalyDetector(OutlierMixin, SequenceEstimator):
                 f"{self.contamination} and {self.level}."
             )
         if self.level is not None:
-            check_level(self.level, counts.get(VALIDATION_SPLIT) or counts[TRAINING_SPLIT])
+            check_level(self.level, counts.get(VALIDATION_SPLIT, 0))
         elif not 0 < self._share <= 0.5:
             raise ValueError(
                 f"`contamination` must be above 0 and at most 0.5, got {self.contamination}."

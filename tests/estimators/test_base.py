@@ -1,6 +1,7 @@
 """Parameters, and how estimators go with the rest of scikit-learn."""
 
 import dataclasses
+import importlib
 import os
 import pickle
 import subprocess
@@ -23,6 +24,13 @@ from padless.model import Architecture, TrainingOptions
 BOTH = [SequenceEncoder, SequenceAnomalyDetector]
 # What has another name, or is found out or left to the file's own rules.
 NOT_PARAMETERS = {"seed", "masks_missing", "time_order", "labels", "train_labels", "max_rejects"}
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "padless.estimators")
+    with pytest.raises(ImportError, match=r"pip install 'padless\[sklearn\]'"):
+        importlib.import_module("padless.estimators")
 
 
 @pytest.mark.parametrize("kind", BOTH)

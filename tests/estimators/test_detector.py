@@ -58,6 +58,7 @@ def test_a_level_is_the_largest_p_value_of_an_anomaly(by_level, waves):
         ({"contamination": 0.6}, "at most 0.5, got 0.6"),
         ({"level": 0.01}, r"`level` must be from 0.\d+, the smallest p-value .* got 0.01"),
         ({"level": 1.5}, "to 1, got 1.5"),
+        ({"level": 0.5, "validation_fraction": 0}, "comparison with 0 sequences gives, to 1, got"),
     ],
 )
 def test_a_threshold_that_cannot_be_is_named_before_any_work(parameters, message, waves):
