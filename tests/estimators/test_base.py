@@ -22,8 +22,11 @@ from padless.estimators import SequenceAnomalyDetector, SequenceEncoder
 from padless.model import Architecture, TrainingOptions
 
 BOTH = [SequenceEncoder, SequenceAnomalyDetector]
-# What has another name, or is found out or left to the file's own rules.
-NOT_PARAMETERS = {"seed", "masks_missing", "time_order", "labels", "train_labels", "max_rejects"}
+# What has another name, is found out, or goes with pieces, labels or rejects, which there are none.
+NOT_PARAMETERS = {
+    *("seed", "masks_missing", "time_order"),
+    *("stride", "labels", "train_labels", "max_rejects"),
+}
 
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):

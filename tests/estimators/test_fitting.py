@@ -131,7 +131,7 @@ def test_an_interrupted_fit_resumes_in_its_directory(
     assert not hasattr(resumed, "n_features_in_")
     monkeypatch.undo()
     resumed.set_params(verbose=1).fit(waves)
-    assert "resumed after step 1 of epoch 1" in caplog.text
+    assert "resumed after step" in caplog.text
     np.testing.assert_array_equal(resumed.transform(waves), encoder.transform(waves))
 
 
