@@ -1,17 +1,25 @@
 """The examples, each in a process of its own, on the data that lies beside them."""
 
 import collections
+import contextlib
 import csv
+import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from padless.beam_jobs import Columns, Output, PreprocessOptions, preprocess
 from padless.cli.main import main
+from padless.model import open_run
 from padless.pipeline import open_dataset
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -179,3 +187,52 @@ def test_grain_batches_have_every_sequence(run_example):
     assert all(
         re.search(r" batches, 270 sequences, the first \(\d+, \d+, 12\)$", line) for line in printed
     )
+
+
+@pytest.fixture
+def served(vowels, tmp_path, python_path):
+    """Serves the model of a small run; yields its address and the run."""
+    for name in ("fastapi", "uvicorn"):
+        pytest.importorskip(name)
+    options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
+    assert main(["train", str(vowels[1]), "--run", str(tmp_path / "run"), *options]) == 0
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [EXAMPLES / "serve.py", tmp_path / "run" / "saved_model", "--port", port]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_PADLESS, *map(str, command)], stderr=subprocess.PIPE
+    )
+    with process, contextlib.closing(process.stderr):
+        for line in process.stderr:
+            if b"running on" in line:
+                break
+        yield f"http://127.0.0.1:{port}/score", tmp_path / "run"
+        process.terminate()
+
+
+def post(address, sequences):
+    data = json.dumps({"sequences": sequences}).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
+
+
+def test_serve_scores_sequences_of_many_lengths_as_padless_does(served, vowels, tmp_path):
+    address, run = served
+    output = tmp_path / "scores.parquet"
+    assert open_run(run).write_scores(vowels[0], output, splits=["validation"]) > 30
+    table = pq.read_table(output).slice(0, 12).to_pydict()
+    with (EXAMPLES / "japanese_vowels" / "train.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    sequences = collections.defaultdict(list)
+    for row in rows:
+        sequences[row["key"]].append([float(row[f"c{i}"]) for i in range(1, 13)])
+    answer = post(address, [sequences[key] for key in table["key"]])
+    assert len({*table["length"]}) > 3
+    for name in ("score", "p_value", "error"):
+        np.testing.assert_allclose(answer[name], table[name], rtol=1e-4)
+    for wrong in ([], [[]], [[[1.0]]]):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(address, wrong)
+        assert "12 features" in caught.value.read().decode()

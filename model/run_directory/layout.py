@@ -18,7 +18,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -30,6 +31,9 @@ from padless.model.run_directory.lock import LOCK_FILE
 from padless.model.run_directory.model_file import check_model_file
 from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import unfinished, written_whole
+
+PValues: TypeAlias = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""From lengths, `(batch,)` int64, and scores, `(batch,)` float32, to p-values in a graph."""
 
 MODEL_FILE = "model.keras"
 CALIBRATION_FILE = "calibration.npz"
@@ -83,16 +87,22 @@ def _check_no_link(run: pathlib.Path) -> None:
 
 
 def save_model(
-    model: SequenceAutoencoder, run: epath.PathLike, offsets: Sequence[float] | None = None
+    model: SequenceAutoencoder,
+    run: epath.PathLike,
+    offsets: Sequence[float] | None = None,
+    p_values: PValues | None = None,
 ) -> None:
     """Writes the model of a run, see `model_written`."""
-    with model_written(model, run, offsets):
+    with model_written(model, run, offsets, p_values):
         pass
 
 
 @contextlib.contextmanager
 def model_written(
-    model: SequenceAutoencoder, run: epath.PathLike, offsets: Sequence[float] | None = None
+    model: SequenceAutoencoder,
+    run: epath.PathLike,
+    offsets: Sequence[float] | None = None,
+    p_values: PValues | None = None,
 ) -> Iterator[pathlib.Path]:
     """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
 
@@ -100,29 +110,35 @@ def model_written(
 
     The SavedModel is called with `sequence` `(batch, timesteps, features)` float32 in raw units and
     `length` `(batch,)` int64, so that a request may hold sequences of many lengths; the timesteps
-    after them may have any value. It returns what `SequenceAutoencoder.analyze` does. Where the
-    dataset has offsets, `sequence` is float64, and the SavedModel subtracts them.
+    after them may have any value. It returns what `SequenceAutoencoder.analyze` does, and `p_value`
+    `(batch,)` float32 if it is told how to compute it. Where the dataset has offsets, `sequence` is
+    float64, and the SavedModel subtracts them.
 
     Args:
         model: the trained model.
         run: the run directory.
         offsets: of the dataset that it was trained on, or None.
+        p_values: computes the p-values of scores in the graph of the SavedModel, or None.
     """
     run = pathlib.Path(run)
     with written_whole(run / MODEL_FILE) as beside:
         model.save(str(beside))
-        _export(_load(beside), run / SAVED_MODEL_DIRECTORY, offsets)
+        _export(_load(beside), run / SAVED_MODEL_DIRECTORY, offsets, p_values)
         yield beside
 
 
 def _export(
-    model: SequenceAutoencoder, path: pathlib.Path, offsets: Sequence[float] | None
+    model: SequenceAutoencoder,
+    path: pathlib.Path,
+    offsets: Sequence[float] | None,
+    p_values: PValues | None,
 ) -> None:
     """Writes a SavedModel, in the place of one that is there."""
     for layer in (*model.encoder, *model.decoder):
         layer.avoid_cudnn()
+    # It is not told of the model: the variables are those that the endpoint uses, and the search
+    # for others, which there are not, takes as long as the rest.
     archive = keras.export.ExportArchive()
-    archive.track(model)
     dtype = tf.float32 if offsets is None else tf.float64
     signature = [
         tf.TensorSpec((None, None, model.num_features), dtype, name="sequence"),
@@ -132,7 +148,10 @@ def _export(
     def serve(sequence: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         if offsets is not None:
             sequence = tf.cast(sequence - tf.constant(list(offsets), tf.float64), tf.float32)
-        return model.analyze(sequence, length)
+        found = model.analyze(sequence, length)
+        if p_values is not None:
+            found["p_value"] = p_values(length, found["score"])
+        return found
 
     archive.add_endpoint("serve", serve, input_signature=signature)
     with written_whole(path) as beside:

@@ -36,7 +36,7 @@ MOST_NEIGHBOURS = 2000
 # Fewer sequences say more of their own luck than of a trend.
 FEWEST_FOR_TREND = 20
 # Logarithms of scores that differ by less are equal but for rounding in float32.
-_ROUNDING = 1e-5
+ROUNDING = 1e-5
 
 _CACHED_WINDOWS = 1024
 _BLOCK_BYTES = 1 << 20
@@ -118,17 +118,21 @@ class Calibration:
         """
         length, score = check_scores(length, score)
         values, inverse = np.unique(length, return_inverse=True)
-        windows = find_nearest(self.length, values, count_neighbours(len(self.length)))
+        windows = self.windows(values)
         p = np.empty(len(score))
         for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
-            neighbours, slope = self._neighbours(int(start), int(stop))
+            neighbours, slope = self.neighbours(int(start), int(stop))
             known = length[rows].clip(self.length[start], self.length[stop - 1])
-            lower = np.searchsorted(neighbours, _log(score[rows]) - slope * known - _ROUNDING)
+            lower = np.searchsorted(neighbours, _log(score[rows]) - slope * known - ROUNDING)
             p[rows] = (1 + len(neighbours) - lower) / (1 + len(neighbours))
         p[np.isnan(score)] = np.nan
         return p
 
-    def _neighbours(self, start: int, stop: int) -> tuple[np.ndarray, float]:
+    def windows(self, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Finds the neighbours of sequences of these lengths: where they begin and end, `(n,)`."""
+        return find_nearest(self.length, lengths, count_neighbours(len(self.length)))
+
+    def neighbours(self, start: int, stop: int) -> tuple[np.ndarray, float]:
         """Sorts the logarithms of the scores from one place to another, freed of their trend.
 
         Once for all windows of records. Returns the trend too.

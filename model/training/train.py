@@ -47,6 +47,7 @@ from padless.model.scoring.calibration import (
     smallest_p_value,
 )
 from padless.model.scoring.inference import WITH_BASELINES, Inference
+from padless.model.scoring.p_value_graph import p_values_in_graph
 from padless.model.scoring.run import Run
 from padless.model.training.cluster import (
     check_same_number,
@@ -247,7 +248,8 @@ def _save(inference: Inference, request: TrainingRequest, run: pathlib.Path) -> 
         split,
         errors.watch(_windows(inference, dataset, split, request.progress)),
     )
-    with layout.model_written(inference.model, run, dataset.offsets) as model:
+    p_values = p_values_in_graph(calibration)
+    with layout.model_written(inference.model, run, dataset.offsets, p_values) as model:
         save_calibration(calibration, run, model)
     return errors.summary(inference.model)
 
