@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from padless.model.network.band_lstm import joined, run_bands
 from padless.model.network.fused_lstm import FusedLSTM
+from padless.model.network.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Bands, Packing
 
 
@@ -24,13 +25,15 @@ def run_packed(
     training: bool = False,
     *,
     slices: int = 1,
+    in_bands: bool = True,
     own_gradient: bool = False,
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs a layer with one direction over packed sequences.
 
     An LSTM that a CPU fuses runs band by band, one operation each. Others run timestep by timestep,
-    or on a GPU in a buffer that cuDNN is told the lengths of.
+    by the formulas of `run_loop` or, with unusual options, by Keras' cell; on a GPU in a buffer
+    that cuDNN is told the lengths of.
 
     Args:
         layer: a `FusedLSTM`, `keras.layers.LSTM` or `keras.layers.GRU`, built; its options but the
@@ -40,7 +43,8 @@ def run_packed(
         initial_state: what the states begin with, `(rows, units)` each; zeros if None.
         training: whether to drop what the cell is to drop.
         slices: number of parts of each band that run side by side.
-        own_gradient: whether bands take the gradient of `run_bands`, the fastest one.
+        in_bands: whether what can run band by band does.
+        own_gradient: whether to take the gradient of `run_bands` or `run_loop`, the fastest one.
         with_states: whether to return all states, side by side; the first is the output. They are
             those of the row at its last timestep, and not defined before.
 
@@ -49,24 +53,21 @@ def run_packed(
     """
     values = tf.cast(values, layer.compute_dtype)
     states = _states(layer, packing, initial_state)
-    if isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
-        states = [tf.cast(state, tf.float32) for state in states]
-        outputs = run_bands(
-            tf.cast(values, tf.float32),
-            Bands.of(packing.length),
-            states,
-            layer.block_weights(),
-            slices=slices,
-            own_gradient=own_gradient,
-            with_states=with_states,
-        )
+    options = {"own_gradient": own_gradient, "with_states": with_states}
+    single = tf.cast(values, tf.float32), [tf.cast(state, tf.float32) for state in states]
+    if in_bands and isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
+        bands, weights = Bands.of(packing.length), layer.block_weights()
+        outputs = run_bands(single[0], bands, single[1], weights, slices=slices, **options)
         return tf.cast(outputs, layer.compute_dtype)
     if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
         return run_in_buffer(layer, values, packing, states, training, with_states=with_states)
-    return run_timesteps(layer, values, packing, states, training, with_states=with_states)
+    if can_loop(layer, training):
+        outputs = run_loop(layer, single[0], packing, single[1], **options)
+        return tf.cast(outputs, layer.compute_dtype)
+    return run_cell(layer, values, packing, states, training, with_states=with_states)
 
 
-def run_timesteps(
+def run_cell(
     layer: keras.layers.RNN,
     values: tf.Tensor,
     packing: Packing,
@@ -75,7 +76,7 @@ def run_timesteps(
     *,
     with_states: bool = False,
 ) -> tf.Tensor:
-    """Runs the cell of a layer timestep by timestep, each on the rows that have it."""
+    """Runs Keras' cell of a layer timestep by timestep, each on the rows that have it."""
     width = layer.units * (len(states) if with_states else 1)
     count = tf.size(packing.live)
     outputs = tf.TensorArray(

@@ -21,6 +21,8 @@ from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
+# Steps of a recurrent layer below which it trains a band faster one after another.
+_SHORT_BAND = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,8 +64,11 @@ class TrainingRequest:
                     raise ValueError(f"{split}: {error}") from error
         return plans
 
-    def make_trainer(self, *, steps_per_epoch: int) -> Trainer:
+    def make_trainer(self, plan: BatchPlan) -> Trainer:
         """Builds the model, always from the same seed, and its trainer.
+
+        Args:
+            plan: of the training split.
 
         Raises:
             ValueError: if the dataset has no moments to standardize by, or a feature whose
@@ -81,7 +86,11 @@ class TrainingRequest:
                 precision=options.precision,
                 longest=max(max(split.lengths) for split in self.dataset.splits.values()),
             )
-            model.compile(optimizer=make_optimizer(options, options.num_epochs * steps_per_epoch))
+            num_steps = options.num_epochs * plan.steps_per_epoch
+            model.compile(optimizer=make_optimizer(options, num_steps))
+        is_short = plan.timesteps_per_band < _SHORT_BAND * model.patch_length
+        for layer in (*model.encoder, *model.decoder):
+            layer.by_timestep = is_short
         return Trainer(
             model,
             self.strategy,

@@ -200,7 +200,7 @@ def _make_loop(
     request: TrainingRequest, plans: Mapping[str, BatchPlan], run: pathlib.Path
 ) -> TrainingLoop:
     """Builds the model and what trains it; all machines read checkpoints, one writes them."""
-    trainer = request.make_trainer(steps_per_epoch=plans[TRAINING_SPLIT].steps_per_epoch)
+    trainer = request.make_trainer(plans[TRAINING_SPLIT])
     return TrainingLoop(
         trainer,
         request.dataset,

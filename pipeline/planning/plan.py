@@ -130,6 +130,17 @@ class BatchPlan:
         return expected_bands(batches, self.num_batches / self.steps_per_epoch)
 
     @property
+    def timesteps_per_band(self) -> float:
+        """Timesteps in a row that the same rows of a step have, on average.
+
+        Example:
+            >>> from padless.pipeline.planning.make_plan import plan_batches
+            >>> plan_batches({10: 8, 16: 8}, batch_size=16, group_size=8).timesteps_per_band
+            8.0
+        """
+        return self.timesteps_in_a_row / (self.steps_per_epoch * self.bands_per_step)
+
+    @property
     def may_cut_steps(self) -> bool:
         """Whether a step may exceed `packed_timesteps`, and so be several packed batches."""
         per_unit = int(self.bucket_lengths.max()) if self.budget.batch_timesteps is None else 1

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from padless.model import FusedLSTM, Recurrent
-from padless.model.network.packed_recurrent import run_in_buffer, run_packed, run_timesteps
+from padless.model.network.packed_recurrent import run_cell, run_in_buffer, run_packed
+from padless.model.network.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Packing
 
 LENGTHS = [6, 6, 4, 3, 3, 3, 1]
@@ -107,7 +108,7 @@ def test_a_buffer_for_cudnn_and_a_loop_over_timesteps_give_the_same(cell):
     states = states[: 1 + (cell == "lstm")]
     direction = layer.forward_layer
     expected = run_packed(direction, values, packing, states)
-    for run in (run_in_buffer, run_timesteps):
+    for run in (run_in_buffer, run_cell):
         outputs = run(direction, values, packing, states, training=False)
         np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
@@ -120,7 +121,7 @@ def test_every_way_returns_the_states_at_the_end_of_each_row(cell):
     states = states[: 1 + (cell == "lstm")]
     mask = tf.sequence_mask(LENGTHS, max(LENGTHS))
     outputs, *ends = layer(padded, mask=mask, initial_state=states)
-    for run in (run_packed, run_in_buffer, run_timesteps):
+    for run in (run_packed, run_in_buffer, run_cell):
         results = run(layer, values, packing, states, training=False, with_states=True)
         first, *others = tf.split(results, len(states), axis=-1)
         np.testing.assert_allclose(first, tf.gather_nd(outputs, index), rtol=1e-5, atol=1e-6)
@@ -152,6 +153,91 @@ def test_slices_of_bands_change_nothing_but_rounding(units):
         assert_all_close(received, expected)
         for once, again in zip(received, run(slices), strict=True):
             np.testing.assert_array_equal(once, again)
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [1], [9, 1], []], ids=str)
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
+@pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
+def test_formulas_and_their_gradient_are_those_of_the_cell(kind, bias, lengths):
+    keras.utils.set_random_seed(0)
+    layer = kind(5, use_bias=bias, bias_initializer="uniform")
+    layer.build((None, None, 3))
+    rng, packing = np.random.default_rng(0), Packing.of(tf.constant(lengths, tf.int32))
+    num_states = 1 + (kind is keras.layers.LSTM)
+    values, *states = (
+        tf.constant(rng.normal(size=shape), tf.float32)
+        for shape in [(sum(lengths), 3), *[(len(lengths), 5)] * num_states]
+    )
+
+    @tf.function(autograph=False)
+    def run(own_gradient, way):
+        inputs = [values, *states, *(variable.value for variable in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = way(own_gradient)
+            loss = tf.reduce_sum(outputs * tf.sin(tf.range(5.0 * num_states)))
+        return [outputs, *tape.gradient(loss, inputs)]
+
+    def loop(own_gradient):
+        options = {"own_gradient": own_gradient, "with_states": True}
+        return run_loop(layer, values, packing, states, **options)
+
+    expected = run(
+        False, lambda _: run_cell(layer, values, packing, states, False, with_states=True)
+    )
+    for own_gradient in (False, True):
+        assert_all_close(run(own_gradient, loop), expected)
+
+
+@pytest.mark.parametrize(
+    ("layer", "training", "expected"),
+    [
+        (keras.layers.GRU(4), True, True),
+        (keras.layers.LSTM(4, dropout=0.5), False, True),
+        (keras.layers.LSTM(4, dropout=0.5), True, False),
+        (keras.layers.GRU(4, reset_after=False), True, False),
+        (keras.layers.LSTM(4, activation="relu"), True, False),
+        (keras.layers.GRU(4, recurrent_activation="hard_sigmoid"), True, False),
+        (keras.layers.SimpleRNN(4), True, False),
+    ],
+)
+def test_what_the_formulas_do_not_say_is_left_to_the_cell(layer, training, expected):
+    assert can_loop(layer, training) == expected
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_loop_keeps_no_operations_for_its_gradient(cell):
+    """TensorFlow's own gradient would keep what each operation took, in lists."""
+    layer = make(units=FusedLSTM.MAX_FUSED_UNITS + 1, cell=cell, bidirectional=True)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None,), tf.int64)],
+    )
+    def run(values, length):
+        with tf.GradientTape() as tape:
+            outputs = layer(values, length=Packing.of(length), training=True)
+        return tape.gradient(outputs, [v.value for v in layer.trainable_variables])
+
+    graph = run.get_concrete_function().graph.as_graph_def()
+    inner = [node.op for function in graph.library.function for node in function.node_def]
+    assert "TensorListPushBack" not in inner
+
+
+def test_bands_are_left_out_in_training_if_asked_for():
+    layer, whole = (make(cell="lstm", return_sequences=True) for _ in range(2))
+    layer.by_timestep = True
+    assert_all_close(run_both(layer)[0], run_both(whole)[0])
+
+    def operations(layer, training):
+        padded, packing, index = draw()
+        values = tf.gather_nd(padded, index)
+        run = tf.function(lambda: layer(values, length=packing, training=training))
+        graph = run.get_concrete_function().graph.as_graph_def()
+        return {node.op for function in graph.library.function for node in function.node_def}
+
+    assert "BlockLSTM" in operations(whole, True) & operations(layer, False)
+    assert "BlockLSTM" not in operations(layer, True)
 
 
 @pytest.mark.parametrize(("units", "in_bands"), [(4, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)])
