@@ -241,19 +241,23 @@ def train_aligned(validated_dataset, small, tmp_path_factory):
     return train_with
 
 
+@pytest.fixture(scope="module")
+def exact_epoch(train_aligned):
+    return report_run(train_aligned("dynamic_repeat")[0]).epoch
+
+
 @pytest.mark.parametrize("alignment", [name for name in ALIGNMENTS if name != "dynamic_repeat"])
-def test_train_pads_the_sequences_of_a_step(train_aligned, alignment):
-    run, report = train_aligned(alignment)
-    assert report.steps == 3 * 4
-    epoch, (exact, _) = report_run(run).epoch, train_aligned("dynamic_repeat")
-    equal = report_run(exact).epoch
+def test_train_pads_the_sequences_of_a_step(train_aligned, exact_epoch, alignment):
+    run, trained = train_aligned(alignment)
+    assert trained.steps == 3 * 4
+    report, equal = report_run(run), exact_epoch
+    epoch, history = report.epoch, report.history
     assert (epoch.batches, epoch.timesteps) == (equal.batches, equal.timesteps) == (4, 120)
     assert equal.padded_timesteps == 0
     to_the_longest = 25 * 7 - 120
     assert 0 < epoch.padded_timesteps <= to_the_longest
     assert alignment != "padded" or epoch.padded_timesteps == to_the_longest
     assert epoch.seen_once == 25
-    history = report_run(run).history
     assert history["loss"][-1] < history["loss"][0]
 
 

@@ -77,7 +77,8 @@ def train_alone(folder, tmp_path_factory):
     return train_on
 
 
-@pytest.mark.parametrize("machines", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # those that are killed and resumed, below, train the same weights
+@pytest.mark.parametrize("machines", [2, 3])
 def test_machines_train_the_weights_of_as_many_replicas(folder, train_alone, tmp_path, machines):
     processes = start_machines(folder, tmp_path / "run", machines)
     for process in processes:

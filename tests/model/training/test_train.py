@@ -117,7 +117,9 @@ def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
         assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
 
 
-@pytest.mark.parametrize("options", [{"group_size": 2}, {"batch_timesteps": 40}])
+@pytest.mark.parametrize(
+    "options", [{"group_size": 2}, pytest.param({"batch_timesteps": 40}, marks=pytest.mark.slow)]
+)
 def test_train_on_other_plans_ends_as_its_resumed_run(
     train_small, make_dataset, weights_of, options
 ):
