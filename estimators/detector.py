@@ -36,8 +36,8 @@ class SequenceAnomalyDetector(OutlierMixin, SequenceEstimator):
         level: the largest p-value of an anomaly, instead.
 
     Attributes:
-        threshold_: what the score of an anomaly exceeds, which is that of `padless score` and 1 on
-            average; with `level`, that.
+        threshold_: the score above which a sequence is an anomaly, in the units of `padless score`,
+            where 1 is the average; if `level` is given, the level itself.
         offset_: what `decision_function` subtracts: from `score_samples`, or from `p_values`.
     """
 

@@ -90,4 +90,4 @@ def test_checks_of_scikit_learn(estimator, check):
 
 def test_the_checks_are_named_as_scikit_learn_names_them():
     names = {case.values[1].func.__name__ for case in list_checks()}
-    assert names >= {*EXPECTED, *ROUNDED, *WITHOUT_A_FIT}
+    assert names >= {*EXPECTED, *ROUNDED}
