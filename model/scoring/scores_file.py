@@ -168,12 +168,12 @@ def check_output(output: epath.PathLike) -> epath.Path:
         raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
+    check_unprotected(output)
     if output.suffix.lower() != ".parquet":
         raise ValueError(
             f"{output}: the output is Parquet, as some columns hold lists, and must be named so: "
             f"{output.with_suffix('.parquet').name}. pandas, polars and DuckDB read it."
         )
-    check_unprotected(output)
     return output
 
 
