@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -19,8 +19,6 @@ FEATURES_SHOWN = 3
 _LEAST_FALL = 0.1
 # A shorter part is told in place of one that lowers the score by more, if by this share of it.
 _NEARLY = 0.8
-# A whole feature is told in place of a part of one where the score is lower by this factor.
-_MUCH_LOWER = 0.7
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -57,25 +55,14 @@ class Explanation:
             sequence lowers the score most, and then those of the largest error.
         spans: feature -> the timesteps at which it is rebuilt worse than 99 of 100 timesteps of
             usual sequences are.
-        of_feature: the replacement of a whole feature that lowers the score most, or None where
-            none lowers it by a tenth.
-        of_span: the same of a part of a feature: the shortest one of those that lower the score
-            nearly as much.
+        replacement: the part whose replacement explains the score: the shortest one of those that
+            lower it nearly as much as any, or None where none lowers it by a tenth.
     """
 
     sequence: FoundSequence
     features: list[int]
     spans: Mapping[int, list[Span]]
-    of_feature: Replacement | None
-    of_span: Replacement | None
-
-    @property
-    def replacement(self) -> Replacement | None:
-        """The one of both to tell: that of a part, unless the whole feature explains much more."""
-        if self.of_span is None or self.of_feature is None:
-            return self.of_span or self.of_feature
-        is_much_more = self.of_feature.score < _MUCH_LOWER * self.of_span.score
-        return self.of_feature if is_much_more else self.of_span
+    replacement: Replacement | None
 
 
 def explain_anomaly(
@@ -101,8 +88,7 @@ def explain_anomaly(
         sequence=sequence,
         features=features,
         spans=spans,
-        of_feature=of_features[0] if of_features else None,
-        of_span=_choose_span(of_spans, analysis.score, len(analysis.original)),
+        replacement=_choose([*of_features, *of_spans], analysis.score, len(analysis.original)),
     )
 
 
@@ -110,10 +96,11 @@ def _keep_falls(replacements: list[Replacement], score: float) -> list[Replaceme
     return [found for found in replacements if found.score <= (1 - _LEAST_FALL) * score]
 
 
-def _choose_span(replacements: list[Replacement], score: float, length: int) -> Replacement | None:
+def _choose(replacements: Sequence[Replacement], score: float, length: int) -> Replacement | None:
     """Chooses the shortest part whose replacement lowers the score nearly as much as any."""
     if not replacements:
         return None
-    enough = score - _NEARLY * (score - replacements[0].score)
-    found = [one for one in replacements if one.score <= enough]
+    lowest = min(replacement.score for replacement in replacements)
+    enough = score - _NEARLY * (score - lowest)
+    found = [replacement for replacement in replacements if replacement.score <= enough]
     return min(found, key=lambda one: (one.num_timesteps(length), one.score))

@@ -225,7 +225,10 @@
     column.head.setAttribute("aria-sort", "none");
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = column.name;
+    const arrow = document.createElement("span");
+    arrow.className = "arrow";
+    arrow.ariaHidden = "true";
+    button.append(column.name, arrow);
     button.addEventListener("click", () => sortBy(column));
     column.head.append(button);
     head.append(column.head);

@@ -223,7 +223,13 @@ def show_anomalies(report: RunReport, details: ReportDetails) -> Content:
         for i, explanation in enumerate(details.anomalies)
     ]
     small = sum(explanation.sequence.p_value <= 0.05 for explanation in details.anomalies)
-    return {"cards": cards, "usual": details.usual, "num_small": small, "parts": PART_NAMES}
+    how_many = {0: "None of them has", 1: "One of them has", len(cards): "All of them have"}
+    return {
+        "cards": cards,
+        "usual": details.usual,
+        "how_many": how_many.get(small, f"{small} of them have"),
+        "parts": PART_NAMES,
+    }
 
 
 def _list_parts(shares: Mapping[str, float]) -> list[Content]:

@@ -215,6 +215,7 @@ def test_damaged_records_are_named(call, trained, tmp_path, command, damage, mes
         ("score {run} {raw} --output {place}/model.keras", "--output"),
         ("embed {run} {data} --output {place}/rejects/new.parquet", "--output"),
         ("report {run} --picture {place}/new.png", "--picture"),
+        ("report {run} --html {place}/new.html", "--html"),
         ("compare {data} --picture {place}/new.png", "--picture"),
         ("compare {data} --runs {place}/runs", "--runs"),
         ("train {data} --run {place}/run", "--run"),

@@ -222,6 +222,25 @@ def test_report_checks_the_contracts_and_draws(call, trained, tmp_path):
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_report_writes_a_page(call, trained, tmp_path):
+    page = tmp_path / "r.html"
+    printed = call("report", trained.run, "--html", page, "--normal", "kind 0")
+    assert printed.code == 0, printed.err
+    assert printed.out.endswith(f"\nhtml: {page}\n")
+    assert "AUROC" in page.read_text()
+    failed = call("report", trained.run, "--html", page, "--normal", "kind 9")
+    assert failed.code == 1
+    assert "--normal must be one of the labels of the dataset, got 'kind 9'. Did" in failed.err
+
+
+def test_report_rejects_another_suffix_before_it_reads_anything(call, tmp_path):
+    failed = call("report", tmp_path / "no run", "--html", tmp_path / "r.pdf")
+    assert failed.code == 1
+    assert (
+        failed.err == f"padless report: error: --html must end with .html, got {tmp_path}/r.pdf.\n"
+    )
+
+
 def test_report_shows_progress_unless_it_is_quiet(call, trained, monkeypatch):
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
     shown = call("report", trained.run).err

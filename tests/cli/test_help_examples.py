@@ -47,5 +47,5 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
             with contextlib.suppress(SystemExit):
                 code = main([*shlex.split(example)[1:], *SHORTER.get(command, ())])
             assert code == 0, f"{example}\n{capsys.readouterr().err}"
-    for name in ("embeddings.parquet", "new_scores.parquet", "report.png"):
+    for name in ("embeddings.parquet", "new_scores.parquet", "report.png", "report.html"):
         assert (tmp_path / name).stat().st_size > 1000

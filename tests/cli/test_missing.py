@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -75,9 +76,12 @@ def test_scores_do_not_count_what_is_missing(masked, gaps, call, tmp_path):
     assert np.isnan(half["feature_error"][1])
     assert half["error"] == pytest.approx(half["feature_error"][0])
     assert np.isnan(np.array(half["timestep_error"])[:, 1]).all()
-    report = call("report", run)
+    page = tmp_path / "report.html"
+    report = call("report", run, "--html", page)
     assert report.code == 0, report.err
     assert "nan" not in report.out
+    text = re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
 def test_the_saved_model_takes_missing_values(masked):

@@ -35,6 +35,7 @@ def test_help_of_each_command(call, command):
         (["plan", "data", "--batch-size", "x"], "invalid int value: 'x'"),
         (["plan", "d", "--batch-size=1", "--batch-timesteps=1"], "not allowed with argument"),
         (["train", "data"], "required: --run"),
+        (["report", "run", "--normal", "a"], "--normal goes with --html, got ['a'] alone"),
         (["train", "data", "--run", "r", "--cell", "rnn"], "invalid choice: 'rnn'"),
         (["preprocess", "a.csv"], "required: --output"),
         (["preprocess", "a.csv", "--output=o", "--splits=train"], "NAME=SHARE,..., got 'train'"),

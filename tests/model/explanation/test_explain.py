@@ -44,7 +44,7 @@ def test_explain_names_feature_and_timesteps_of_a_spike(model, usual, spiked):
     assert explanation.features[0] == 1
     assert explanation.spans[1]
     assert any(span.first <= 11 and span.last >= 9 for span in explanation.spans[1])
-    part = explanation.of_span
+    part = explanation.replacement
     assert part.feature == 1
     assert part.span.first <= 9 <= 11 <= part.span.last
     assert part.score < 0.5 * spiked.analysis.score
@@ -69,8 +69,8 @@ def test_replacements_come_by_rising_score(model, usual, spiked):
 def test_a_usual_sequence_is_not_explained_by_one_part(model, usual):
     sequence = found(model, usual.sequences[0])
     explanation = explain_anomaly(model, sequence, usual)
-    for told in (explanation.of_feature, explanation.of_span):
-        assert told is None or told.score <= 0.9 * sequence.analysis.score
+    told = explanation.replacement
+    assert told is None or told.score <= 0.9 * sequence.analysis.score
     assert sorted(explanation.features) == [0, 1]
 
 
@@ -176,8 +176,11 @@ def test_what_is_missing_stays_missing(usual):
 def test_the_shortest_part_that_explains_nearly_as_much_is_told():
     parts = [(Span(0, 9), 1.0), (Span(2, 3), 1.5), (Span(2, 2), 4.0)]
     found = [replacement.Replacement(0, span, score) for span, score in parts]
-    assert explain._choose_span(found, 10.0, 10).span == Span(2, 3)
-    assert explain._choose_span([], 10.0, 10) is None
+    assert explain._choose(found, 10.0, 10).span == Span(2, 3)
+    whole = replacement.Replacement(1, None, 0.9)
+    assert explain._choose([whole, *found], 10.0, 10).span == Span(2, 3)
+    assert explain._choose([whole, found[2]], 10.0, 10) is whole
+    assert explain._choose([], 10.0, 10) is None
 
 
 def test_one_feature_is_not_replaced_as_a_whole(make_model):
