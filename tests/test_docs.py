@@ -179,6 +179,37 @@ def test_the_python_of_the_estimators_runs_and_prints_what_it_says(tmp_path):
     assert worst == "10"
 
 
+def test_the_tutorial_runs_and_ends_as_it_says(tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    printed = run_blocks("docs/tutorial.md", tmp_path)
+    assert "4,274 timesteps, 7,020 once they are padded: 1.64 times" in printed
+    accuracy = float(re.search(r"([\d.]+) of the test utterances are given", printed)[1])
+    found = float(re.search(r"AUROC of the ninth speaker: ([\d.]+)", printed)[1])
+    assert accuracy > 0.95
+    assert found > 0.8
+    assert re.search(r"test/speaker\d/\d+: most of all at timestep \d+, c\d+", printed)
+    assert (tmp_path / "report.html").stat().st_size > 2**20
+
+
+def run_blocks(page, folder):
+    """Runs the blocks of shell and Python of a page in their order, those of Python as one."""
+    code = ["import subprocess"]
+    for language, block in re.findall(r"```(sh|python)\n(.*?)```", read(page), re.DOTALL):
+        run = f"subprocess.run({block!r}, shell=True, check=True, executable='bash')"
+        code.append(run if language == "sh" else block)
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(code)],
+        cwd=folder,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_what_does_not_exist_is_found():
     text = """
     `padless.pipeline.planning.plan`, `padless.pipeline.plans.x`, `tests/cli/test_usage.py`,
