@@ -40,8 +40,9 @@ def draw_map(details: ReportDetails, projection: Projection) -> Chart:
     if len(details.splits) > 1:
         figures["split"] = points.by_group(rows["split"], details.splits)
     shares = [f"{share:.0%}" for share in projection.explained]
-    for figure in figures.values():
-        figure["layout"] = _map_layout(*shares) | {"showlegend": len(figure["data"]) > 1}
+    for name, figure in figures.items():
+        # In the place of the legend p-values have a scale.
+        figure["layout"] = _map_layout(*shares) | {"showlegend": name != "p-value"}
     alt = (
         f"Scatter plot of {len(projection.rows):,} embeddings in the two directions in which they "
         f"vary most, which hold {shares[0]} and {shares[1]} of their variance."

@@ -138,6 +138,7 @@ def test_the_map_changes_its_colours(open_page, names):
         assert {"train", "validation", "test"} <= set(legend.all_text_contents())
         page.get_by_role("radio", name="p-value").check()
         assert page.locator("[data-chart='map'] .colorbar").count() == 1
+        assert legend.count() == 0  # it would lie upon the scale
 
 
 def test_the_table_is_sorted_by_click_and_by_keyboard(open_page):
