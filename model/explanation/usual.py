@@ -12,7 +12,8 @@ import numpy as np
 _QUANTILES = (0.05, 0.95)
 # Of the timesteps of usual sequences, this many have a smaller error than the limit.
 _USUAL_TIMESTEPS = 0.99
-_SHARES = 64
+# Of a length: so many timesteps are sequences of all lengths stretched to.
+SHARES = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,7 @@ class UsualSequences:
             sequences: at least one, `(timesteps, features)` each, NaN where a value is missing.
             errors: their `timestep_error`, of the same shapes.
         """
-        stretched = np.stack([stretch(sequence, _SHARES) for sequence in sequences])
+        stretched = np.stack([stretch(sequence, SHARES) for sequence in sequences])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # where all values are missing
             course = np.nanquantile(stretched, _QUANTILES, axis=0)
@@ -76,7 +77,7 @@ class UsualSequences:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             deviation = np.nanstd(self.stretched, axis=(0, 1))
-            distance = np.abs(self.stretched - stretch(sequence, _SHARES))
+            distance = np.abs(self.stretched - stretch(sequence, SHARES))
             scaled = distance / np.where(deviation > 0, deviation, 1)
             medians = np.nanmedian(scaled.reshape(len(scaled), -1), axis=1)
         chosen = np.argsort(medians, kind="stable")[:count].tolist()

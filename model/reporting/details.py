@@ -15,7 +15,7 @@ from padless.model.explanation.analysis import SequenceAnalysis, analyze_sequenc
 from padless.model.explanation.explain import Explanation, FoundSequence, explain_anomaly
 from padless.model.explanation.places import Place, read_places
 from padless.model.explanation.row_sample import RowSample, order_by_anomaly
-from padless.model.explanation.usual import UsualSequences
+from padless.model.explanation.usual import SHARES, UsualSequences
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration, smallest_p_value
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -26,6 +26,9 @@ MAX_ROWS = 10_000
 MAX_POINTS = 2_000
 NUM_ANOMALIES = 12
 _MAX_USUAL = 256
+_MIN_USUAL = 16
+# Of all usual sequences: 64 MB, three times.
+_MAX_USUAL_VALUES = 1 << 24
 # A p-value above it calls a sequence usual.
 _USUAL_P_VALUE = 0.1
 _SCALARS = ("length", "score", "error", "unexplained")
@@ -110,11 +113,12 @@ class SequenceCollector:
             RowSample(most, most_anomalous=NUM_ANOMALIES, smallest=self.smallest_p_value)
             for most in (MAX_ROWS, MAX_POINTS)
         )
-        self.usual = RowSample(_MAX_USUAL)
-        self.any = RowSample(_MAX_USUAL)
         self.usual_split = calibration.split
         if self.usual_split not in self.splits:
             self.usual_split = TRAINING_SPLIT
+        longest = max(dataset.split(self.usual_split).lengths)
+        most = count_usual(longest, dataset.record_format.num_features)
+        self.usual, self.any = RowSample(most), RowSample(most)
         self.held_out: list[tuple[np.ndarray, ...]] = []
 
     def watch(self, split: str, windows: Iterable[Rows]) -> Iterator[Rows]:
@@ -234,6 +238,17 @@ def find_details(
         usual=usual,
         labelled=collector.labelled(),
     )
+
+
+def count_usual(longest: int, num_features: int) -> int:
+    """Returns how many usual sequences to keep in memory.
+
+    Example:
+        >>> count_usual(140, 1), count_usual(10_000, 24), count_usual(1_000_000, 3)
+        (256, 69, 16)
+    """
+    fitting = _MAX_USUAL_VALUES // (max(longest, SHARES) * num_features)
+    return min(_MAX_USUAL, max(_MIN_USUAL, fitting))
 
 
 def pick(rows: Rows, chosen: np.ndarray) -> dict[str, np.ndarray]:
