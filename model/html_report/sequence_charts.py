@@ -59,8 +59,7 @@ def draw_sequence(
             data += _band(course[:, :, feature] + offset, times, axes)
         data += _lines(sequence, feature, rows, offset, axes)
         figure["annotations"].append(_title(feature_name(dataset, feature), i, len(features)))
-        for span in (spans or {}).get(feature, ()):
-            figure["shapes"].append(_shade(span, axes["yaxis"]))
+        figure["shapes"] += [_shade(span, axes["yaxis"]) for span in (spans or {}).get(feature, ())]
         if replaced is not None and replaced.feature == feature and replaced.span is not None:
             figure["shapes"].append(_underline(replaced.span, axes["yaxis"]))
     bottom = "y" if len(features) == 1 else f"y{len(features)}"

@@ -69,6 +69,32 @@ def _render(
     normal: Sequence[str] | None,
     progress: ShowProgress,
 ) -> str:
+    content = _make_sections(report, details, normal, progress)
+    charts = sections.list_charts(content)
+    scripts = {"plotly": _plotly_script(), "page": _read("page.js")}
+    template = _environment().get_template("page.html")
+    return template.render(
+        **content,
+        run=shorten(pathlib.PurePath(report.run).name or report.run),
+        report=report,
+        details=details,
+        num_rows=len(details.rows["score"]),
+        date=datetime.datetime.now().astimezone(),
+        version=padless.__version__,
+        charts=as_embedded_json({chart.name: chart.figures for chart in charts}),
+        columns=as_embedded_json(list_columns(details)),
+        scripts=scripts,
+        style=_read("style.css"),
+        policy=_policy(scripts.values()),
+    )
+
+
+def _make_sections(
+    report: RunReport,
+    details: ReportDetails,
+    normal: Sequence[str] | None,
+    progress: ShowProgress,
+) -> dict[str, dict[str, Any]]:
     makers: dict[str, Callable[[], dict[str, Any]]] = {
         "summary": lambda: sections.summarize_page(report),
         "data": lambda: sections.describe_data(report),
@@ -80,30 +106,7 @@ def _render(
         "detection": lambda: sections.show_detection(report, details, normal),
     }
     start = Progress("html report", 0, len(makers), "sections")
-    content = {name: makers[name]() for name in counted(makers, progress, start)}
-    charts = sections.list_charts(content)
-    embedded = {
-        "charts": as_embedded_json({chart.name: chart.figures for chart in charts}),
-        "columns": as_embedded_json(list_columns(details)),
-    }
-    scripts = {"plotly": _plotly_script(), "page": _read("page.js")}
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            **content,
-            run=shorten(pathlib.PurePath(report.run).name or report.run),
-            report=report,
-            details=details,
-            num_rows=len(details.rows["score"]),
-            date=datetime.datetime.now().astimezone(),
-            version=padless.__version__,
-            embedded=embedded,
-            scripts=scripts,
-            style=_read("style.css"),
-            policy=_policy(scripts.values()),
-        )
-    )
+    return {name: makers[name]() for name in counted(makers, progress, start)}
 
 
 def _environment() -> Environment:

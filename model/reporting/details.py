@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -176,6 +176,11 @@ class SequenceCollector:
             for i, place in enumerate(self.places(rows))
         ]
 
+    @property
+    def usual_rows(self) -> Rows:
+        """The rows of usual sequences; of any, where of a few none has a large p-value."""
+        return self.usual.rows if len(self.usual.rows["score"]) else self.any.rows
+
     def labelled(self) -> LabelledScores | None:
         """Returns the scores by label of all splits but that of training."""
         if not self.held_out:
@@ -207,18 +212,10 @@ def find_details(
     table = collector.table.rows
     order = order_by_anomaly(table["p_value"], table["score"], collector.smallest_p_value)
     groups = [typical, worst, pick(table, order[:NUM_ANOMALIES])]
-    usual_rows = collector.usual.rows
-    if not len(usual_rows["score"]):  # of a few sequences none may have a larger p-value
-        usual_rows = collector.any.rows
-    usual_places = collector.places(usual_rows)
+    usual_places = collector.places(collector.usual_rows)
     shown = [place for rows in groups for place in collector.places(rows)]
     sequences = read_places(dataset, [*usual_places, *shown], progress=progress)
-    analyses = analyze_sequences(model, [sequences[place] for place in usual_places])
-    usual = UsualSequences.of(
-        collector.usual_split,
-        [analysis.original for analysis in analyses],
-        [analysis.timestep_error for analysis in analyses],
-    )
+    usual = _measure_usual(model, collector.usual_split, [sequences[at] for at in usual_places])
     of_shown = analyze_sequences(model, [sequences[place] for place in shown])
     by_place = dict(zip(shown, of_shown, strict=True))
     found = [collector.find(rows, by_place) for rows in groups]
@@ -238,6 +235,13 @@ def find_details(
         usual=usual,
         labelled=collector.labelled(),
     )
+
+
+def _measure_usual(
+    model: SequenceAutoencoder, split: str, sequences: Sequence[np.ndarray]
+) -> UsualSequences:
+    errors = [analysis.timestep_error for analysis in analyze_sequences(model, sequences)]
+    return UsualSequences.of(split, sequences, errors)
 
 
 def count_usual(longest: int, num_features: int) -> int:

@@ -195,8 +195,8 @@ def report_run(
     if collector is None:
         return report
     rows = collector.describe(example_split, 0, scored)
-    shown = (pick(rows, choose(scored["error"])) for choose in (pick_rows, worst_rows))
-    found = find_details(collector, run.model, dataset, *shown, progress=progress)
+    typical, worst = (pick(rows, choose(scored["error"])) for choose in (pick_rows, worst_rows))
+    found = find_details(collector, run.model, dataset, typical, worst, progress=progress)
     return dataclasses.replace(report, details=found)
 
 
