@@ -196,7 +196,7 @@
     for (const column of columns) {
       const cell = document.createElement("td");
       const isNumber = column.kind === "number";
-      cell.className = isNumber ? "number" : "text";
+      cell.className = column.kind;
       const content = isNumber ? cell : document.createElement("bdi");
       content.textContent = column.text(row);
       if (!isNumber) {
