@@ -56,6 +56,7 @@ from padless.model.training.cluster import (
     lost_machines_explained,
     wait_for_all,
 )
+from padless.model.training.forgotten_gradients import gradients_forgotten
 from padless.model.training.loop import TrainingLoop
 from padless.model.training.progress import EpochProgress
 from padless.model.training.replicas import make_strategy
@@ -145,7 +146,8 @@ def train(
     with locked(run) if is_writer else contextlib.nullcontext(), lost_machines_explained():
         if is_writer:
             write_config(run, config.with_plans(plans))
-        return _train_and_report(request, plans, run, callbacks)
+        with gradients_forgotten():
+            return _train_and_report(request, plans, run, callbacks)
 
 
 def _find_started(

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from padless.model import TrainingOptions, load_model, train
 from padless.model.run_directory import layout
@@ -148,6 +150,16 @@ def test_train_lowers_the_loss(finished):
     history = read_csv(finished[0] / "history.csv")
     assert history[-1]["loss"] < 0.9 * history[0]["loss"]
     assert history[-1]["val_loss"] < 0.9 * history[0]["val_loss"]
+
+
+def test_a_training_leaves_no_graph_behind(train_small, unvalidated_dataset):
+    def count_graphs():
+        gc.collect()
+        return sum(isinstance(thing, FuncGraph) for thing in gc.get_objects())
+
+    before = count_graphs()
+    train_small(unvalidated_dataset, epochs=1)
+    assert count_graphs() == before
 
 
 def test_train_stops_when_no_epoch_is_better(spoiled):
