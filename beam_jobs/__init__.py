@@ -1,4 +1,4 @@
-"""Beam jobs: raw sequences to a dataset directory.
+"""Beam jobs: raw sequences to a dataset directory, and work on each of its shards.
 
 Names are imported when first used, so that the options can be read without Beam, which takes
 seconds to import.
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from padless.beam_jobs.options import Output, PreprocessOptions, Rules
     from padless.beam_jobs.output.report import PreprocessReport
     from padless.beam_jobs.preprocess_job import preprocess
-    from padless.beam_jobs.raw_input import RAW_SPLIT, RawInput, open_raw
+    from padless.beam_jobs.raw_input import RAW_SPLIT, RawFiles, RawInput, open_raw
+    from padless.beam_jobs.shard_job import PartsReport, write_parts
     from padless.beam_jobs.text_format import TextFormat
     from padless.beam_jobs.write_dataset import WriteDataset
 
@@ -28,26 +29,32 @@ _WITHOUT_BEAM = {
     "TextFormat": "padless.beam_jobs.text_format",
 }
 _WITH_BEAM = {
+    "PartsReport": "padless.beam_jobs.shard_job",
     "PreprocessReport": "padless.beam_jobs.output.report",
     "RAW_SPLIT": "padless.beam_jobs.raw_input",
+    "RawFiles": "padless.beam_jobs.raw_input",
     "RawInput": "padless.beam_jobs.raw_input",
     "WriteDataset": "padless.beam_jobs.write_dataset",
     "open_raw": "padless.beam_jobs.raw_input",
     "preprocess": "padless.beam_jobs.preprocess_job",
+    "write_parts": "padless.beam_jobs.shard_job",
 }
 
 __all__ = [
     "RAW_SPLIT",
     "Columns",
     "Output",
+    "PartsReport",
     "PreprocessOptions",
     "PreprocessReport",
+    "RawFiles",
     "RawInput",
     "Rules",
     "TextFormat",
     "WriteDataset",
     "open_raw",
     "preprocess",
+    "write_parts",
 ]
 
 if not TYPE_CHECKING:

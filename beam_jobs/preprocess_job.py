@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
-from padless.beam_jobs.engine.local_runner import choose_runner
 from padless.beam_jobs.engine.progress import watched
-from padless.beam_jobs.engine.quiet import beam_quieted
-from padless.beam_jobs.engine.remote_job import CancelledPipeline
-from padless.beam_jobs.engine.runners import (
-    check_job_server,
-    prepare_options,
-    runner_errors_explained,
-)
-from padless.beam_jobs.engine.server_options import server_options_checked
-from padless.beam_jobs.engine.worker_deaths import worker_deaths_raised
+from padless.beam_jobs.engine.running import running_pipeline
 from padless.beam_jobs.options import PreprocessOptions, as_output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, check_output
@@ -29,8 +18,6 @@ from padless.beam_jobs.stages.finish import read_outcome, write_outcome
 from padless.beam_jobs.stages.job import Job
 from padless.beam_jobs.stages.transforms import BuildDataset, ReadFragments
 from padless.pipeline.progress import ShowProgress, ignore_progress
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def preprocess(
@@ -89,25 +76,14 @@ def preprocess_checked(
             offsets=inputs.offsets,
         )
         with watched(staging.temporary, progress):
-            _run(inputs, job, prepare_options(beam_options))
+            _run(inputs, job, beam_options)
         report = read_outcome(staging.temporary).result()
         staging.commit()
     return report
 
 
-def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions) -> None:
-    check_job_server(beam_options)
-    runner = choose_runner(beam_options, inputs.num_bytes)
-    name = type(runner).__name__
-    _LOGGER.debug("preprocessing %d files with %s", len(inputs.paths), name)
-    with (
-        beam_quieted(),
-        worker_deaths_raised(),
-        interrupts_unwrapped(),
-        runner_errors_explained(beam_options),
-        server_options_checked(runner, beam_options),
-        CancelledPipeline(runner, options=beam_options) as pipeline,
-    ):
+def _run(inputs: CheckedInputs, job: Job, beam_options: PipelineOptions | None) -> None:
+    with running_pipeline(beam_options, inputs.num_bytes) as pipeline:
         _ = (
             pipeline
             | "ListSources" >> beam.Create(inputs.sources)

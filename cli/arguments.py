@@ -204,8 +204,13 @@ def columns_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
     } | others
 
 
-def add_inference_arguments(parser: Parser) -> None:
-    """Adds a run, its input and the output file."""
+def add_inference_arguments(parser: Parser, *, in_bulk: bool = False) -> None:
+    """Adds a run, its input and the output.
+
+    Args:
+        parser: of the subcommand.
+        in_bulk: whether the output may be a directory that Beam's workers write.
+    """
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `padless train`")
     parser.add_argument(
         "inputs",
@@ -214,7 +219,17 @@ def add_inference_arguments(parser: Parser) -> None:
         help="a dataset directory, or raw files in any form that `padless preprocess` reads",
     )
     files = parser.add_argument_group("input and output")
-    files.add_argument("--output", required=True, metavar="FILE.parquet", help="file to write")
+    output: argparse._ActionsContainer = files
+    if in_bulk:
+        output = files.add_mutually_exclusive_group(required=True)
+    of_output: dict[str, Any] = {"metavar": "FILE.parquet", "help": "file to write"}
+    output.add_argument("--output", required=not in_bulk, **of_output)
+    if in_bulk:
+        output.add_argument(
+            "--output-directory",
+            metavar="DIR",
+            help="directory to make, of Parquet files that workers of Apache Beam write, instead",
+        )
     files.add_argument(
         "--split",
         action="append",

@@ -37,7 +37,7 @@ def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
         scores: whether to write scores, or embeddings alone.
         columns: of `Run.write_scores`: which columns it adds.
     """
-    is_raw = _check_usage(args)
+    is_raw = check_usage(args, args.output)
     from padless.cli.progress import progress_shown
     from padless.model import open_run
     from padless.model.scoring.scores_file import check_output
@@ -62,10 +62,16 @@ def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
     print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 
 
-def _check_usage(args: argparse.Namespace) -> bool:
-    """Checks that the options fit the input, and returns whether that is raw files."""
-    if any(os.path.realpath(args.output) == os.path.realpath(path) for path in args.inputs):
-        args.parser.error(f"--output must not be an INPUT, got {args.output}")
+def check_usage(args: argparse.Namespace, output: str, option: str = "--output") -> bool:
+    """Checks that the options fit the input, and returns whether that is raw files.
+
+    Args:
+        args: the arguments.
+        output: what is written.
+        option: that names it.
+    """
+    if any(os.path.realpath(output) == os.path.realpath(path) for path in args.inputs):
+        args.parser.error(f"{option} must not be an INPUT, got {output}")
     is_raw = not any(os.path.isdir(path) for path in args.inputs)
     if not is_raw and len(args.inputs) > 1:
         args.parser.error(f"INPUT must be one dataset directory or raw files, got {args.inputs}")
@@ -97,24 +103,31 @@ def _opened_files(
     args: argparse.Namespace, run: Run, progress: ShowProgress
 ) -> Iterator[SequenceDataset]:
     """Opens raw files as a dataset of one split in their own order; logs what was rejected."""
-    from padless.beam_jobs import Columns, TextFormat, open_raw
+    from padless.beam_jobs import open_raw
     from padless.beam_jobs.engine.quiet import beam_quieted
-    from padless.beam_jobs.raw_input import rules_like
 
-    # Columns by the names that the run was trained on, whatever else the file holds.
-    raw = open_raw(
-        args.inputs,
-        columns=Columns(**columns_of(args, center=run.config.center)),
-        feature_names=run.config.feature_names,
-        rules=rules_like(run.config.rules, **{name: getattr(args, name) for name in RULE_OPTIONS}),
-        input_format=args.input_format,
-        text=TextFormat(**text_of(args)),
-        skip_rejects=args.skip_rejects,
-        progress=progress,
-    )
+    raw = open_raw(args.inputs, **raw_options(args, run), progress=progress)
     with contextlib.ExitStack() as stack:
         with beam_quieted(for_good=True):
             opened = stack.enter_context(raw)
         if opened.report.rejected or opened.report.mended:
             _LOGGER.info(opened.report)
         yield opened.dataset
+
+
+def raw_options(args: argparse.Namespace, run: Run) -> dict[str, Any]:
+    """Returns how raw files are read for a run, as `open_raw` takes it."""
+    from padless.beam_jobs import Columns, TextFormat
+    from padless.beam_jobs.raw_input import rules_like
+
+    return {
+        # Columns by the names that the run was trained on, whatever else the file holds.
+        "columns": Columns(**columns_of(args, center=run.config.center)),
+        "feature_names": run.config.feature_names,
+        "rules": rules_like(
+            run.config.rules, **{name: getattr(args, name) for name in RULE_OPTIONS}
+        ),
+        "input_format": args.input_format,
+        "text": TextFormat(**text_of(args)),
+        "skip_rejects": args.skip_rejects,
+    }

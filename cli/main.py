@@ -31,7 +31,7 @@ COMMANDS = {
     "plan": "show the packed steps of an epoch, and what padding would cost",
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
-    "score": "write embedding, anomaly score, p-value and errors into a Parquet file",
+    "score": "write embedding, anomaly score, p-value and errors into Parquet",
     "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
     "report": "check a run against its data, compare it with baselines, draw a picture or a page",
 }
@@ -112,8 +112,10 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         parser.exit(2, "\npadless: error: the following arguments are required: COMMAND\n")
     args, unknown = parser.parse_known_args(argv)
-    if unknown and args.command != "preprocess":
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    is_job = args.command == "preprocess" or getattr(args, "output_directory", None) is not None
+    if unknown and not is_job:
+        note = "; those of Apache Beam go with --output-directory" * (args.command == "score")
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{note}")
     args.beam_arguments = unknown
     return args
 

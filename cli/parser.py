@@ -14,7 +14,9 @@ from padless.pipeline.suggestions import find_similar
 
 _SIMILAR = 0.7  # 1 is equal: `--bach-size` and `--batch-size` come to 0.95
 _CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<choices>.*)\)$")
-_ABOUT_OPTIONS = re.compile("unrecognized arguments|the following arguments are required")
+_ABOUT_OPTIONS = re.compile(
+    "unrecognized arguments|the following arguments are required|one of the arguments"
+)
 
 
 class Parser(argparse.ArgumentParser):

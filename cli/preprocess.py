@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.options import Output, PreprocessOptions, Rules
@@ -20,11 +19,9 @@ from padless.cli.arguments import (
     shares,
     text_of,
 )
+from padless.cli.beam_arguments import add_beam_group, parse_beam_arguments
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 OUTPUT = defaults_of(Output)
 USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
@@ -64,10 +61,7 @@ def add_arguments(parser: Parser) -> None:
     parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "center")}
     parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
-    parser.add_argument_group(
-        "options of Apache Beam",
-        "Unknown options are passed to Beam, for example --runner=FlinkRunner.",
-    )
+    add_beam_group(parser, "Unknown options are passed to Beam")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -182,20 +176,3 @@ def _train_labels(args: argparse.Namespace) -> tuple[str, ...] | None:
     if name not in ("label", args.label_column):
         raise ValueError(f"`train_where` must choose by the label, as in label=A,B, got {name}=...")
     return labels
-
-
-def parse_beam_arguments(arguments: list[str], parser: Parser) -> PipelineOptions:
-    """Returns Beam's `PipelineOptions`; an option that Beam does not know either is bad usage.
-
-    Where a job server may know it, the job asks that.
-    """
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from padless.beam_jobs.engine.server_options import asks_job_server, discarded_arguments
-
-    with discarded_arguments() as discarded:
-        options = PipelineOptions(arguments)
-        options.get_all_options()
-    if discarded and not asks_job_server(options):
-        parser.error(f"unrecognized arguments, by padless and by Beam: {' '.join(discarded)}")
-    return options

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from padless.model.scoring.calibration import Calibration
     from padless.model.scoring.inference import Inference
     from padless.model.scoring.run import Run, load_model, open_run
+    from padless.model.scoring.shard_scorer import ShardScorer
     from padless.model.training.replicas import mirrored_strategy
     from padless.model.training.step import Trainer
     from padless.model.training.stopping import TrainingStopped
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _WITHOUT_TENSORFLOW = {
     "ALIGNMENTS": "padless.model.network.alignment",
     "Architecture": "padless.model.network.architecture",
+    "ShardScorer": "padless.model.scoring.shard_scorer",
     "TrainingOptions": "padless.model.run_directory.training_options",
 }
 _WITH_TENSORFLOW = {
@@ -89,6 +91,7 @@ __all__ = [
     "Run",
     "RunReport",
     "SequenceAutoencoder",
+    "ShardScorer",
     "Standardize",
     "Summary",
     "Trainer",

@@ -298,6 +298,7 @@ ROOMS = {
         "write_dataset": {"stages"},
         "preprocess_job": {"stages"},
         "raw_input": {"preprocess_job"},
+        "shard_job": {"raw_input"},
     },
     "estimators": {
         "arrays": set(),

@@ -16,7 +16,7 @@ import pathlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.written_whole import is_unfinished, written_whole
@@ -81,10 +81,19 @@ class WorkerCounts:
 
 
 @contextlib.contextmanager
-def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
+def watched(
+    temporary: str,
+    progress: ShowProgress,
+    describe: Callable[[JobCounts], Progress] = JobCounts.describe,
+) -> Iterator[None]:
     """Reports the sum of all workers' counts, again and again, while the job runs.
 
-    The last report has a total, as all is read by then, unless the job has failed.
+    The last report has all of its total done, unless the job has failed.
+
+    Args:
+        temporary: directory for temporary files of the job.
+        progress: called with the reports.
+        describe: makes a report of the counts.
     """
     if progress is ignore_progress:
         yield
@@ -93,7 +102,7 @@ def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
 
     def watch() -> None:
         while not done.wait(_SECONDS_BETWEEN_WRITES):
-            progress(read_counts(temporary).describe())
+            progress(describe(read_counts(temporary)))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -104,7 +113,7 @@ def watched(temporary: str, progress: ShowProgress) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        last = read_counts(temporary).describe()
+        last = describe(read_counts(temporary))
         progress(dataclasses.replace(last, total=last.done) if is_over else last)
 
 

@@ -23,11 +23,19 @@ _DEATHS = ("SDK worker disconnected", "Process died with exit code")
 _ANSWER_SECONDS = 20.0  # Beam's own default waits for a job server for five minutes, and in silence
 
 
-def prepare_options(beam_options: PipelineOptions | None) -> PipelineOptions:
-    """Copies Beam's options and has every worker process import this package first."""
+def prepare_options(
+    beam_options: PipelineOptions | None, imported_first: str | None = None
+) -> PipelineOptions:
+    """Copies Beam's options and has every worker process import this package first.
+
+    Args:
+        beam_options: for Beam, or None.
+        imported_first: a further module to import.
+    """
     options = copy.deepcopy(beam_options or PipelineOptions([]))
     setup = options.view_as(SetupOptions)
-    setup.beam_plugins = [*(setup.beam_plugins or ()), _IMPORTED_FIRST]
+    modules = [_IMPORTED_FIRST] if imported_first is None else [_IMPORTED_FIRST, imported_first]
+    setup.beam_plugins = [*(setup.beam_plugins or ()), *modules]
     return options
 
 

@@ -21,7 +21,7 @@ import pathlib
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from apache_beam.io.filesystem import BeamIOError
@@ -97,19 +97,25 @@ class Staging:
             OSError: if there is no room for it.
         """
         staging = cls._choose(output)
-        staging._fill()
+        staging._fill((_REJECTS_DIRECTORY,))
         return staging
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, output: Output) -> Iterator[Staging]:
+    def held(
+        cls, output: Output, *, folders: Sequence[str] = (_REJECTS_DIRECTORY,)
+    ) -> Iterator[Staging]:
         """Makes one that is this process's as long as it lives, and removes it at the end.
 
         If it has been committed by then, there is nothing left to remove. Raises what `make` does.
+
+        Args:
+            output: where it shall appear.
+            folders: those that it has from the start, besides that for temporary files.
         """
         staging = cls._choose(output)
         with staging.claimed():
-            staging._fill()
+            staging._fill(folders)
             try:
                 yield staging
             finally:
@@ -132,9 +138,9 @@ class Staging:
             return claimed(pathlib.Path(self.directory))
         return contextlib.nullcontext()
 
-    def _fill(self) -> None:
+    def _fill(self, folders: Sequence[str]) -> None:
         try:
-            for name in (TEMPORARY_DIRECTORY, _REJECTS_DIRECTORY):
+            for name in (TEMPORARY_DIRECTORY, *folders):
                 FileSystems.mkdirs(FileSystems.join(self.directory, name))
             with FileSystems.create(FileSystems.join(self.temporary, _RESERVE_FILE)) as file:
                 file.write(bytes(_RESERVE_BYTES))

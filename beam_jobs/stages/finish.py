@@ -101,12 +101,12 @@ def finish(
     return Outcome(report)
 
 
-def explain_hopeless(error: OSError) -> str | None:
-    """Returns why nothing can be written, or None if trying again may help."""
+def explain_hopeless(error: OSError, what: str = "dataset") -> str | None:
+    """Returns why the dataset, or whatever it is, cannot be written; None if it may be later."""
     if error.errno not in _HOPELESS:
         return None
     where = f"{error.filename}: " if error.filename else ""
-    return f"{where}the dataset cannot be written: {os.strerror(error.errno)}."
+    return f"{where}the {what} cannot be written: {os.strerror(error.errno)}."
 
 
 def write_outcome(outcome: Outcome, temporary: str) -> None:

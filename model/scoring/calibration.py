@@ -360,6 +360,11 @@ def _digest(calibration: Calibration, model: str) -> str:
     return digest.hexdigest()
 
 
+def digest_model(run: epath.PathLike) -> str:
+    """Returns the SHA-256 of the file of a run's model, in hexadecimal digits."""
+    return _digest_file(_model_of(run))
+
+
 def _digest_file(path: epath.Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:

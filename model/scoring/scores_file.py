@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,7 @@ def write_parquet(
     calibration: Calibration | None = None,
     level: float | None = None,
     merge: bool = False,
+    tell_not_finite: Callable[[int], None] | None = None,
     progress: ShowProgress = ignore_progress,
 ) -> int:
     """Writes the outputs for all sequences of a dataset as a Parquet file, whole or not at all.
@@ -57,6 +58,8 @@ def write_parquet(
         level: largest p-value of what is called an anomaly; nothing is if None.
         merge: whether to merge the rows of pieces; the inference must compute scores and
             `TIMESTEPS`, and those of a split are held in memory.
+        tell_not_finite: called with the number of sequences whose score is not finite, instead of
+            a warning of them.
         progress: called with how many are done, see `padless.pipeline.Progress`.
 
     Returns:
@@ -100,14 +103,23 @@ def write_parquet(
             writer.write_table(_as_table(window, schema))
             num_bad += _count_not_finite(window)
             num_rows += len(window["length"])
+    if tell_not_finite is not None:
+        tell_not_finite(num_bad)
+    else:
+        warn_not_finite(output, num_bad, num_rows, is_score="score" in inference.outputs)
+    return num_rows
+
+
+def warn_not_finite(
+    output: epath.PathLike, num_bad: int, num_rows: int, *, is_score: bool = True
+) -> None:
+    """Warns of sequences whose score, or embedding, is not finite, if there are any."""
     if num_bad:
-        what = "a score" if "score" in inference.outputs else "an embedding"
         _LOGGER.warning(
             "%s: %s of %s sequences have %s that is not finite: look at their values, or train "
             "the model anew.",
-            *(output, f"{num_bad:,}", f"{num_rows:,}", what),
+            *(output, f"{num_bad:,}", f"{num_rows:,}", "a score" if is_score else "an embedding"),
         )
-    return num_rows
 
 
 def _windows(

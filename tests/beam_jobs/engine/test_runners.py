@@ -20,6 +20,8 @@ def test_every_worker_imports_the_package_before_its_threads_start():
     plugins = prepare_options(given).view_as(SetupOptions).beam_plugins
     assert plugins == ["mine", "padless.beam_jobs"]
     assert given.view_as(SetupOptions).beam_plugins == ["mine"]
+    plugins = prepare_options(given, "other").view_as(SetupOptions).beam_plugins
+    assert plugins == ["mine", "padless.beam_jobs", "other"]
 
 
 def test_a_job_server_that_is_not_there_is_named():
