@@ -199,7 +199,7 @@ def test_damaged_records_are_named(call, trained, tmp_path, command, damage, mes
     output = tmp_path / "output"
     argv = {
         "train": ["train", data, "--run", output, "--units", 2],
-        "score": ["score", trained.run, data, "--output", output],
+        "score": ["score", trained.run, data, "--output", output.with_suffix(".parquet")],
     }
     failed = call(*argv[command])
     assert failed.code == 1
