@@ -165,14 +165,19 @@ def test_a_text_format_must_make_sense(options, message):
 
 def test_columns_are_found_in_linear_time():
     """Twenty times the columns took 400 times as long, as each was looked for among all."""
-    seconds = []
-    for count in (2_000, 40_000):
-        header = ["key", "time", *(f"x{i}" for i in range(count))]
-        start = time.perf_counter()
+    few, many = (locate_columns(count) for count in (2_000, 40_000))
+    assert many < 100 * few + 0.1
+
+
+def locate_columns(count):
+    """Returns the CPU seconds that it takes: the fewest of three."""
+    header, seconds = ["key", "time", *(f"x{i}" for i in range(count))], []
+    for _ in range(3):
+        start = time.process_time()
         located = csv_columns.CsvColumns.locate(Source(0, "x.csv"), header, Columns())
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         assert len(located.features) == count
-    assert seconds[1] < 100 * seconds[0] + 0.1
+    return min(seconds)
 
 
 def test_the_delimiter_named_by_a_file_is_that_of_its_key():

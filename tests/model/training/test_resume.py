@@ -219,7 +219,7 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_again(stopped, folder, ca
     assert "is damaged" in caplog.text
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_run_goes_on_with_other_replicas(stopped, folder, whole, replicas):
     run = stopped(7)
     options = dataclasses.replace(open_run(run).options, replicas=replicas)
