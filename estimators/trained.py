@@ -20,7 +20,7 @@ from padless.estimators.sequences import encode_all
 from padless.model import Inference, Run, open_run
 from padless.model.run_directory.config import CONFIG_FILE
 from padless.model.run_directory.layout import CALIBRATION_FILE, MODEL_FILE
-from padless.model.scoring.inference import EMBEDDING, EVERYTHING, TIMESTEPS
+from padless.model.scoring.inference import EMBEDDING, EVERYTHING, EVERYTHING_AND_TIMESTEPS
 from padless.pipeline import RecordFormat
 
 _WARNING = "triggered tf.function retracing"
@@ -71,7 +71,7 @@ class TrainedModel:
         self, sequences: Sequence[Accepted], *, timesteps: bool = False
     ) -> dict[str, np.ndarray]:
         """Computes `length`, `score` and what else `Inference` does of sequences."""
-        return self._compute(sequences, (*EVERYTHING, TIMESTEPS) if timesteps else EVERYTHING)
+        return self._compute(sequences, EVERYTHING_AND_TIMESTEPS if timesteps else EVERYTHING)
 
     def p_values(self, scored: Mapping[str, np.ndarray]) -> np.ndarray:
         """Computes the p-values of what `score` returns, `(sequences,)` float32."""

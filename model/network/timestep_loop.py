@@ -307,7 +307,7 @@ class _Loop:
 
     def _before(self, first: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
         """Returns the state before each timestep, of the first ones and those after each."""
-        start, time, row = (part for part in self.packing[2:])
+        start, time, row = self.packing[2:]
         rows = tf.shape(first)[0]
         index = tf.gather(start, time[rows:] - 1) + row[rows:]
         return tf.concat((first, tf.gather(after, index)), 0)

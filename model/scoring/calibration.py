@@ -123,7 +123,7 @@ class Calibration:
         for rows, start, stop in zip(_rows_of_each(inverse, len(values)), *windows, strict=True):
             neighbours, slope = self.neighbours(int(start), int(stop))
             known = length[rows].clip(self.length[start], self.length[stop - 1])
-            lower = np.searchsorted(neighbours, _log(score[rows]) - slope * known - ROUNDING)
+            lower = np.searchsorted(neighbours, log_of(score[rows]) - slope * known - ROUNDING)
             p[rows] = (1 + len(neighbours) - lower) / (1 + len(neighbours))
         p[np.isnan(score)] = np.nan
         return p
@@ -140,7 +140,7 @@ class Calibration:
         if (start, stop) not in self._windows:
             if len(self._windows) == _CACHED_WINDOWS:
                 self._windows.clear()
-            length, logarithm = self.length[start:stop], _log(self.score[start:stop])
+            length, logarithm = self.length[start:stop], log_of(self.score[start:stop])
             slope = fit_trend(length, logarithm)
             self._windows[start, stop] = np.sort(logarithm - slope * length), slope
         return self._windows[start, stop]
@@ -193,7 +193,8 @@ def fit_trend(length: np.ndarray, logarithm: np.ndarray) -> float:
     return float(offset @ (logarithm - logarithm.mean()) / spread) if spread > 0 else 0.0
 
 
-def _log(score: np.ndarray) -> np.ndarray:
+def log_of(score: np.ndarray) -> np.ndarray:
+    """Returns the logarithms of scores; that of 0 is minus infinity."""
     with np.errstate(divide="ignore"):
         return np.log(score)
 

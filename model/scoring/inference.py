@@ -25,6 +25,7 @@ from padless.pipeline.dataset.records import RecordFormat, parse_lengths
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "unexplained", "feature_error")
 TIMESTEPS = "timestep_error"
+EVERYTHING_AND_TIMESTEPS = (*EVERYTHING, TIMESTEPS)
 BASELINES = ("feature_mean_error", "own_mean_error")
 WITH_BASELINES = (*EVERYTHING, "pooled", "level", *BASELINES)
 _WINDOW = 4096

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from padless.model.run_directory.layout import PValues
-from padless.model.scoring.calibration import ROUNDING, Calibration
+from padless.model.scoring.calibration import ROUNDING, Calibration, log_of
 
 
 def p_values_in_graph(calibration: Calibration) -> PValues:
@@ -19,8 +19,7 @@ def p_values_in_graph(calibration: Calibration) -> PValues:
     lengths = np.arange(first, last + 1)
     pairs, of_length = np.unique(calibration.windows(lengths), axis=1, return_inverse=True)
     slopes = np.array([calibration.neighbours(*pair)[1] for pair in pairs.T.tolist()])
-    with np.errstate(divide="ignore"):
-        logarithms = np.log(calibration.score)
+    logarithms = log_of(calibration.score)
 
     def p_value(start: tf.Tensor, stop: tf.Tensor, slope: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
         trend = slope * tf.cast(calibration.length, tf.float64)[start:stop]

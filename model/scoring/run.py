@@ -13,7 +13,12 @@ from padless.model.run_directory import layout
 from padless.model.run_directory.config import RunConfig, read_config
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.calibration import Calibration, load_calibration
-from padless.model.scoring.inference import EMBEDDING, EVERYTHING, TIMESTEPS, Inference
+from padless.model.scoring.inference import (
+    EMBEDDING,
+    EVERYTHING,
+    EVERYTHING_AND_TIMESTEPS,
+    Inference,
+)
 from padless.model.scoring.scores_file import check_output, write_parquet
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
@@ -201,7 +206,7 @@ class Run:
         """
         self.check_features(dataset)
         return write_parquet(
-            Inference(self.model, (*EVERYTHING, TIMESTEPS) if timesteps or merge else EVERYTHING),
+            Inference(self.model, EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING),
             dataset,
             check_output(output),
             splits=splits,

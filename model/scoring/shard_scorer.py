@@ -6,9 +6,9 @@ It imports TensorFlow only when the work is opened, without TensorFlow's notes.
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import TYPE_CHECKING, ClassVar
 
+from padless.pipeline.dataset.shards import absolute_path
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -69,9 +69,8 @@ class ShardScorer:
         run.check_finished()
         if level is not None:
             check_level(level, len(run.calibration.score))
-        directory = os.fspath(run.directory)
-        path = directory if "://" in directory else os.path.abspath(directory)
-        return cls(path, digest_model(run.directory), name_splits, level, timesteps)
+        directory = absolute_path(run.directory)
+        return cls(directory, digest_model(run.directory), name_splits, level, timesteps)
 
     def open(self) -> ShardScores:
         """Loads the run.

@@ -53,4 +53,4 @@ def ends_of_steps(
 
 def work_of(buckets: tf.Tensor, plan: BatchPlan) -> tf.Tensor:
     """Returns what batches of these buckets take from the budget, int64 as they are."""
-    return tf.gather(plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths), buckets)
+    return tf.gather(plan.bucket_work, buckets)

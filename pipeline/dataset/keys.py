@@ -103,7 +103,7 @@ def piece_key(key: bytes, start: int, stop: int) -> bytes:
 
 def is_piece_key(key: bytes) -> bool:
     """Checks whether a key is one that `piece_key` could have made."""
-    return _PIECE.search(key) is not None
+    return piece_span(key) is not None
 
 
 def piece_span(key: bytes) -> tuple[int, int] | None:

@@ -61,7 +61,7 @@ def list_shards(
     dataset = open_dataset(directory)
     described = INFO.read(epath.Path(directory)).splits
     shards = [
-        Shard(_absolute(file), name, count, dataset.record_format)
+        Shard(absolute_path(file), name, count, dataset.record_format)
         for name in (dataset.splits if splits is None else splits)
         for file, count in zip(
             dataset.split(name).files, described[name].shards.values(), strict=True
@@ -72,6 +72,7 @@ def list_shards(
     return dataset, shards
 
 
-def _absolute(file: epath.Path) -> str:
-    path = os.fspath(file)
+def absolute_path(path: epath.PathLike) -> str:
+    """Returns a path as other processes of this machine find it too; an address is one already."""
+    path = os.fspath(path)
     return path if "://" in path else os.path.abspath(path)

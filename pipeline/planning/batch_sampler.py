@@ -106,10 +106,9 @@ class BatchSampler:
 
     def _steps(self, groups: np.ndarray, buckets: np.ndarray) -> list[np.ndarray]:
         """Cuts the groups of an epoch, in their order, into those of each step."""
-        plan = self.plan
-        work = (plan.bucket_batch_sizes * plan.budget.work(plan.bucket_lengths))[buckets]
-        after = plan.epoch_work - np.cumsum(work)
-        ends = np.flatnonzero(plan.ends_step(after + work, after)) + 1
+        work = self.plan.bucket_work[buckets]
+        after = self.plan.epoch_work - np.cumsum(work)
+        ends = np.flatnonzero(self.plan.ends_step(after + work, after)) + 1
         return np.split(groups, ends[:-1])
 
     def _by_falling_length(self, positions: np.ndarray) -> list[int]:

@@ -141,6 +141,11 @@ class BatchPlan:
         return self.timesteps_in_a_row / (self.steps_per_epoch * self.bands_per_step)
 
     @property
+    def bucket_work(self) -> np.ndarray:
+        """What a batch of each bucket takes from the budget, int64 `(buckets,)`."""
+        return self.bucket_batch_sizes * self.budget.work(self.bucket_lengths)
+
+    @property
     def may_cut_steps(self) -> bool:
         """Whether a step may exceed `packed_timesteps`, and so be several packed batches."""
         per_unit = int(self.bucket_lengths.max()) if self.budget.batch_timesteps is None else 1
@@ -149,8 +154,7 @@ class BatchPlan:
     @property
     def most_work_per_step(self) -> int:
         """Most that a step holds in the budget's unit: less than the budget and one more batch."""
-        work = self.bucket_batch_sizes * self.budget.work(self.bucket_lengths)
-        return self.budget.limit - 1 + int(work.max())
+        return self.budget.limit - 1 + int(self.bucket_work.max())
 
     @property
     def timesteps_in_a_row(self) -> int:
