@@ -27,5 +27,5 @@ def test_a_job_is_silent_and_logged(make_options, write_csv, capfd, caplog, recw
         preprocess(make_options(path))
     assert capfd.readouterr() == ("", "")
     assert list(recwarn) == []
-    assert [record.name for record in caplog.records] == ["padless.beam_jobs.preprocess_job"]
-    assert "preprocessing 1 files with" in caplog.text
+    assert {record.name for record in caplog.records} == {"padless.beam_jobs.engine.running"}
+    assert "a job on 32 bytes with FnApiRunner" in caplog.text
