@@ -32,6 +32,7 @@ COMMANDS = {
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",
     "score": "write embedding, anomaly score, p-value and errors into Parquet",
+    "export": "write the model of a run as an ONNX file",
     "compare": "train with each way to align lengths, and compare time, memory, loss and labels",
     "report": "check a run against its data, compare it with baselines, draw a picture or a page",
 }

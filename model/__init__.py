@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
     from padless.model.network.ragged import RaggedGRU, RaggedLSTM
     from padless.model.network.recurrent import Recurrent
+    from padless.model.onnx_export.export import export_onnx
     from padless.model.reporting.picture import draw_report
     from padless.model.reporting.report import RunReport, report_run
     from padless.model.reporting.summary import Summary, summarize
@@ -65,6 +66,7 @@ _WITH_TENSORFLOW = {
     "compare_alignments": "padless.model.comparison.compare",
     "draw_comparison": "padless.model.comparison.compare_picture",
     "draw_report": "padless.model.reporting.picture",
+    "export_onnx": "padless.model.onnx_export.export",
     "fit_anomaly_score": "padless.model.scoring.anomaly_fit",
     "load_model": "padless.model.scoring.run",
     "mirrored_strategy": "padless.model.training.replicas",
@@ -101,6 +103,7 @@ __all__ = [
     "compare_alignments",
     "draw_comparison",
     "draw_report",
+    "export_onnx",
     "fit_anomaly_score",
     "load_model",
     "mirrored_strategy",

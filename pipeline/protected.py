@@ -8,6 +8,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from etils import epath
+
 # What marks a directory that padless wrote: the name of a file, and keys that its JSON must have.
 _MARKS = {
     "dataset": ("provenance.json", {"format_version", "made"}),
@@ -38,6 +40,26 @@ def check_unprotected(output: str | os.PathLike, option: str = "output") -> None
                 f"`{option}` must not be inside a {kind}, got {output} in {directory}: it would "
                 "change what others rely on. Name another place."
             )
+
+
+def check_output_file(path: str | os.PathLike, option: str = "output") -> None:
+    """Checks that a file can be written there, before any work is done for it.
+
+    Args:
+        path: the file; it may be there.
+        option: how messages name it.
+
+    Raises:
+        FileNotFoundError: if its folder is missing.
+        IsADirectoryError: if it is a folder itself.
+        ValueError: if it is inside a dataset or a training run.
+    """
+    output = epath.Path(path)
+    if output.is_dir():
+        raise IsADirectoryError(f"{path}: `{option}` must be a file, it is a directory.")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {output.parent} does not exist.")
+    check_unprotected(path, option)
 
 
 def _behind_directory(place: str) -> str:

@@ -276,6 +276,7 @@ ROOMS = {
         "network": set(),
         "run_directory": {"network"},
         "scoring": {"run_directory"},
+        "onnx_export": {"scoring"},
         "explanation": {"scoring"},
         "reporting": {"explanation"},
         "html_report": {"reporting"},

@@ -7,7 +7,7 @@ import pathlib
 
 from etils import epath
 
-from padless.pipeline.protected import check_unprotected
+from padless.pipeline.protected import check_output_file
 
 _SUFFIXES = (".html", ".htm")
 # Name of a module -> what is installed.
@@ -23,14 +23,9 @@ def check_html(path: epath.PathLike) -> None:
         IsADirectoryError: if it is a folder itself.
         ValueError: if its suffix is another one, or it is inside a dataset or a training run.
     """
-    output = pathlib.Path(path)
-    if output.suffix.lower() not in _SUFFIXES:
+    if pathlib.Path(path).suffix.lower() not in _SUFFIXES:
         raise ValueError(f"`html` must end with .html, got {path}.")
-    if output.is_dir():
-        raise IsADirectoryError(f"{path}: the report must be a file, it is a directory.")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {output.parent} does not exist.")
-    check_unprotected(path, "html")
+    check_output_file(path, "html")
     missing = [name for module, name in _NEEDED.items() if not importlib.util.find_spec(module)]
     if missing:
         raise ImportError(

@@ -23,7 +23,7 @@ from padless.model.network.layers import Array, Shape
 # the variance. docs/quality.md has the measurements that they are from.
 WEIGHTS = (0.75, 0.1, 0.075, 0.075)
 # The logarithm of a smaller number would say more of rounding than of a sequence.
-_SMALLEST = 1e-12
+SMALLEST_ERROR = 1e-12
 
 
 class Traits(NamedTuple):
@@ -142,7 +142,7 @@ class AnomalyScore(keras.layers.Layer):
 
 def log_of(values: Array) -> tf.Tensor:
     """Computes the logarithm of errors, `(batch,)`; an error of 0 counts as the smallest one."""
-    return keras.ops.log(keras.ops.maximum(values, _SMALLEST))
+    return keras.ops.log(keras.ops.maximum(values, SMALLEST_ERROR))
 
 
 def _distance(vectors: Array, mean: Array, whitening: Array) -> tf.Tensor:

@@ -19,10 +19,10 @@ from padless.pipeline.batching.packing import Packing
 NUM_POSITIONS = 4
 # A smaller deviation, in units of that of the training set, is not scaled up: what varies so little
 # is mostly noise.
-_SMALLEST_DEVIATION = 0.05
+SMALLEST_DEVIATION = 0.05
 # The square of a larger one would be more than a float32 holds: infinite, it would make the shape
 # of any sequence a flat line, and its level no number.
-_LARGEST_DEVIATION = 1e18
+LARGEST_DEVIATION = 1e18
 
 
 class OwnScale(NamedTuple):
@@ -56,7 +56,7 @@ class OwnScale(NamedTuple):
             seen: which of the values are not missing; None where none is.
         """
         mean, variance = moments_of_rows(values, length, seen)
-        deviation = tf.clip_by_value(tf.sqrt(variance), _SMALLEST_DEVIATION, _LARGEST_DEVIATION)
+        deviation = tf.clip_by_value(tf.sqrt(variance), SMALLEST_DEVIATION, LARGEST_DEVIATION)
         return cls(length, mean, deviation)
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:

@@ -17,9 +17,9 @@ from padless.pipeline.batching.packing import Packing
 
 # How many times the width of the outputs each pooling has.
 WIDTHS = {"last": 1, "mean": 1, "last_and_mean": 2, "statistics": 7}
-_THIRDS = 3
+THIRDS = 3
 # A smaller variance is taken for rounding; the root of 0 would have no gradient.
-_SMALLEST_VARIANCE = 1e-6
+SMALLEST_VARIANCE = 1e-6
 
 
 def pool(
@@ -43,7 +43,7 @@ def pool(
     mean, variance = moments_of_rows(values, length)
     parts = [mean] if pooling == "mean" else [tf.cast(last, tf.float32), mean]
     if pooling == "statistics":
-        parts += [tf.sqrt(variance + _SMALLEST_VARIANCE), *_maxima(values, length)]
+        parts += [tf.sqrt(variance + SMALLEST_VARIANCE), *_maxima(values, length)]
     return tf.cast(tf.concat(parts, axis=-1), outputs.dtype)
 
 
@@ -112,11 +112,11 @@ def _maxima(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tuple[tf.T
         of_row = tf.fill([rows], timesteps) if length is None else tf.cast(length, tf.int32)
     end = tf.gather(of_row, row)
     # Of a negative number nothing is taken.
-    segment = tf.where(time < end, row * _THIRDS + time * _THIRDS // end, -1)
+    segment = tf.where(time < end, row * THIRDS + time * THIRDS // end, -1)
     flat = tf.reshape(values, (-1, values.shape[-1]))
-    of_thirds = tf.math.unsorted_segment_max(flat, segment, rows * _THIRDS)
-    of_thirds = tf.reshape(of_thirds, (-1, _THIRDS, values.shape[-1]))
+    of_thirds = tf.math.unsorted_segment_max(flat, segment, rows * THIRDS)
+    of_thirds = tf.reshape(of_thirds, (-1, THIRDS, values.shape[-1]))
     whole = tf.reduce_max(of_thirds, axis=1)
-    is_empty = tf.range(_THIRDS) >= of_row[:, None]
+    is_empty = tf.range(THIRDS) >= of_row[:, None]
     of_thirds = tf.where(is_empty[:, :, None], whole[:, None], of_thirds)
-    return whole, tf.reshape(of_thirds, (-1, _THIRDS * values.shape[-1]))
+    return whole, tf.reshape(of_thirds, (-1, THIRDS * values.shape[-1]))

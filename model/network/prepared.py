@@ -20,7 +20,7 @@ from padless.pipeline.batching.packing import Packing
 
 # What is read beside a value that is seen. With 1 instead, embeddings tell more of when values are
 # missing than of what they are.
-_TOLD = 0.2
+TOLD = 0.2
 
 
 class Prepared(NamedTuple):
@@ -79,7 +79,7 @@ class Prepared(NamedTuple):
             target = _blank(scale.apply(inputs), length)
             inputs = tf.concat((inputs, target), axis=-1)
         if seen is not None:
-            told = _blank(_TOLD * tf.cast(seen, inputs.dtype), length)
+            told = _blank(TOLD * tf.cast(seen, inputs.dtype), length)
             inputs = tf.concat((inputs, told), axis=-1)
         if longest is None:
             return cls(inputs, target, scale, own_scale, length, length, timesteps, seen)

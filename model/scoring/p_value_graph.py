@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from padless.model.run_directory.layout import PValues
-from padless.model.scoring.calibration import ROUNDING, Calibration, log_of
+from padless.model.scoring.calibration import ROUNDING, Calibration
+from padless.model.scoring.window_table import WindowTable
 
 
 def p_values_in_graph(calibration: Calibration) -> PValues:
@@ -15,24 +15,19 @@ def p_values_in_graph(calibration: Calibration) -> PValues:
     What it compares with is in the graph as constants: 16 bytes per sequence of the calibration,
     and 24 per timestep from its shortest to its longest.
     """
-    first, last = int(calibration.length[0]), int(calibration.length[-1])
-    lengths = np.arange(first, last + 1)
-    pairs, of_length = np.unique(calibration.windows(lengths), axis=1, return_inverse=True)
-    slopes = np.array([calibration.neighbours(*pair)[1] for pair in pairs.T.tolist()])
-    logarithms = log_of(calibration.score)
+    table = WindowTable.of(calibration)
 
     def p_value(start: tf.Tensor, stop: tf.Tensor, slope: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-        trend = slope * tf.cast(calibration.length, tf.float64)[start:stop]
-        neighbours = tf.constant(logarithms)[start:stop] - trend
+        trend = slope * tf.cast(table.length, tf.float64)[start:stop]
+        neighbours = tf.constant(table.logarithm)[start:stop] - trend
         as_high = tf.math.count_nonzero(neighbours >= own)
         return tf.cast(1 + as_high, tf.float64) / tf.cast(1 + stop - start, tf.float64)
 
     def p_values(length: tf.Tensor, score: tf.Tensor) -> tf.Tensor:
-        length = tf.clip_by_value(tf.cast(length, tf.int64), first, last)
-        window = tf.gather(of_length.ravel(), length - first)
-        start, stop = (tf.gather(part, window) for part in pairs)
-        slope = tf.gather(slopes, window)
-        shortest, longest = (tf.gather(calibration.length, i) for i in (start, stop - 1))
+        length = tf.clip_by_value(tf.cast(length, tf.int64), table.first, table.last)
+        of_length = (table.start, table.stop, table.slope)
+        start, stop, slope = (tf.gather(part, length - table.first) for part in of_length)
+        shortest, longest = (tf.gather(table.length, i) for i in (start, stop - 1))
         known = tf.clip_by_value(length, shortest, longest)
         logarithm = tf.math.log(tf.cast(score, tf.float64))
         own = logarithm - slope * tf.cast(known, tf.float64) - ROUNDING

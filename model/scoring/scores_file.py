@@ -17,7 +17,7 @@ from padless.model.scoring.merging import NUM_PIECES, TIMESTEP_SCORE, WORST_PIEC
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import meta_feature
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.protected import check_unprotected
+from padless.pipeline.protected import check_output_file
 from padless.pipeline.written_whole import written_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -176,11 +176,7 @@ def check_output(output: epath.PathLike) -> epath.Path:
             run.
     """
     output = epath.Path(output)
-    if output.is_dir():
-        raise IsADirectoryError(f"{output}: the output must be a file, it is a directory.")
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"{output}: the folder {output.parent} does not exist.")
-    check_unprotected(output)
+    check_output_file(output)
     if output.suffix.lower() != ".parquet":
         raise ValueError(
             f"{output}: the output is Parquet, as some columns hold lists, and must be named so: "

@@ -9,7 +9,7 @@ import pytest
 
 from padless.cli.main import COMMANDS, _parse, main
 
-ORDER = ("preprocess", "verify", "plan", "train", "embed", "score", "report")
+ORDER = ("preprocess", "verify", "plan", "train", "embed", "score", "report", "export")
 
 SHORTER = {"train": ("--epochs", "2")}  # of an option given twice, the last one counts
 
@@ -47,5 +47,11 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
             with contextlib.suppress(SystemExit):
                 code = main([*shlex.split(example)[1:], *SHORTER.get(command, ())])
             assert code == 0, f"{example}\n{capsys.readouterr().err}"
-    for name in ("embeddings.parquet", "new_scores.parquet", "report.png", "report.html"):
+    for name in (
+        "embeddings.parquet",
+        "new_scores.parquet",
+        "report.png",
+        "report.html",
+        "model.onnx",
+    ):
         assert (tmp_path / name).stat().st_size > 1000
