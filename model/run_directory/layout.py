@@ -136,9 +136,6 @@ def _export(
     """Writes a SavedModel, in the place of one that is there."""
     for layer in (*model.encoder, *model.decoder):
         layer.avoid_cudnn()
-    # It is not told of the model: the variables are those that the endpoint uses, and the search
-    # for others, which there are not, takes as long as the rest.
-    archive = keras.export.ExportArchive()
     dtype = tf.float32 if offsets is None else tf.float64
     signature = [
         tf.TensorSpec((None, None, model.num_features), dtype, name="sequence"),
@@ -153,9 +150,13 @@ def _export(
             found["p_value"] = p_values(length, found["score"])
         return found
 
-    archive.add_endpoint("serve", serve, input_signature=signature)
+    archive = tf.Module()
+    archive.model_variables = [variable.value for variable in model.variables]
+    # Keras' `ExportArchive` writes the same, but traces it outside of the saving, and then again.
+    archive.serve = tf.function(serve, input_signature=signature, autograph=False)
+    names = ("serve", tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY)
     with written_whole(path) as beside:
-        archive.write_out(str(beside), verbose=False)
+        tf.saved_model.save(archive, str(beside), dict.fromkeys(names, archive.serve))
 
 
 def discard_model(run: pathlib.Path) -> None:
