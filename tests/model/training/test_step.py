@@ -89,6 +89,13 @@ def assert_same_training(train_on, weights_of):
     return compare
 
 
+def assert_counted(sums, sequences, weighting):
+    lengths = [len(sequence) for sequence in sequences]
+    weights = lengths if weighting == "timestep" else [1] * len(lengths)
+    counted = [float(n) for n in (sums.weight, sums.sequences, sums.timesteps)]
+    assert counted == [sum(weights), len(lengths), sum(lengths)]
+
+
 TIMESTEPS_CLIPPED = {"weighting": "timestep", "clip_norm": 0.01}
 both_objectives = pytest.mark.parametrize(
     "options", [{}, TIMESTEPS_CLIPPED], ids=["sequence", "timestep-clipped"]
@@ -126,20 +133,16 @@ def test_a_replica_without_rows_adds_nothing(make_trainer, deal, make_dataset):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("weighting", ["sequence", "timestep"])
-def test_the_loss_of_a_step_is_the_weighted_mean_over_its_sequences(
-    make_trainer, deal, dataset, steps, weighting
+def test_the_loss_of_a_step_is_the_mean_over_its_sequences_weighted_by_timesteps(
+    make_trainer, deal, dataset, steps
 ):
-    trainer = make_trainer(dataset, replicas=2, weighting=weighting)
+    trainer = make_trainer(dataset, replicas=2, weighting="timestep")
     batches, _ = deal(trainer, dataset, BATCH_SIZE)
     for sequences in steps:
-        expected = mean_error(trainer.model, sequences, weighting)
+        expected = mean_error(trainer.model, sequences, "timestep")
         sums = trainer.train_step(batches)
         assert float(sums.loss) == pytest.approx(expected, rel=1e-5)
-        lengths = [len(sequence) for sequence in sequences]
-        weights = lengths if weighting == "timestep" else [1] * len(lengths)
-        counted = [float(n) for n in (sums.weight, sums.sequences, sums.timesteps)]
-        assert counted == [sum(weights), len(lengths), sum(lengths)]
+        assert_counted(sums, sequences, "timestep")
 
 
 @pytest.mark.parametrize("weighting", ["sequence", "timestep"])
@@ -201,7 +204,7 @@ def test_a_gradient_below_clip_norm_is_left_as_it_is(train_on, weights_of):
     )
 
 
-def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
+def test_training_and_evaluation_give_the_mean_and_evaluation_leaves_the_training_alone(
     train_on, make_trainer, deal, weights_of, dataset, steps
 ):
     expected, trained = train_on(2)
@@ -211,13 +214,16 @@ def test_evaluation_gives_the_loss_and_leaves_the_training_alone(
     for step, sequences in zip(range(2 * plan.steps_per_epoch), itertools.cycle(steps)):
         before = weights_of(trainer.model)
         loss = float(trainer.evaluation_step(evaluated).loss)
-        if step < len(steps):
-            expected_loss = mean_error(trainer.model, sequences, "sequence")
-            assert loss == pytest.approx(expected_loss, rel=1e-5)
         np.testing.assert_array_equal(weights_of(trainer.model), before)
+        in_first_epoch = step < len(steps)
+        expected_loss = mean_error(trainer.model, sequences, "sequence") if in_first_epoch else loss
+        sums = trainer.train_step(batches)
         error, weight = trained[step][:2]
-        loss = float(trainer.train_step(batches).loss)
-        assert loss == pytest.approx(error / weight, rel=1e-6)
+        assert float(sums.loss) == pytest.approx(error / weight, rel=1e-6)
+        if in_first_epoch:
+            assert loss == pytest.approx(expected_loss, rel=1e-5)
+            assert float(sums.loss) == pytest.approx(expected_loss, rel=1e-5)
+            assert_counted(sums, sequences, "sequence")
     np.testing.assert_array_equal(weights_of(trainer.model), weights_of(expected.model))
 
 
@@ -239,25 +245,35 @@ def test_a_step_whose_loss_is_not_finite_leaves_weights_and_optimizer_as_they_ar
     assert np.isfinite(trainer.train_step(batches).loss)
 
 
-def test_float16_trains_as_float32_does(make_trainer, deal, weights_of, dataset):
-    """The loss is scaled by 2**15 and back: what is left is the rounding of 16 bits."""
-    steps = {}
-    for precision in ("float32", "mixed_float16"):
+@pytest.fixture(scope="module")
+def first_step(make_trainer, deal, weights_of, dataset):
+    """Runs a first step, once: (trainer, batches left, change of the weights, gradient norm)."""
+
+    @functools.cache
+    def run(precision):
         options = {"precision": precision, "clip_norm": 0.1}
         trainer = make_trainer(dataset, replicas=2, optimizer="sgd", **options)
-        assert trainer.scales_loss == (precision == "mixed_float16")
         start = weights_of(trainer.model)
-        sums = trainer.train_step(deal(trainer, dataset, BATCH_SIZE)[0])
-        steps[precision] = weights_of(trainer.model) - start, float(sums.gradient_norm)
-    (expected, norm), (change, scaled_norm) = steps.values()
+        batches, _ = deal(trainer, dataset, BATCH_SIZE)
+        sums = trainer.train_step(batches)
+        return trainer, batches, weights_of(trainer.model) - start, float(sums.gradient_norm)
+
+    return run
+
+
+def test_float16_trains_as_float32_does(first_step):
+    """The loss is scaled by 2**15 and back: what is left is the rounding of 16 bits."""
+    exact, _, expected, norm = first_step("float32")
+    scaling, _, change, scaled_norm = first_step("mixed_float16")
+    assert scaling.scales_loss
+    assert not exact.scales_loss
     assert np.linalg.norm(change - expected) <= 0.01 * np.linalg.norm(expected)
     assert scaled_norm == pytest.approx(norm, rel=0.01)
     assert np.linalg.norm(expected) == pytest.approx(0.01 * min(norm, 0.1), rel=1e-3)
 
 
-def test_a_gradient_that_overflows_lowers_the_scale(make_trainer, deal, weights_of, dataset):
-    trainer = make_trainer(dataset, replicas=2, optimizer="sgd", precision="mixed_float16")
-    batches, _ = deal(trainer, dataset, BATCH_SIZE)
+def test_a_gradient_that_overflows_lowers_the_scale(first_step, weights_of):
+    trainer, batches, *_ = first_step("mixed_float16")
     trainer.model.optimizer.dynamic_scale.assign(2.0**126)
     before = weights_of(trainer.model)
     assert not np.isfinite(trainer.train_step(batches).gradient_norm)
