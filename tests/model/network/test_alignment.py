@@ -13,9 +13,13 @@ from padless.model import (
     Architecture,
     SequenceAutoencoder,
     TrainingOptions,
+    open_run,
     report_run,
     train,
 )
+from padless.model.reporting.report import count_epoch
+from padless.model.run_directory.metrics_files import read_history
+from padless.pipeline import Shuffle
 
 LENGTHS = [1, 4, 9, 4, 6]
 LONGEST = max(LENGTHS)
@@ -242,16 +246,27 @@ def train_aligned(validated_dataset, small, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exact_epoch(train_aligned):
-    return report_run(train_aligned("dynamic_repeat")[0]).epoch
+def count_padding(validated_dataset):
+    """Counts what an epoch of a run holds, as its report does."""
+
+    def count(run):
+        run = open_run(run)
+        plan = run.plan(validated_dataset)
+        return count_epoch(validated_dataset, plan, run.model, Shuffle(run.options.seed))
+
+    return count
+
+
+@pytest.fixture(scope="module")
+def exact_epoch(train_aligned, count_padding):
+    return count_padding(train_aligned("dynamic_repeat")[0])
 
 
 @pytest.mark.parametrize("alignment", [name for name in ALIGNMENTS if name != "dynamic_repeat"])
-def test_train_pads_the_sequences_of_a_step(train_aligned, exact_epoch, alignment):
+def test_train_pads_the_sequences_of_a_step(train_aligned, count_padding, exact_epoch, alignment):
     run, trained = train_aligned(alignment)
     assert trained.steps == 3 * 4
-    report, equal = report_run(run), exact_epoch
-    epoch, history = report.epoch, report.history
+    epoch, equal, history = count_padding(run), exact_epoch, read_history(run)
     assert (epoch.batches, epoch.timesteps) == (equal.batches, equal.timesteps) == (4, 120)
     assert equal.padded_timesteps == 0
     to_the_longest = 25 * 7 - 120
@@ -259,6 +274,11 @@ def test_train_pads_the_sequences_of_a_step(train_aligned, exact_epoch, alignmen
     assert alignment != "padded" or epoch.padded_timesteps == to_the_longest
     assert epoch.seen_once == 25
     assert history["loss"][-1] < history["loss"][0]
+
+
+def test_report_counts_the_padding(train_aligned, count_padding):
+    run, _ = train_aligned("padded")
+    assert report_run(run).epoch == count_padding(run)
 
 
 def test_train_is_the_same_run_for_options_1_3_and_4(train_aligned):
