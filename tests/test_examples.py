@@ -48,6 +48,15 @@ def vowels(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def small_run(vowels, tmp_path_factory):
+    """The directory of a small run on the vowels."""
+    run = tmp_path_factory.mktemp("small") / "run"
+    options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
+    assert main(["train", str(vowels[1]), "--run", str(run), *options]) == 0
+    return run
+
+
+@pytest.fixture(scope="session")
 def python_path(tmp_path_factory):
     """A folder where `padless` is this checkout, installed or not."""
     folder = tmp_path_factory.mktemp("python_path")
@@ -149,11 +158,9 @@ def test_classify_sequences_learns_the_speakers_without_padding(run_example):
     assert test > 0.9
 
 
-def test_draw_scores_draws_from_the_least_to_the_most_anomalous(vowels, run_example, tmp_path):
-    options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
-    assert main(["train", str(vowels[1]), "--run", str(tmp_path / "run"), *options]) == 0
+def test_draw_scores_draws_from_the_least_to_the_most_anomalous(small_run, run_example, tmp_path):
     file = EXAMPLES / "japanese_vowels" / "test.csv"
-    printed = run_example("draw_scores.py", "run", file, "--label-column", "speaker")
+    printed = run_example("draw_scores.py", small_run, file, "--label-column", "speaker")
     scores = [float(score) for score in re.findall(r": score (\d+\.\d+), p-value", printed)]
     assert len(scores) == 3
     assert scores == sorted(scores)
@@ -190,16 +197,14 @@ def test_grain_batches_have_every_sequence(run_example):
 
 
 @pytest.fixture
-def served(vowels, tmp_path, python_path):
+def served(small_run):
     """Serves the model of a small run; yields its address and the run."""
     for name in ("fastapi", "uvicorn"):
         pytest.importorskip(name)
-    options = ("--epochs=1", "--units=4", "--latent-size=2", "--quiet")
-    assert main(["train", str(vowels[1]), "--run", str(tmp_path / "run"), *options]) == 0
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [EXAMPLES / "serve.py", tmp_path / "run" / "saved_model", "--port", port]
+    command = [EXAMPLES / "serve.py", small_run / "saved_model", "--port", port]
     process = subprocess.Popen(
         [sys.executable, "-c", WITHOUT_PADLESS, *map(str, command)], stderr=subprocess.PIPE
     )
@@ -207,7 +212,7 @@ def served(vowels, tmp_path, python_path):
         for line in process.stderr:
             if b"running on" in line:
                 break
-        yield f"http://127.0.0.1:{port}/score", tmp_path / "run"
+        yield f"http://127.0.0.1:{port}/score", small_run
         process.terminate()
 
 
