@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from padless.beam_jobs.engine.log_filters import records_dropped
 from padless.beam_jobs.fragments import Sequence as Accepted
 from padless.estimators.sequences import encode_all
 from padless.model import Inference, Run, open_run
@@ -22,6 +21,7 @@ from padless.model.run_directory.config import CONFIG_FILE
 from padless.model.run_directory.layout import CALIBRATION_FILE, MODEL_FILE
 from padless.model.scoring.inference import EMBEDDING, EVERYTHING, EVERYTHING_AND_TIMESTEPS
 from padless.pipeline import RecordFormat
+from padless.pipeline.log_filters import records_dropped
 
 _WARNING = "triggered tf.function retracing"
 

@@ -259,6 +259,7 @@ ROOMS = {
     "pipeline": {
         "figures": {"protected", "written_whole"},
         "lazy_names": set(),
+        "log_filters": set(),
         "progress": set(),
         "protected": set(),
         "claims": set(),

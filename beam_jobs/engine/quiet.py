@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import grpc
 
 from padless.beam_jobs.engine.interrupts import is_interrupt
-from padless.beam_jobs.engine.log_filters import records_dropped
 from padless.beam_jobs.engine.shared_hooks import SharedContext
 from padless.beam_jobs.engine.thread_errors import ThreadErrors
+from padless.pipeline.log_filters import records_dropped
 
 # Beam sets this logger to INFO and so shows all that Prism says, whatever the root logger's level.
 _PRISM = "PrismJobServer"

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from padless.beam_jobs.engine.interrupts import interrupts_unwrapped
 from padless.beam_jobs.engine.local_runner import choose_runner
+from padless.beam_jobs.engine.notebooks import notebook_hidden
 from padless.beam_jobs.engine.quiet import beam_quieted
 from padless.beam_jobs.engine.remote_job import CancelledPipeline
 from padless.beam_jobs.engine.runners import (
@@ -47,6 +48,7 @@ def running_pipeline(
     _LOGGER.debug("a job on %d bytes with %s", num_bytes, type(runner).__name__)
     with (
         beam_quieted(),
+        notebook_hidden(),
         worker_deaths_raised(),
         interrupts_unwrapped(),
         runner_errors_explained(options),

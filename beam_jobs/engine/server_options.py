@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from padless.beam_jobs.engine.log_filters import records_dropped
+from padless.pipeline.log_filters import records_dropped
 
 # Those whose job server says which options it knows; Prism's knows none.
 _ASKING = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})

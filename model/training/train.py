@@ -66,10 +66,14 @@ from padless.model.training.tensorboard_log import TensorBoardLog
 from padless.model.training.training_report import TrainingReport
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.log_filters import notes_dropped
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 
 
+@notes_dropped(
+    "tensorflow"
+)  # in a notebook it says which devices a strategy has, and what it saves
 def train(
     directory: epath.PathLike,
     run: Run | epath.PathLike,

@@ -20,3 +20,10 @@ def records_dropped(name: str, drops: Callable[[logging.LogRecord], bool]) -> It
         yield
     finally:
         logger.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def notes_dropped(name: str) -> Iterator[None]:
+    """Drops the records of a logger that are no warnings."""
+    with records_dropped(name, lambda record: record.levelno < logging.WARNING):
+        yield
