@@ -28,6 +28,7 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 COMMANDS = {
     "preprocess": "turn raw sequences into a dataset directory (a Beam job)",
     "verify": "read every byte of a dataset directory and compare it with its metadata",
+    "doctor": "find the traps of an input pipeline of your own: TFRecords or a tf.data.Dataset",
     "plan": "show the packed steps of an epoch, and what padding would cost",
     "train": "train an autoencoder on a dataset directory, on one or several replicas",
     "embed": "write one embedding per sequence into a Parquet file",

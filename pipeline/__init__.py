@@ -10,6 +10,9 @@ from padless.pipeline.batching.order import EpochOrder, StepOrder, measure_order
 from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset, open_records
 from padless.pipeline.dataset.records import RecordFormat
 from padless.pipeline.dataset.snapshot import DatasetChangedError
+from padless.pipeline.diagnosis.findings import Finding
+from padless.pipeline.diagnosis.report import Diagnosis
+from padless.pipeline.diagnosis.tfrecords.diagnose import diagnose_records
 from padless.pipeline.lazy_names import lazy_names
 from padless.pipeline.planning.batch_sampler import BatchSampler
 from padless.pipeline.planning.budget import Budget
@@ -26,11 +29,13 @@ if TYPE_CHECKING:
     from padless.pipeline.batching.grouping import Shuffle
     from padless.pipeline.batching.packed_steps import packed_steps
     from padless.pipeline.batching.packing import PackedSequences
+    from padless.pipeline.diagnosis.tf_dataset.diagnose import diagnose_dataset
 
 # The same, as they are at run time.
 _WITH_TENSORFLOW = {
     "PackedSequences": "padless.pipeline.batching.packing",
     "Shuffle": "padless.pipeline.batching.grouping",
+    "diagnose_dataset": "padless.pipeline.diagnosis.tf_dataset.diagnose",
     "equal_length_batches": "padless.pipeline.batching.batches",
     "packed_steps": "padless.pipeline.batching.packed_steps",
 }
@@ -40,7 +45,9 @@ __all__ = [
     "BatchSampler",
     "Budget",
     "DatasetChangedError",
+    "Diagnosis",
     "EpochOrder",
+    "Finding",
     "PackedSequences",
     "Progress",
     "RecordFormat",
@@ -51,6 +58,8 @@ __all__ = [
     "StepOrder",
     "VerifyReport",
     "describe_plan",
+    "diagnose_dataset",
+    "diagnose_records",
     "equal_length_batches",
     "list_buckets",
     "measure_order",

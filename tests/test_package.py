@@ -271,6 +271,7 @@ ROOMS = {
         "dataset": {"suggestions"},
         "planning": {"dataset", "figures"},
         "batching": {"planning", "progress"},
+        "diagnosis": {"planning", "progress"},
         "verification": {"dataset", "progress"},
     },
     "model": {

@@ -65,6 +65,17 @@ def test_json_of_verify(call, make_dataset):
     assert found["faults"][0].keys() == {"file", "message", "record", "byte"}
 
 
+def test_json_of_doctor(call, make_dataset):
+    (file,) = make_dataset([3] * 12 + [4] * 12).split("train").files
+    done = call("doctor", file, "--json")
+    found = json.loads(done.out)
+    assert (done.code, found["ok"], found["num_traps"]) == (0, True, 0)
+    assert found.keys() == documented_keys("doctor")
+    (finding,) = found["findings"]
+    assert finding.keys() == documented_parts("doctor", "findings")
+    assert (finding["name"], finding["is_trap"]) == ("sorted_by_length", False)
+
+
 def test_json_of_preprocess(call, trained, tmp_path):
     argv = ("preprocess", trained.raw, "--output", tmp_path / "data", "--label-column", "kind")
     printed = call(*argv, "--splits", "train=1", "--json")
@@ -105,7 +116,7 @@ def numbers_of(value):
         yield value
 
 
-@pytest.mark.parametrize("command", ["plan", "verify", "report"])
+@pytest.mark.parametrize("command", ["plan", "verify", "report", "doctor"])
 def test_json_of_what_fails_is_nothing(call, tmp_path, command):
     failed = call(command, tmp_path / "none", "--json")
     assert (failed.code, failed.out) == (1, "")

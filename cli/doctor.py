@@ -1,0 +1,103 @@
+"""`padless doctor`: the traps of an input pipeline that padless did not make."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.parser import Parser, add_option
+
+if TYPE_CHECKING:
+    from padless.pipeline import Diagnosis, ShowProgress
+
+USAGE = "(TFRECORDS... | --python MODULE:NAME) [options]"
+EXAMPLES = (
+    "padless doctor 'shards/*.tfrecord'",
+    "padless doctor --python input_pipeline.py:make_dataset --replicas 2",
+)
+_OF_RECORDS = {"key": None, "batch_size": 64}
+_OF_PYTHON = {"replicas": 1, "max_batches": None}
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds the arguments."""
+    parser.add_argument(
+        "files", nargs="*", metavar="TFRECORDS", help="TFRecord files, or patterns of such"
+    )
+    python = (
+        "a tf.data.Dataset of yours, or a function without arguments that returns one; the module "
+        "is imported, so its code runs"
+    )
+    parts = parser.add_argument_group("what is looked at")
+    add_option(parts, "--python", python, metavar="MODULE:NAME|FILE.py:NAME")
+    sequence = "component or feature with the timesteps (default: the first that has some)"
+    add_option(parts, "--sequence", sequence, metavar="NAME")
+    length = "component or feature with the number of timesteps (default: by its name or values)"
+    add_option(parts, "--length", length, metavar="NAME")
+    records = parser.add_argument_group("TFRecords")
+    key = "feature that tells sequences apart (default: by its name)"
+    add_option(records, "--key", key, metavar="NAME")
+    size = "sequences of a batch, for what batches would cost"
+    _add_of(records, "--batch-size", size, default=_OF_RECORDS["batch_size"])
+    dataset = parser.add_argument_group("tf.data.Dataset")
+    _add_of(dataset, "--replicas", "number of replicas that batches are cut for", default=1)
+    most = "read that many batches, where an epoch is long or endless (default: an epoch)"
+    _add_of(dataset, "--max-batches", most, default=None)
+    add_json_argument(parser.add_argument_group("report"))
+
+
+def _add_of(
+    group: argparse._ActionsContainer, flag: str, help: str, *, default: int | None
+) -> None:
+    """Adds a number that only one of the inputs uses, None where it is not given."""
+    text = help if default is None else f"{help} (default: {default})"
+    add_option(group, flag, text, type=int, metavar="N")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; returns 1 if there is a trap."""
+    from padless.cli.progress import progress_shown
+
+    _check_options(args)
+    # What code of the user's prints is no part of the result.
+    with progress_shown(quiet=args.quiet) as progress, contextlib.redirect_stdout(sys.stderr):
+        diagnosis = _diagnose(args, progress)
+    if args.json:
+        found = {"ok": diagnosis.ok, "num_traps": diagnosis.num_traps}
+        print_json(found | as_json(diagnosis))
+    else:
+        print(args.python or " ".join(args.files))
+        print(diagnosis)
+    return 0 if diagnosis.ok else 1
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Answers options that the input does not use as bad usage."""
+    if bool(args.files) == (args.python is not None):
+        args.parser.error("give either TFRECORDS or --python MODULE:NAME")
+    unused, used = (_OF_RECORDS, "TFRECORDS") if args.python else (_OF_PYTHON, "--python")
+    options = args.parser.options()
+    for name in unused:
+        if (value := getattr(args, name)) is not None:
+            args.parser.error(f"{options[name]} goes with {used}, got {value!r} without it")
+    for name in ("batch_size", "replicas", "max_batches"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            args.parser.error(f"{options[name]} must be at least 1, got {value}")
+
+
+def _diagnose(args: argparse.Namespace, progress: ShowProgress) -> Diagnosis:
+    from padless.pipeline import diagnose_records
+
+    names = {"sequence": args.sequence, "length": args.length, "progress": progress}
+    if args.files:
+        size = {} if args.batch_size is None else {"batch_size": args.batch_size}
+        return diagnose_records(args.files, key=args.key, **names, **size)
+    from padless.pipeline import diagnose_dataset
+    from padless.pipeline.diagnosis.user_dataset import load_dataset
+
+    replicas = 1 if args.replicas is None else args.replicas
+    dataset = load_dataset(args.python)
+    return diagnose_dataset(dataset, replicas=replicas, max_batches=args.max_batches, **names)

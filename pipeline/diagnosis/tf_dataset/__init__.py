@@ -1,0 +1,1 @@
+"""The traps of a `tf.data.Dataset` that padless did not make."""

@@ -1,0 +1,1 @@
+"""The traps of TFRecords that padless did not write."""
