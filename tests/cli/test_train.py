@@ -93,7 +93,9 @@ def start():
             process.kill()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call, start):
     run = tmp_path / "run"
     process = start("train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--quiet")

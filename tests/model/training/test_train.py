@@ -119,9 +119,8 @@ def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
         assert row["length_drift"] == pytest.approx(np.mean(means[-2:]) / np.mean(means[:-2]) - 1)
 
 
-@pytest.mark.parametrize(
-    "options", [{"group_size": 2}, pytest.param({"batch_timesteps": 40}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"group_size": 2}, {"batch_timesteps": 40}])
 def test_train_on_other_plans_ends_as_its_resumed_run(
     train_small, make_dataset, weights_of, options
 ):
@@ -290,16 +289,26 @@ def test_train_leaves_nothing_where_an_option_does_not_fit(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
+DAMAGES = {
+    "truncated": (lambda data: data[:-5], r"record 3 at byte \d+: its data.*truncated"),
+    "flipped": (
+        lambda data: data[:40] + b"\x00" + data[41:],
+        "record 0 at byte 0: its data.*damaged",
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("split", "kind"),
     [
-        (lambda data: data[:-5], r"record 3 at byte \d+: its data.*truncated"),
-        (lambda data: data[:40] + b"\x00" + data[41:], "record 0 at byte 0: its data.*damaged"),
+        ("train", "truncated"),
+        ("validation", "flipped"),
+        pytest.param("train", "flipped", marks=pytest.mark.slow),
+        pytest.param("validation", "truncated", marks=pytest.mark.slow),
     ],
-    ids=["truncated", "flipped"],
 )
-def test_train_names_the_damaged_shard(train_small, make_dataset, tmp_path, split, damage, message):
+def test_train_names_the_damaged_shard(train_small, make_dataset, tmp_path, split, kind):
+    damage, message = DAMAGES[kind]
     dataset = make_dataset({"train": [4] * 4, "validation": [4] * 4})
     (file,) = dataset.split(split).files
     file.write_bytes(damage(file.read_bytes()))
