@@ -176,7 +176,6 @@ def test_a_run_stopped_anywhere_ends_as_one_that_never_was(leg, folder, whole):
     assert not (run / "history.csv").exists()
     leg("step 1 of epoch 2", STEPS + 1, Interrupt(-1))
     leg("step 5 of epoch 2", 2 * STEPS, Interrupt(2))  # before its validation
-    leg("step 3 of epoch 3", 2 * STEPS + 3, Interrupt(1))
     train(folder, run, resume=True)
     assert_same(run, whole)
 
