@@ -248,7 +248,10 @@ def test_lengths_of_adjacent_steps_do_not_correlate(make_dataset, held_bytes):
 
 
 @shuffles
-@pytest.mark.parametrize("replicas", [2, 3, 4, 8])
+@pytest.mark.parametrize(
+    "replicas",
+    [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow), 8],
+)
 def test_pieces_of_all_replicas_are_the_steps_of_one(make_dataset, replicas, shuffle):
     dataset = make_dataset([2, 3, 3, 3, 5, 8, 9] * 6 + [30], num_shards=2)
     options = {"batch_size": 12, "group_size": 3, "packed_timesteps": 40}
