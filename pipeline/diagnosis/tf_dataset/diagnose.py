@@ -148,7 +148,11 @@ def _read_facts(
     count = sequences.num_sequences if sequences is not None else None
     if not layout.is_batched:
         count = epoch.num_rows
-    can_begin = not caches_in_files(dataset)
+    shuffles = list_shuffles(one_epoch, stage, count if max_batches is None else None)
+    second = None
+    if not caches_in_files(dataset):
+        shuffled = stage if any(shuffle.has_batches for shuffle in shuffles) else None
+        second = compare_epochs(one_epoch, epoch.first, shuffled)
     return Facts(
         components=tuple(components),
         layout=layout,
@@ -157,8 +161,8 @@ def _read_facts(
         epoch=epoch,
         batch_stage=stage,
         sequences=sequences,
-        shuffles=tuple(list_shuffles(one_epoch, stage, count if max_batches is None else None)),
-        second=compare_epochs(one_epoch, epoch.first, stage) if can_begin else None,
+        shuffles=tuple(shuffles),
+        second=second,
         replicas=replicas,
         trace_seconds=_measure_trace(layout.sequence, epoch),
         is_deterministic=dataset.options().deterministic,

@@ -37,7 +37,7 @@ def compare_epochs(dataset: Any, first: Sequence[bytes], stage: BatchStage | Non
     Args:
         dataset: a `tf.data.Dataset`.
         first: fingerprints of the first batches of the epoch that was read.
-        stage: the stage of batches, or None.
+        stage: the stage of batches where a later one shuffles them, else None.
     """
     second = _read_first(dataset)
     is_same = second == list(first)

@@ -235,7 +235,9 @@ class ShuffleStage:
     has_batches: bool
 
 
-def list_shuffles(dataset: Any, batch: BatchStage | None, num_sequences: int | None) -> list[Any]:
+def list_shuffles(
+    dataset: Any, batch: BatchStage | None, num_sequences: int | None
+) -> list[ShuffleStage]:
     """Lists the stages that shuffle, the last one first.
 
     Args:

@@ -1,6 +1,7 @@
 """Each trap of a `tf.data.Dataset`: found where it is, with its numbers, and nowhere else."""
 
 import collections
+import functools
 
 import keras
 import numpy as np
@@ -31,6 +32,10 @@ def from_sequences(sequences):
 
 def source(lengths=LENGTHS):
     return from_sequences(draw(lengths))
+
+
+def plain():
+    return source().padded_batch(2)
 
 
 def with_length(dataset):
@@ -98,8 +103,8 @@ def to_weighted(batch):
 
 # name of the trap -> a pipeline that has it, and one like it that has not
 TRAPS = {
-    "not_batched": (source, lambda: source().padded_batch(2)),
-    "padding": (lambda: source().padded_batch(2), exact),
+    "not_batched": (source, plain),
+    "padding": (plain, exact),
     "past_last_boundary": (
         lambda: bucketed(source(), [4, 6]),
         lambda: bucketed(source(), [4, 6, 13]),
@@ -122,23 +127,23 @@ TRAPS = {
     ),
     "ignored_errors": (
         lambda: from_sequences(with_nan()).map(broken_record).ignore_errors().padded_batch(2),
-        lambda: source().padded_batch(2),
+        plain,
     ),
     "repeated_sequences": (
         lambda: from_sequences(draw(LENGTHS) * 2).padded_batch(2),
-        lambda: source().padded_batch(2),
+        plain,
     ),
     "empty_sequences": (
         lambda: source([0, *LENGTHS]).padded_batch(2),
-        lambda: source().padded_batch(2),
+        plain,
     ),
     "not_finite": (
         lambda: from_sequences(with_nan()).padded_batch(2),
-        lambda: source().padded_batch(2),
+        plain,
     ),
     "small_batches": (lambda: source().padded_batch(5), lambda: source().padded_batch(6)),
     "same_order": (
-        lambda: source().padded_batch(2),
+        plain,
         lambda: source().shuffle(12).padded_batch(2),
     ),
     "small_shuffle": (
@@ -150,21 +155,26 @@ TRAPS = {
         lambda: source([3, 4] * 10).padded_batch(1),
     ),
     "unknown_steps": (
-        lambda: source().padded_batch(2),
+        plain,
         lambda: source().padded_batch(2).apply(tf.data.experimental.assert_cardinality(6)),
     ),
-    "retracing": (lambda: source().padded_batch(2), lambda: source([5] * 8).padded_batch(2)),
+    "retracing": (plain, lambda: source([5] * 8).padded_batch(2)),
 }
 
 
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_trap_is_found_where_it_is_alone(name):
     trapped, free = TRAPS[name]
-    diagnosis = diagnose_dataset(trapped(), replicas=2)
+    diagnosis = diagnose_once(trapped)
     assert name in {finding.name for finding in diagnosis.findings}
     fits_80_columns(str(diagnosis))
-    diagnosis = diagnose_dataset(free())
-    assert name in diagnosis.not_found, diagnosis
+    assert name in diagnose_once(free).not_found
+
+
+@functools.cache
+def diagnose_once(make):
+    """Diagnoses a pipeline that several traps are looked for in."""
+    return diagnose_dataset(make(), replicas=2)
 
 
 def fits_80_columns(text):
