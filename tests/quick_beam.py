@@ -1,7 +1,8 @@
 """Lets Beam remember what it derives again and again: half of the time of a small job.
 
-For each job Beam inspects the same methods of the same classes some 9,000 times, and builds some
-350 parsers of the same options. What comes of that does not depend on the job.
+For each job Beam inspects the same methods of the same classes some 9,000 times, looks 270 times
+for state in classes that have none, and builds some 350 parsers of the same options. What comes of
+that does not depend on the job.
 """
 
 import argparse
@@ -9,12 +10,13 @@ import copy
 import types
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
 
 
 def remember():
-    """Replaces the two functions of Beam that do so, for this process."""
+    """Replaces the three functions of Beam that do so, for this process."""
     core.get_function_args_defaults = _remembering(core.get_function_args_defaults)
+    userstate.get_dofn_specs = _remembering_stateless(userstate.get_dofn_specs)
     PipelineOptions.view_as = _view_as
 
 
@@ -30,6 +32,23 @@ def _remembering(inspect):
         return list(names), list(defaults)
 
     return get_function_args_defaults
+
+
+def _remembering_stateless(find):
+    stateless = set()
+
+    def get_dofn_specs(dofn):
+        wrapped = getattr(dofn, "_inspect_process", None)  # of `Map` and the like: a function's
+        defaults = wrapped()[1] if wrapped else ()
+        is_plain = not any(isinstance(value, core._DoFnParam) for value in defaults)
+        if is_plain and type(dofn) in stateless:
+            return set(), set()
+        specs = find(dofn)
+        if is_plain and not any(specs):
+            stateless.add(type(dofn))
+        return specs
+
+    return get_dofn_specs
 
 
 _parsed = {}
