@@ -26,6 +26,32 @@ _MAX_MESSAGE = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Masked:
+    """Real timesteps that a mask made from values would hide.
+
+    Attributes:
+        value: the number that sequences are padded by.
+        timesteps: real timesteps whose values all equal it.
+        sequences: sequences that have such a timestep.
+    """
+
+    value: float
+    timesteps: int = 0
+    sequences: int = 0
+
+    def count(self, values: np.ndarray, lengths: np.ndarray) -> Masked:
+        """Adds those of a batch: `(rows, timesteps, ...)`, and `(rows,)`."""
+        is_value = (values.reshape(*values.shape[:2], -1) == self.value).all(2)
+        is_value &= np.arange(values.shape[1]) < lengths[:, None]
+        of_rows = is_value.sum(1)
+        return Masked(
+            self.value,
+            self.timesteps + int(of_rows.sum()),
+            self.sequences + int((of_rows > 0).sum()),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Epoch:
     """What was counted in an epoch, or in the part of it that was read.
 
@@ -42,6 +68,7 @@ class Epoch:
             are no weights per timestep or no lengths.
         seconds: wall time.
         is_whole: whether it was read to its end.
+        masked: real timesteps whose values are those of padding, where `lengths` tell them apart.
     """
 
     rows: np.ndarray
@@ -54,6 +81,7 @@ class Epoch:
     weighted_padding: bool | None
     seconds: float
     is_whole: bool
+    masked: Masked | None = None
 
     @property
     def num_batches(self) -> int:
@@ -176,6 +204,7 @@ class _Counter:
         self._repeated = 0
         self._weighted: bool | None = None
         self._ends = EndCounter()
+        self._masked: Masked | None = None
 
     def add(self, components: list[Any]) -> None:
         self._shapes[tuple(_shape_of(one) for one in components)] += 1
@@ -197,6 +226,8 @@ class _Counter:
         self._check_weights(components, lengths, values.shape[1])
         if lengths is None:
             self._ends.add(values)
+        elif self._layout.length is not None:
+            self._count_masked(values, lengths)
 
     def _read_lengths(self, sequence: Any, components: list[Any]) -> np.ndarray | None:
         if isinstance(sequence, tf.RaggedTensor):
@@ -218,6 +249,14 @@ class _Counter:
             digest = hashlib.blake2b(row[:end].tobytes(), digest_size=16).digest()
             self._repeated += digest in self._seen
             self._seen.add(digest)
+
+    def _count_masked(self, values: np.ndarray, lengths: np.ndarray) -> None:
+        """Counts from the first batch on that is padded, by the number that it is padded by."""
+        is_padded = np.arange(values.shape[1]) >= lengths[:, None]
+        if self._masked is None and is_padded.any() and values.dtype.kind in "iuf":
+            self._masked = Masked(float(values[is_padded].flat[0]))
+        if self._masked is not None:
+            self._masked = self._masked.count(values, lengths)
 
     def _check_weights(
         self, components: list[Any], lengths: np.ndarray | None, timesteps: int
@@ -241,6 +280,7 @@ class _Counter:
             weighted_padding=self._weighted,
             seconds=seconds,
             is_whole=is_whole,
+            masked=self._masked,
         )
 
 

@@ -69,14 +69,6 @@ class Facts:
         return self.sequences.kept
 
     @property
-    def are_padded_before(self) -> bool:
-        """Whether sequences come to the stage of batches longer than they are."""
-        if self.sequences is None or self.epoch.lengths is None or not self.agrees:
-            return False
-        before = sum(int(of_batch.sum()) for of_batch in self.sequences.kept)
-        return before > sum(int(of_batch.sum()) for of_batch in self.epoch.lengths)
-
-    @property
     def real(self) -> int | None:
         """Number of real timesteps, None where it is not told."""
         lengths = self.lengths
@@ -101,8 +93,3 @@ class Facts:
     def padded(self) -> int:
         """Timesteps that are padding, 0 where it is not told."""
         return 0 if self.real is None else self.computed - self.real
-
-    @property
-    def padding_value(self) -> float:
-        """The number that sequences are padded by; 0 where nothing says another."""
-        return self.sequences.padding_value if self.sequences is not None else 0.0

@@ -6,10 +6,13 @@ the reason why that cannot be told.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from padless.pipeline.diagnosis.ends import Ends
 from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural, share
+from padless.pipeline.diagnosis.tf_dataset.epoch import Masked
 from padless.pipeline.diagnosis.tf_dataset.facts import Facts
 from padless.pipeline.diagnosis.tf_dataset.sequences import Sequences
 
@@ -17,6 +20,7 @@ _LENGTHS_NOT_TOLD = NotTold(
     "nothing tells which timesteps are real: no batch stage whose input can be read, and no "
     "component with lengths (name one by --length)"
 )
+_COME_PADDED = NotTold("sequences come padded, and no component holds their lengths")
 _MAX_BOUNDARIES = 8
 _CARRY_LENGTH = "dataset.map(lambda x: (x, tf.shape(x)[0]))  # before the batches: the length"
 _MAKE_MASK = "mask = tf.sequence_mask(length, tf.shape(x)[1], tf.float32)"
@@ -29,7 +33,7 @@ def find_padding(facts: Facts) -> Answer:
     if facts.real is None:
         return _LENGTHS_NOT_TOLD
     if not facts.padded:
-        return None
+        return _COME_PADDED if find_padded_before(facts) is not None else None
     ratio = facts.computed / facts.real
     longest = int(facts.epoch.timesteps.max())
     return Finding(
@@ -215,31 +219,42 @@ def _weigh_shortest(facts: Facts) -> str:
 
 def find_masked_values(facts: Facts) -> Answer:
     """Finds real timesteps that a mask made from values would hide."""
-    sequences = facts.sequences
     if not facts.padded:
-        return None  # nothing to mask, or `find_padded_before` counts
-    are_seen = sequences is not None and sequences.has_lengths and facts.agrees
-    if sequences is None or not are_seen or facts.are_padded_before:
-        return NotTold("no batch stage shows the sequences before they are padded")
-    if not sequences.masked:
+        return _COME_PADDED if find_padded_before(facts) is not None else None
+    masked = _count_masked(facts)
+    if masked is None:
+        return NotTold("nothing tells real timesteps from padding one by one")
+    if not masked.timesteps:
         return None
-    value = _write(sequences.padding_value)
-    is_one = sequences.masked == 1
+    value, is_one = _write(masked.value), masked.timesteps == 1
     return Finding(
         "masked_values",
-        f"a mask from values would hide data: {plural(sequences.masked, 'real timestep')} "
+        f"a mask from values would hide data: {plural(masked.timesteps, 'real timestep')} "
         f"{'is' if is_one else 'are'} {value}, the padding value",
-        f"{'It is' if is_one else 'They are'} in {plural(sequences.masked_sequences, 'sequence')} "
-        f"of {sequences.num_sequences:,}. Masking({value}), Embedding(mask_zero=True) or "
+        f"{'It is' if is_one else 'They are'} in {plural(masked.sequences, 'sequence')} of "
+        f"{_count_looked_at(facts):,}. Masking({value}), Embedding(mask_zero=True) or "
         f"tf.not_equal(x, {value}) cannot tell {'it' if is_one else 'them'} from padding.",
         "Make masks from the length:",
         (_CARRY_LENGTH, _MAKE_MASK),
-        {
-            "timesteps": sequences.masked,
-            "sequences": sequences.masked_sequences,
-            "value": sequences.padding_value,
-        },
+        dataclasses.asdict(masked),
     )
+
+
+def _count_looked_at(facts: Facts) -> int:
+    """Returns the sequences that `_count_masked` has seen, those that are dropped among them."""
+    if facts.epoch.lengths is None and facts.sequences is not None:
+        return facts.sequences.num_sequences
+    return facts.epoch.num_rows
+
+
+def _count_masked(facts: Facts) -> Masked | None:
+    """Returns the real timesteps that are like padding, None where that is not told."""
+    if facts.epoch.lengths is not None:
+        return facts.epoch.masked
+    sequences = facts.sequences
+    if sequences is None or not sequences.has_lengths or not facts.agrees:
+        return None
+    return Masked(sequences.padding_value, sequences.masked, sequences.masked_sequences)
 
 
 def _write(value: float) -> str:

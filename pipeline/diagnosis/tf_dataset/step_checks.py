@@ -81,14 +81,7 @@ def find_same_order(facts: Facts) -> Answer:
     if second is None:
         return NotTold("no second epoch was begun, as a cache in files would be spoiled")
     if second.is_empty:
-        return Finding(
-            "no_second_epoch",
-            "a second epoch is empty: the data can be read once only",
-            f"All epochs after the first have 0 of {plural(facts.epoch.num_rows, 'sequence')}; "
-            "Keras warns that the input ran out of data, and stops.",
-            "Make the generator anew for each epoch: from_generator takes a function that returns "
-            "one, not one that continues where it was.",
-        )
+        return _find_no_second(facts)
     compared = facts.epoch.rows[: second.num_batches].sum()
     if compared < _FEWEST_SEQUENCES:
         return NotTold(f"an order shows only from {_FEWEST_SEQUENCES} sequences on")
@@ -112,6 +105,17 @@ def find_same_order(facts: Facts) -> Answer:
         "any cache():",
         (f"dataset.shuffle({count})  # before the batches; all {plural(count, 'sequence')}",),
         {"batches_compared": second.num_batches},
+    )
+
+
+def _find_no_second(facts: Facts) -> Finding:
+    return Finding(
+        "no_second_epoch",
+        "a second epoch is empty: the data can be read once only",
+        f"All epochs after the first have 0 of {plural(facts.epoch.num_rows, 'sequence')}; "
+        "Keras warns that the input ran out of data, and stops.",
+        "Make the generator anew for each epoch: from_generator takes a function that returns "
+        "one, not one that continues where it was.",
     )
 
 

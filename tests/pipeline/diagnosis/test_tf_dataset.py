@@ -245,6 +245,7 @@ def test_the_famous_question():
     dataset = tf.data.Dataset.from_tensor_slices((values, values)).shuffle(12).batch(4)
     padded = find(dataset, "padded_before")
     assert (padded.numbers["computed"], padded.numbers["looks_real"]) == (180, 72)
+    assert {"padding", "masked_values"} <= diagnose_dataset(dataset).not_told.keys()
     assert "docs/alignment.md" in padded.mending
     counted = find(dataset, "counted_padding")
     assert counted.numbers["share"] == (180 - 72) / 180
@@ -289,6 +290,14 @@ def test_the_mending_of_counted_padding_counts_real_timesteps_alone():
 def test_real_timesteps_that_a_mask_would_hide_are_counted():
     found = find(from_sequences(with_zero()).padded_batch(2), "masked_values")
     assert dict(found.numbers) == {"timesteps": 1, "sequences": 1, "value": 0.0}
+
+
+def test_a_component_with_lengths_tells_real_zeros_from_padding():
+    values = padded_tensor()
+    values[7, 2] = values[10, :2] = 0
+    parts = {"values": values, "length": np.array(LENGTHS)}
+    found = find(tf.data.Dataset.from_tensor_slices(parts).batch(4), "masked_values")
+    assert dict(found.numbers) == {"timesteps": 3, "sequences": 2, "value": 0.0}
 
 
 @pytest.mark.parametrize("size", [2, 3])
