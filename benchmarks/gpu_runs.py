@@ -18,7 +18,7 @@ from generated import PLAIN, write_dataset
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
-from padless.model.network.fused_lstm import FusedLSTM
+from padless.model.kernels.fused_lstm import FusedLSTM
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.training.loop import TrainingLoop
 from padless.model.training.replicas import mirrored_strategy

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from padless.model.comparison.compare import Comparison, compare_alignments
     from padless.model.comparison.compare_picture import draw_comparison
     from padless.model.html_report.write import write_html
+    from padless.model.kernels.fused_lstm import FusedLSTM
     from padless.model.network.alignment import ALIGNMENTS
     from padless.model.network.anomaly_score import AnomalyScore
     from padless.model.network.architecture import Architecture
     from padless.model.network.autoencoder import SequenceAutoencoder
-    from padless.model.network.fused_lstm import FusedLSTM
     from padless.model.network.layers import DynamicRepeat, ReplicaDropout, Standardize
     from padless.model.network.ragged import RaggedGRU, RaggedLSTM
     from padless.model.network.recurrent import Recurrent
@@ -49,7 +49,7 @@ _WITH_TENSORFLOW = {
     "Calibration": "padless.model.scoring.calibration",
     "Comparison": "padless.model.comparison.compare",
     "DynamicRepeat": "padless.model.network.layers",
-    "FusedLSTM": "padless.model.network.fused_lstm",
+    "FusedLSTM": "padless.model.kernels.fused_lstm",
     "Inference": "padless.model.scoring.inference",
     "RaggedGRU": "padless.model.network.ragged",
     "RaggedLSTM": "padless.model.network.ragged",

@@ -275,7 +275,8 @@ ROOMS = {
         "verification": {"dataset", "progress"},
     },
     "model": {
-        "network": set(),
+        "kernels": set(),
+        "network": {"kernels"},
         "run_directory": {"network"},
         "scoring": {"run_directory"},
         "onnx_export": {"scoring"},

@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from padless.model.network.fused_lstm import FusedLSTM
+from padless.model.kernels.fused_lstm import FusedLSTM
+from padless.model.kernels.packed_recurrent import run_packed
 from padless.model.network.layers import Shape
-from padless.model.network.packed_recurrent import run_packed
 from padless.pipeline.batching.packing import PackedSequences, Packing, assert_packed
 
 Sequences: TypeAlias = tf.RaggedTensor | PackedSequences | tf.Tensor

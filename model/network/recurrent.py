@@ -18,10 +18,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from padless.model.kernels.fused_lstm import FusedLSTM
+from padless.model.kernels.packed_recurrent import run_packed
 from padless.model.network.architecture import CELLS, POOLINGS
-from padless.model.network.fused_lstm import FusedLSTM
 from padless.model.network.layers import Array, ReplicaDropout, Shape
-from padless.model.network.packed_recurrent import run_packed
 from padless.model.network.pooling import WIDTHS, pool
 from padless.pipeline.batching.packing import Packing
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from padless.model import RaggedGRU, RaggedLSTM
+from padless.model.kernels.packed_recurrent import run_in_buffer
 from padless.model.network import ragged
-from padless.model.network.packed_recurrent import run_in_buffer
 from padless.pipeline import PackedSequences
 
 LENGTHS = [2, 5, 1, 3, 3]

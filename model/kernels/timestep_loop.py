@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 import keras
 import tensorflow as tf
 
-from padless.model.network.band_lstm import joined
+from padless.model.kernels.band_lstm import joined
 from padless.pipeline.batching.packing import Packing
 
 Tensors: TypeAlias = tuple[tf.Tensor, ...]

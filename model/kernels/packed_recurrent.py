@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from padless.model.network.band_lstm import joined, run_bands
-from padless.model.network.fused_lstm import FusedLSTM
-from padless.model.network.timestep_loop import can_loop, run_loop
+from padless.model.kernels.band_lstm import joined, run_bands
+from padless.model.kernels.fused_lstm import FusedLSTM
+from padless.model.kernels.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Bands, Packing
 
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from padless.model import FusedLSTM, Recurrent
-from padless.model.network.packed_recurrent import run_cell, run_in_buffer, run_packed
-from padless.model.network.timestep_loop import can_loop, run_loop
+from padless.model.kernels.packed_recurrent import run_cell, run_in_buffer, run_packed
+from padless.model.kernels.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Packing
 
 LENGTHS = [6, 6, 4, 3, 3, 3, 1]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from padless.model.network.fused_lstm import block_inputs, make_even
+from padless.model.kernels.fused_lstm import block_inputs, make_even
 from padless.pipeline.batching.packing import Bands
 
 _RETURNED = ("i", "cs", "f", "o", "ci", "co", "h")  # by `BlockLSTM`, and taken by its gradient
