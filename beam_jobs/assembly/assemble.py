@@ -87,14 +87,15 @@ class Assembler:
             joined = self._join(unit)
             joined = _without_padding(joined, mended)
             values = self._deal_with_missing(joined, mended)
-            self._check_label(unit[0].label)
-            split = self.split_draw.split_of(key, unit[0], seen)
+            first = joined.unit[0]  # not an empty row, which has no label
+            self._check_label(first.label)
+            split = self.split_draw.split_of(key, first, seen)
             if split is None:
                 return []
             pieces = list(self._cut(key, values, mended))
         except RejectionError as rejection:
             return [rejection.reject(unit[0].place, key)]
-        return [self._accept(*piece, unit[0], split) for piece in pieces]
+        return [self._accept(*piece, first, split) for piece in pieces]
 
     def _accept(
         self, key: bytes, values: np.ndarray, part: Rows | Whole, split: str
@@ -121,7 +122,10 @@ class Assembler:
         for what in ("label", "split", "group"):
             _check_same(what, {part.place: getattr(part, what) for part in unit})
         for number, column in enumerate(self.meta_columns):
-            found = {part.place: part.meta[number] for part in unit}
+            # Rows that hold nothing at all have none; if no row has more, the padding is rejected.
+            found = {part.place: part.meta[number] for part in unit if part.meta}
+            if not found:
+                continue
             _check_same("meta", found, f"column {column!r}")
         if len({part.values.shape[1] for part in unit}) > 1:
             raise RejectionError(

@@ -1,5 +1,6 @@
 """The fragments of one key: in any order one result, and duplicates rejected."""
 
+import dataclasses
 import itertools
 
 import hypothesis
@@ -190,6 +191,16 @@ def test_rows_that_hold_nothing_are_padding_wherever_they_are():
     assembled = Assembler(Rules(), 0, SPLITS).assemble(b"a", [nothing, rows(5, 1, label=b"l")])
     assert assembled.results[0].values.tolist() == [[5]]
     assert assembled.tally["padding_timesteps"] == 3
+
+
+def test_label_and_what_is_carried_are_not_those_of_an_empty_row_before():
+    nothing = Rows(CSV.place(1), np.full((1, 1), NAN, np.float32), None, np.arange(1), None)
+    some = dataclasses.replace(rows(5, 1, label=b"l"), meta=(b"7",))
+    assembler = Assembler(Rules(labels=("l",)), 0, SPLITS, meta_columns=["age"])
+    (result,) = assembler.assemble(b"a", [nothing, some]).results
+    assert (result.label, result.meta) == (b"l", {"age": b"7"})
+    (reject,) = assembler.assemble(b"a", [nothing]).results
+    assert reject.reason == "only_padding"
 
 
 @pytest.mark.parametrize("policy", MISSING)
