@@ -43,14 +43,16 @@ class Columns:
             of its one feature, in order; otherwise a row is a timestep, or has lists.
         meta: columns, the same in all rows of a key, that are carried into the dataset and into
             what a model writes of it, or None.
+        static: columns, the same in all rows of a key, that hold a number, such as an age: they are
+            carried as those of `meta`, and join the embedding; None for none.
         center: features of which an offset is subtracted before they become float32, each by its
             name, or by its position where features have no names: with the offset, in raw units, or
             with None for the first value in the input; kept as pairs. None for none.
 
     Raises:
-        ValueError: if a name is empty or names two parts, `drop` or `meta` holds one of another
-            part, `meta` one that outputs have already or with a slash, an offset is not finite, or
-            a part is named that wide tables do not have.
+        ValueError: if a name is empty or names two parts, `drop`, `meta` or `static` holds one of
+            another part, the last two one that outputs have already or with a slash, an offset is
+            not finite, or a part is named that wide tables do not have.
     """
 
     key: str = Default("key")
@@ -63,11 +65,12 @@ class Columns:
     features: Sequence[str] | None = None
     drop: Sequence[str] | None = None
     meta: Sequence[str] | None = None
+    static: Sequence[str] | None = None
     center: Mapping[str, float | None] | Sequence[tuple[str, float | None]] | None = None
     wide: bool = False
 
     def __post_init__(self) -> None:
-        for argument in ("features", "drop", "meta"):
+        for argument in ("features", "drop", "meta", "static"):
             if (names := getattr(self, argument)) is not None:
                 object.__setattr__(self, argument, as_names(argument, names))
         if self.center is not None:
@@ -79,8 +82,9 @@ class Columns:
         self._check_roles_differ()
         if self.wide:
             self._check_wide()
-        for name in self.meta or ():
-            self._check_meta(name)
+        for role in ("meta", "static"):
+            for name in getattr(self, role) or ():
+                self._check_carried(role, name)
 
     @property
     def centered(self) -> tuple[tuple[str, float | None], ...]:
@@ -89,8 +93,13 @@ class Columns:
 
     @property
     def meta_columns(self) -> tuple[str, ...]:
-        """The columns that are carried, none if there are none."""
-        return tuple(self.meta or ())
+        """The columns that are carried, those of numbers last; none if there are none."""
+        return (*(self.meta or ()), *self.static_columns)
+
+    @property
+    def static_columns(self) -> tuple[str, ...]:
+        """Those of them that hold numbers and join the embedding."""
+        return tuple(self.static or ())
 
     @property
     def not_features(self) -> tuple[str, ...]:
@@ -132,18 +141,19 @@ class Columns:
                     f"part is a timestep, got {getattr(self, role)!r}; `drop` leaves columns out."
                 )
 
-    def _check_meta(self, name: str) -> None:
+    def _check_carried(self, option: str, name: str) -> None:
         parts = {role: [column] for role, column in self.roles().items()}
-        parts |= {"features": [*(self.features or ())], "drop": [*(self.drop or ())]}
+        others = {"features", "drop"} | ({"meta"} if option == "static" else set())
+        parts |= {role: [*(getattr(self, role) or ())] for role in sorted(others)}
         for role, columns in parts.items():
             if name in columns:
-                raise ValueError(f"`meta` must not hold {name!r}, which is `{role}`.")
+                raise ValueError(f"`{option}` must not hold {name!r}, which is `{role}`.")
         if not name or "/" in name:
-            raise ValueError(f"`meta` must hold names without a slash, got {name!r}.")
+            raise ValueError(f"`{option}` must hold names without a slash, got {name!r}.")
         if name in OUTPUT_COLUMNS:
             raise ValueError(
-                f"`meta` must not hold {name!r}, as what a model writes has a column of that name; "
-                "rename it in the input."
+                f"`{option}` must not hold {name!r}, as what a model writes has a column of that "
+                "name; rename it in the input."
             )
 
 

@@ -30,6 +30,7 @@ COLUMN_OPTIONS = {
     "features": "--feature-columns",
     "drop": "--drop-columns",
     "meta": "--meta-columns",
+    "static": "--static-columns",
     "center": "--center",
 }
 
@@ -85,7 +86,7 @@ def add_raw_arguments(parser: Parser, *, of_run: bool = False) -> argparse._Acti
     Returns:
         The group of the columns, for further ones.
     """
-    names = ("key", "time", "sequence", "length", "features", "drop", "label", "meta")
+    names = ("key", "time", "sequence", "length", "features", "drop", "label", "meta", "static")
     parser.names |= {name: COLUMN_OPTIONS[name] for name in names}
     form = parser.add_argument_group("form and columns of raw files")
     add_option(

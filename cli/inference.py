@@ -120,9 +120,10 @@ def raw_options(args: argparse.Namespace, run: Run) -> dict[str, Any]:
     from padless.beam_jobs import Columns, TextFormat
     from padless.beam_jobs.raw_input import rules_like
 
+    static = [scale.name for scale in run.config.static] or None
     return {
         # Columns by the names that the run was trained on, whatever else the file holds.
-        "columns": Columns(**columns_of(args, center=run.config.center)),
+        "columns": Columns(**columns_of(args, center=run.config.center, static=static)),
         "feature_names": run.config.feature_names,
         "rules": rules_like(
             run.config.rules, **{name: getattr(args, name) for name in RULE_OPTIONS}

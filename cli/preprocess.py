@@ -58,6 +58,11 @@ def add_arguments(parser: Parser) -> None:
         "metres: the number, or the first value in the input; models are told (default: none)"
     )
     add_option(columns, "--center", center, type=offsets, metavar="NAME[=NUMBER],...")
+    static = (
+        "columns or fields, the same in all rows of a key, that hold a number, such as an age: "
+        "they are carried as well, and join the embedding (default: none)"
+    )
+    add_option(columns, "--static-columns", static, type=comma_separated, metavar="A,B,...")
     parser.names |= {name: COLUMN_OPTIONS[name] for name in ("split", "group", "center")}
     parser.names["train_labels"] = "--train-where"
     _add_rule_arguments(parser.add_argument_group("rules for a sequence"))
@@ -149,6 +154,7 @@ def _make_options(args: argparse.Namespace) -> PreprocessOptions:
         ),
         columns=Columns(
             **columns_of(args, split=args.split_column, group=args.hold_out_by),
+            static=args.static_columns,
             center=args.center,
         ),
         rules=Rules(

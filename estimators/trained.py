@@ -82,7 +82,7 @@ class TrainedModel:
         self, sequences: Sequence[Accepted], outputs: tuple[str, ...]
     ) -> dict[str, np.ndarray]:
         if outputs not in self._inferences:
-            self._inferences[outputs] = Inference(self.run.model, outputs)
+            self._inferences[outputs] = self.run.inference(outputs)
         record_format = RecordFormat(self.run.config.num_features)
         with retracing_expected():
             return self._inferences[outputs].compute(encode_all(sequences), record_format)

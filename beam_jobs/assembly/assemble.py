@@ -31,6 +31,7 @@ from padless.beam_jobs.fragments import (
 )
 from padless.beam_jobs.options import Rules
 from padless.pipeline.dataset.keys import is_piece_key, piece_key, piece_spans
+from padless.pipeline.dataset.static_columns import read_static
 
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
@@ -47,6 +48,7 @@ class Assembler:
         feature_names: names of the features for messages, or None.
         hold_out: splits that are taken from the training split, and their shares of it.
         meta_columns: names of the columns that are carried into outputs.
+        static_columns: those of them that hold a number.
     """
 
     rules: Rules
@@ -55,6 +57,7 @@ class Assembler:
     feature_names: Seq[str] | None = None
     hold_out: Seq[tuple[str, float]] = ()
     meta_columns: Seq[str] = ()
+    static_columns: Seq[str] = ()
 
     @property
     def split_draw(self) -> SplitDraw:
@@ -126,7 +129,10 @@ class Assembler:
             found = {part.place: part.meta[number] for part in unit if part.meta}
             if not found:
                 continue
-            _check_same("meta", found, f"column {column!r}")
+            if column in self.static_columns:
+                _check_static(found, column)
+            else:
+                _check_same("meta", found, f"column {column!r}")
         if len({part.values.shape[1] for part in unit}) > 1:
             raise RejectionError(
                 "wrong_num_features",
@@ -297,6 +303,25 @@ def _check_same(what: str, found: Mapping[Place, bytes | None], shown: str = "")
                 f"conflicting_{what}",
                 f"the {shown or what} must be the same in all rows, got {_show(first[1])} and, "
                 f"at {place}, {_show(value)}.",
+            )
+
+
+def _check_static(found: Mapping[Place, bytes], column: str) -> None:
+    """Checks that a column holds one number in all rows, however it is written."""
+    numbers = {}
+    for place, text in found.items():
+        try:
+            numbers[place] = read_static(text)
+        except ValueError as error:
+            rule = f"the column {column!r} {error}"
+            raise RejectionError("bad_static", rule, place) from error
+    first, *others = numbers.items()
+    for place, number in others:
+        if number != first[1]:
+            raise RejectionError(
+                "conflicting_static",
+                f"the column {column!r} must hold one number in all rows, got {first[1]} and, at "
+                f"{place}, {number}.",
             )
 
 

@@ -47,20 +47,24 @@ class ConstantColumns:
         split: position of the split, or None.
         group: position of the group, or None.
         meta: positions of what is carried into outputs.
+        with_comma: those of them that hold numbers with a decimal comma.
     """
 
     label: int | None = None
     split: int | None = None
     group: int | None = None
     meta: tuple[int, ...] = ()
+    with_comma: frozenset[int] = frozenset()
 
     @classmethod
-    def locate(cls, places: Mapping[str, int], columns: Columns) -> ConstantColumns:
+    def locate(cls, places: Mapping[str, int], columns: Columns, decimal: str) -> ConstantColumns:
         """Finds those that the options name by the positions of all columns."""
         roles = columns.roles()
         found = {r: places[roles[r]] for r in ("label", "split", "group") if r in roles}
         meta = tuple(places[name] for name in columns.meta_columns)
-        return cls(**found, meta=meta) if found or meta else _NO_CONSTANTS
+        with_comma = columns.static_columns if decimal == "," else ()
+        numbers = frozenset(places[name] for name in with_comma)
+        return cls(**found, meta=meta, with_comma=numbers) if found or meta else _NO_CONSTANTS
 
     def parse(self, row: list[str]) -> Constants:
         """Reads them of one row."""
@@ -70,8 +74,15 @@ class ConstantColumns:
             None if self.label is None else parse_label(row[self.label]),
             None if self.split is None else parse_split(row[self.split]),
             None if self.group is None else parse_group(row[self.group]),
-            tuple(parse_meta(row[place]) for place in self.meta),
+            tuple(self._parse_meta(row, place) for place in self.meta),
         )
+
+    def _parse_meta(self, row: list[str], place: int) -> bytes:
+        cell = row[place]
+        # One that has a point already may be of thousands: it stays as it is, which is no number.
+        if place in self.with_comma and "." not in cell:
+            cell = cell.replace(",", ".")
+        return parse_meta(cell)
 
 
 _NO_CONSTANTS = ConstantColumns()
@@ -124,7 +135,7 @@ class CsvColumns:
             num_columns=len(header),
             key=places[columns.key],
             time=places[columns.time] if has_times else None,
-            constants=ConstantColumns.locate(places, columns),
+            constants=ConstantColumns.locate(places, columns, source.text.decimal),
             features=tuple(places[name] for name in names),
             feature_names=names,
             decimal=source.text.decimal,

@@ -62,7 +62,7 @@ class WideColumns:
         return cls(
             num_columns=len(header),
             key=places[columns.key] if "key" in roles else None,
-            constants=ConstantColumns.locate(places, columns),
+            constants=ConstantColumns.locate(places, columns, source.text.decimal),
             timesteps=timesteps,
             names=names,
             others=frozenset(range(len(header))).difference(timesteps),

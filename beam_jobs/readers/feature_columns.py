@@ -41,7 +41,7 @@ def check_listed(path: str, names: Sequence[str], columns: Columns) -> None:
     Raises:
         ValueError: if it lacks a column.
     """
-    for option in ("drop", "meta"):
+    for option in ("drop", "meta", "static"):
         for name in getattr(columns, option) or ():
             if name not in names:
                 raise ValueError(

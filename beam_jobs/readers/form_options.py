@@ -31,6 +31,7 @@ ACTING: Mapping[str, frozenset[str]] = {
     "drop": _TABLES,
     "wide": _TABLES,
     "meta": _NAMED,
+    "static": _NAMED,
     "time_order": _NAMED | {"ts"},
     "delimiter": frozenset({"csv"}),
     "decimal": frozenset({"csv"}),
@@ -41,7 +42,7 @@ ACTING: Mapping[str, frozenset[str]] = {
 # What one form needs and another has no use for: it must act on one input of a job.
 _FOR_ONE = ("key", "time", "sequence", "length", "features", "wide")
 # What all sequences of a dataset have, or none.
-_FOR_ALL = ("label", "split", "group", "drop", "meta")
+_FOR_ALL = ("label", "split", "group", "drop", "meta", "static")
 _TEXT = {field.name: field.default for field in dataclasses.fields(TextFormat)}
 _REASONS = {
     ("key", "npy"): "whose keys are the positions of its sequences",

@@ -88,6 +88,7 @@ def finish(
                 has_label=job.columns.label is not None,
                 masks_missing=job.rules.missing == "mask",
                 meta_columns=job.columns.meta_columns,
+                static_columns=job.columns.static_columns,
             ),
             feature_names=report.features,
             offsets=job.offsets,

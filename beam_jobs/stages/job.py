@@ -69,6 +69,7 @@ class Job:
             self.feature_names,
             hold_out=self.output.held_out,
             meta_columns=self.columns.meta_columns,
+            static_columns=self.columns.static_columns,
         )
 
     def worker_counts(self) -> WorkerCounts:

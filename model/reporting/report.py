@@ -168,7 +168,7 @@ def report_run(
         ValueError: if the dataset has other features or is damaged.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    inference, calibration = Inference(run.model, WITH_BASELINES), run.calibration
+    inference, calibration = run.inference(WITH_BASELINES), run.calibration
     dataset = run.open_dataset(directory)
     place = epath.Path(directory or run.config.dataset)
     plan, options = run.plan(dataset), run.options

@@ -23,6 +23,7 @@ from padless.model.run_directory.training_options import FREE_TO_CHANGE, Trainin
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
 from padless.pipeline.dataset.rules import SequenceRules, read_rules
+from padless.pipeline.dataset.static_columns import StaticScale
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.written_whole import written_whole
 
@@ -54,6 +55,7 @@ class RunConfig:
         versions: package -> version that the run was started with; None where it is not installed.
         steps_per_epoch: number of steps by split.
         offsets: what was subtracted from each feature before it became float32, or None.
+        static: scales of the dataset's static columns, which join the embedding, in order.
         rules: that the dataset's sequences were read by, which are those of raw files that the
             model is given; None where no job of padless made the dataset.
     """
@@ -69,6 +71,7 @@ class RunConfig:
     versions: Mapping[str, str | None]
     steps_per_epoch: Mapping[str, int] = dataclasses.field(default_factory=dict)
     offsets: tuple[float, ...] | None = None
+    static: tuple[StaticScale, ...] = ()
     rules: SequenceRules | None = None
 
     @property
@@ -93,6 +96,7 @@ def describe_run(
     options: TrainingOptions,
     devices: Sequence[str],
     replicas: int,
+    static: Sequence[StaticScale] = (),
 ) -> RunConfig:
     """Describes a run before its batches are planned.
 
@@ -103,6 +107,7 @@ def describe_run(
         options: how it is trained.
         devices: names of the devices of this machine.
         replicas: number of replicas, those of other machines included.
+        static: scales of the static columns of the dataset.
     """
     names = dataset.feature_names
     return RunConfig(
@@ -117,6 +122,7 @@ def describe_run(
         rules=read_rules(directory),
         versions={name: _version(name) for name in _PACKAGES},
         offsets=dataset.offsets,
+        static=tuple(static),
     )
 
 

@@ -20,7 +20,9 @@ from padless.pipeline.batching.packing import PackedSequences, Packing, assert_n
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.framing import check_record_sizes
+from padless.pipeline.dataset.names import meta_feature
 from padless.pipeline.dataset.records import RecordFormat, parse_lengths
+from padless.pipeline.dataset.static_columns import StaticScale
 
 EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "unexplained", "feature_error")
@@ -41,15 +43,29 @@ class Inference:
             `TIMESTEPS` may be added, the errors of each timestep; or `WITH_BASELINES`, which adds
             what the anomaly score is fitted to, and the errors of two guesses that need no model:
             each feature's mean over the training split, and each sequence's own mean.
+        static: scales of the static columns that join the embedding, after what the model gives;
+            the records must carry them.
     """
 
-    def __init__(self, model: SequenceAutoencoder, outputs: tuple[str, ...] = EVERYTHING):
+    def __init__(
+        self,
+        model: SequenceAutoencoder,
+        outputs: tuple[str, ...] = EVERYTHING,
+        *,
+        static: Sequence[StaticScale] = (),
+    ):
         self.model = model
         self.outputs = outputs
+        self.static = tuple(static)
         # One trace for all lengths.
         values = tf.TensorSpec((None, model.num_features), tf.float32)
         signature = (values, tf.TensorSpec((None,), tf.int64))
         self._run = tf.function(self._compute, input_signature=signature, autograph=False)
+
+    @property
+    def embedding_size(self) -> int:
+        """Values in an embedding, those of static columns included."""
+        return self.model.embedding_size + len(self.static)
 
     def windows(self, dataset: SequenceDataset, split: str) -> Iterator[dict[str, np.ndarray]]:
         """Computes the outputs of a split, window by window, in the order of its records.
@@ -98,7 +114,17 @@ class Inference:
             found = {name: values.numpy() for name, values in {**batch, **computed}.items()}
             if TIMESTEPS in found:
                 found[TIMESTEPS] = _cut_rows(computed[TIMESTEPS], batch["length"])
+            if self.static:
+                found["embedding"] = self._with_static(found)
             yield rows, found
+
+    def _with_static(self, found: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the embeddings of a batch with its static columns, standardized."""
+        columns = [
+            np.array([scale.standardize(text) for text in found[meta_feature(scale.name)]])
+            for scale in self.static
+        ]
+        return np.column_stack((found["embedding"], *columns)).astype(np.float32)
 
     def _cut(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
         """Yields the rows of each packed batch: by falling length, and of bounded size.

@@ -156,6 +156,18 @@ class Run:
                 "`--center`."
             )
 
+        static = sorted(scale.name for scale in self.config.static)
+        if static != sorted(dataset.static_columns):
+            raise ValueError(
+                f"{self.directory}: the run was trained with the static columns {static}, dataset "
+                f"{dataset.name!r} has {sorted(dataset.static_columns)}; give its raw files, or "
+                "make it with the same `--static-columns`."
+            )
+
+    def inference(self, outputs: tuple[str, ...]) -> Inference:
+        """Makes the inference of these outputs, see `Inference`."""
+        return Inference(self.model, outputs, static=self.config.static)
+
     def plan(self, dataset: SequenceDataset) -> BatchPlan:
         """Plans the batches of a dataset's training split as the run did.
 
@@ -206,7 +218,7 @@ class Run:
         """
         self.check_features(dataset)
         return write_parquet(
-            Inference(self.model, EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING),
+            self.inference(EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING),
             dataset,
             check_output(output),
             splits=splits,
@@ -229,7 +241,7 @@ class Run:
         """Writes the embeddings alone, without running the decoder; else as `write_scores`."""
         self.check_features(dataset)
         return write_parquet(
-            Inference(self.model, EMBEDDING),
+            self.inference(EMBEDDING),
             dataset,
             check_output(output),
             splits=splits,

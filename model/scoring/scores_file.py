@@ -194,7 +194,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
         "label": pa.string(),
         **dict.fromkeys(dataset.record_format.meta_columns, pa.string()),
         "length": pa.int64(),
-        "embedding": pa.list_(pa.float32(), inference.model.embedding_size),
+        "embedding": pa.list_(pa.float32(), inference.embedding_size),
         "score": pa.float32(),
         "p_value": pa.float32(),
         "is_anomaly": pa.bool_(),

@@ -38,6 +38,7 @@ from padless.model.run_directory.config import (
 )
 from padless.model.run_directory.lock import locked
 from padless.model.run_directory.metrics_files import MetricsFiles, read_history
+from padless.model.run_directory.static_scale import measure_static
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.anomaly_fit import fit_anomaly_score
 from padless.model.scoring.calibration import (
@@ -141,6 +142,7 @@ def train(
         options=options,
         devices=strategy.extended.worker_devices,
         replicas=strategy.num_replicas_in_sync,
+        static=measure_static(dataset),
     )
     dataset.check_unchanged()  # the fingerprint is of what was opened
     if started:

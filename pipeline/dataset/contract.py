@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from padless.pipeline.dataset.names import FEATURES_FILE, meta_feature
+from padless.pipeline.dataset.static_columns import read_static
 
 _MAX_SHOWN_BYTES = 60
 
@@ -27,12 +28,14 @@ class RecordContract:
         has_label: whether there is a label.
         masks_missing: whether a value may be NaN, which is a missing one.
         meta_columns: names of the columns that are carried into outputs.
+        static_columns: those of them that hold a number, see `static_columns`.
     """
 
     num_features: int
     has_label: bool
     masks_missing: bool = False
     meta_columns: tuple[str, ...] = ()
+    static_columns: tuple[str, ...] = ()
 
     def find_faults(self, features: Features) -> list[str]:
         """Lists the rules that a record breaks, with the values that break them."""
@@ -41,8 +44,13 @@ class RecordContract:
             *(_check_text(features, "label") if self.has_label else _check_absent(features)),
             *(
                 part
-                for name in self.meta_columns
+                for name in dict.fromkeys((*self.meta_columns, *self.static_columns))
                 for part in _check_text(features, meta_feature(name))
+            ),
+            *(
+                part
+                for name in self.static_columns
+                for part in _check_number(features, meta_feature(name))
             ),
             *_check_length(features),
             *self._check_sequence(features),
@@ -84,6 +92,16 @@ def _check_text(features: Features, name: str) -> Iterator[str]:
         yield "`key` must not be empty."
     elif not _is_utf8(values[0]):
         yield f"`{name}` must be UTF-8, got {values[0][:_MAX_SHOWN_BYTES]!r}."
+
+
+def _check_number(features: Features, name: str) -> Iterator[str]:
+    values = features.get(name)
+    if not isinstance(values, list) or len(values) != 1:
+        return  # which is reported already
+    try:
+        read_static(values[0])
+    except ValueError as error:
+        yield f"`{name}` {error}"
 
 
 def _check_absent(features: Features) -> Iterator[str]:

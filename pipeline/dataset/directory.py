@@ -84,6 +84,8 @@ class SequenceDataset:
             the units of the input is one of a record plus its offset; None for nothing.
         masks_missing: whether a value may be missing, which is NaN, by `padless preprocess
             --missing mask`.
+        static_columns: names of the columns that are carried and hold a number, by `padless
+            preprocess --static-columns`, in the order of that option.
     """
 
     name: str
@@ -93,6 +95,7 @@ class SequenceDataset:
     feature_names: tuple[str, ...] | None = None
     offsets: tuple[float, ...] | None = None
     masks_missing: bool = False
+    static_columns: tuple[str, ...] = ()
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -138,6 +141,11 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     for split, moments in statistics.moments.items():
         if (broken := moments.find_broken()) is not None:
             raise ValueError(f"{directory / STATISTICS_FILE}: the split {split!r} {broken}")
+    if unknown := sorted({*statistics.static_columns} - {*contract.meta_columns}):
+        raise ValueError(
+            f"{directory / STATISTICS_FILE}: `static_columns` must be carried by the records, as "
+            f"{FEATURES.name} says, got {unknown}, which are not."
+        )
     if lengths.keys() != info.splits.keys():
         raise ValueError(
             f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
@@ -167,6 +175,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         feature_names=statistics.feature_names,
         offsets=statistics.offsets,
         masks_missing=statistics.masks_missing,
+        static_columns=statistics.static_columns,
     )
     dataset.check_unchanged()  # it may have been replaced while it was opened
     return dataset

@@ -5,7 +5,7 @@
 | `dataset_info.json` | name; records of each shard, bytes of a split | `tfds_files`        |
 | `features.json`     | what a record holds                           | `tfds_files`        |
 | `lengths.json`      | `{split: {length: number of sequences}}`      | this file           |
-| `statistics.json`   | feature names; offsets; moments of each split | this file           |
+| `statistics.json`   | names; offsets; moments of each split         | this file           |
 | `provenance.json`   | how it was made; what each file must hold     | `provenance`        |
 
 A function that begins with `format` returns what a file holds, the one that begins with `parse`
@@ -90,12 +90,14 @@ class Statistics(NamedTuple):
         moments: split -> moments of its values; a split without a record is not there.
         offsets: what was subtracted from each feature before it became float32, or None.
         masks_missing: whether a value may be missing, which is NaN.
+        static_columns: names of the columns that are carried and hold a number, in order.
     """
 
     feature_names: tuple[str, ...] | None
     moments: Mapping[str, Moments]
     offsets: tuple[float, ...] | None = None
     masks_missing: bool = False
+    static_columns: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def encode_metadata(
         moments,
         None if offsets is None else tuple(offsets),
         contract.masks_missing,
+        contract.static_columns,
     )
     files = {
         INFO_FILE: encode_json(format_info(info), end=""),
@@ -207,7 +210,9 @@ def parse_statistics(content: Any, num_features: int | None = None) -> Statistic
     if not isinstance(masks_missing := content["masks_missing"], bool):
         raise TypeError(f"`masks_missing` must be true or false, got {masks_missing!r}.")
     offsets = _parse_offsets(content["offsets"], num_features)
-    return Statistics(names, moments, offsets, masks_missing)
+    if not isinstance(static := content["static_columns"], list):
+        raise TypeError(f"`static_columns` must be a list, got {static!r}.")
+    return Statistics(names, moments, offsets, masks_missing, tuple(map(check_string, static)))
 
 
 INFO = MetadataFile(INFO_FILE, parse_info)
@@ -254,6 +259,7 @@ def _format_statistics(statistics: Statistics) -> dict[str, Any]:
         "feature_names": names and list(names),
         "offsets": statistics.offsets and list(statistics.offsets),
         "masks_missing": statistics.masks_missing,
+        "static_columns": list(statistics.static_columns),
         "splits": moments,
     }
 

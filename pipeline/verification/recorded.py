@@ -64,7 +64,11 @@ def read_recorded(directory: epath.Path, log: FaultLog) -> Recorded:
     contract = read(FEATURES)
     statistics = read(statistics_of(contract.num_features if contract else None))
     if contract and statistics:
-        contract = dataclasses.replace(contract, masks_missing=statistics.masks_missing)
+        contract = dataclasses.replace(
+            contract,
+            masks_missing=statistics.masks_missing,
+            static_columns=statistics.static_columns,
+        )
     return Recorded(
         splits=info.splits if info else None,
         contract=contract,

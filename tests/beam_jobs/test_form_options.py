@@ -35,6 +35,7 @@ OPTIONS = {
     "drop": (("x",), {}),
     "wide": (True, {}),
     "meta": (("kind", "machine"), {}),
+    "static": (("machine",), {}),
     "center": ({"0": 100.0}, {}),  # by its name where it has one
     "missing": ("drop_timestep", {}),
     "time_order": ("reject", {}),

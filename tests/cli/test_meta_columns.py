@@ -62,6 +62,7 @@ def test_rows_of_a_key_that_differ_are_rejected(call, tmp_path):
     assert "the column 'site' must be the same in all rows, got 'p' and" in made.out
 
 
+@pytest.mark.parametrize("option", ["meta", "static"])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -72,11 +73,11 @@ def test_rows_of_a_key_that_differ_are_rejected(call, tmp_path):
         (("a/b",), "--meta-columns must hold names without a slash, got 'a/b'"),
     ],
 )
-def test_a_bad_column_names_the_option(call, sited, tmp_path, options, message):
-    argv = ("preprocess", sited, "--output", tmp_path / "data", "--meta-columns", *options)
+def test_a_bad_column_names_the_option(call, sited, tmp_path, option, options, message):
+    argv = ("preprocess", sited, "--output", tmp_path / "data", f"--{option}-columns", *options)
     failed = call(*argv)
     assert failed.code
-    assert message in failed.err
+    assert message.replace("--meta", f"--{option}") in failed.err
     assert not (tmp_path / "data").exists()
 
 

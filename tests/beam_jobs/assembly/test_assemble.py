@@ -196,11 +196,28 @@ def test_rows_that_hold_nothing_are_padding_wherever_they_are():
 def test_label_and_what_is_carried_are_not_those_of_an_empty_row_before():
     nothing = Rows(CSV.place(1), np.full((1, 1), NAN, np.float32), None, np.arange(1), None)
     some = dataclasses.replace(rows(5, 1, label=b"l"), meta=(b"7",))
-    assembler = Assembler(Rules(labels=("l",)), 0, SPLITS, meta_columns=["age"])
+    columns = {"meta_columns": ["age"], "static_columns": ["age"]}
+    assembler = Assembler(Rules(labels=("l",)), 0, SPLITS, **columns)
     (result,) = assembler.assemble(b"a", [nothing, some]).results
     assert (result.label, result.meta) == (b"l", {"age": b"7"})
     (reject,) = assembler.assemble(b"a", [nothing]).results
     assert reject.reason == "only_padding"
+
+
+def test_a_static_column_holds_one_number_however_it_is_written():
+    assembler = Assembler(Rules(), 0, SPLITS, meta_columns=["age"], static_columns=["age"])
+
+    def with_ages(*ages):
+        parts = (dataclasses.replace(rows(2 + i, i), meta=(age,)) for i, age in enumerate(ages))
+        return assembler.assemble(b"a", parts).results[0]
+
+    assert with_ages(b"7", b"7.0").meta == {"age": b"7"}
+    for bad in (b"", b"old", b"nan", b"inf", b"1_0", b"1,5"):
+        assert with_ages(b"7", bad).reason == "bad_static"
+        assert f"'age' must be a finite number, got '{bad.decode()}'" in with_ages(b"7", bad).rule
+    conflict = with_ages(b"7", b"8")
+    assert conflict.reason == "conflicting_static"
+    assert conflict.rule.endswith("in all rows, got 7.0 and, at x.csv, line 3, 8.0.")
 
 
 @pytest.mark.parametrize("policy", MISSING)

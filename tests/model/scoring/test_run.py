@@ -113,6 +113,12 @@ def test_a_dataset_with_other_offsets_is_rejected(run, named_dataset):
         run.check_features(dataset)
 
 
+def test_a_dataset_with_other_static_columns_is_rejected(run, named_dataset):
+    dataset = dataclasses.replace(named_dataset(("x", "y")), static_columns=("age",))
+    with pytest.raises(ValueError, match=r"with the static columns \[\], .* has \['age'\]"):
+        run.check_features(dataset)
+
+
 def test_open_dataset_says_where_it_was(run):
     with pytest.raises(FileNotFoundError, match="data: the dataset directory does not exist"):
         run.open_dataset()

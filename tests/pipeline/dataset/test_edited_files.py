@@ -66,3 +66,13 @@ def test_moments_of_no_values_are_rejected(data, name, value, message):
     (data / "statistics.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=rf"statistics\.json: the split 'train' .*({message})"):
         open_dataset(data)
+
+
+def test_static_columns_that_no_record_carries_are_named(data):
+    content = json.loads((data / "statistics.json").read_text())
+    content["static_columns"] = ["age"]
+    (data / "statistics.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"statistics\.json: `static_columns` .* got \['age'\]"):
+        open_dataset(data)
+    faults = [str(fault) for fault in verify_dataset(data).faults]
+    assert any("`meta/age` must be one string, got none" in fault for fault in faults)

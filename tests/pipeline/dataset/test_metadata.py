@@ -59,13 +59,13 @@ def summarize(split, shard, *lengths):
 SHARDS = [summarize("test", 0, 4), summarize("train", 2, 9, 3), summarize("train", 0, 5, 3)]
 
 
-def write(directory, *, has_label=False, meta=(), made=MADE):
+def write(directory, *, has_label=False, meta=(), static=(), made=MADE):
     directory.mkdir()
     encoded = encode_metadata(
         SHARDS,
         name="data",
         num_shards=NUM_SHARDS,
-        contract=RecordContract(2, has_label, meta_columns=meta),
+        contract=RecordContract(2, has_label, meta_columns=meta, static_columns=static),
         feature_names=["x", "y"],
         made=made,
     )
@@ -129,7 +129,7 @@ def test_files_of_tfds_are_those_that_tfds_writes(tmp_path, has_label, meta):
 @pytest.mark.parametrize("meta", [(), ("a b", "site")])
 @pytest.mark.parametrize("has_label", [False, True])
 def test_what_is_written_is_read_again(tmp_path, has_label, meta):
-    folder = write(tmp_path / "data", has_label=has_label, meta=meta)
+    folder = write(tmp_path / "data", has_label=has_label, meta=meta, static=meta[:1])
     contract = RecordContract(2, has_label, meta_columns=meta)
     assert read(folder, "features.json", parse_features) == contract
     info = read(folder, "dataset_info.json", parse_info)
@@ -141,6 +141,7 @@ def test_what_is_written_is_read_again(tmp_path, has_label, meta):
     assert lengths == {"train": {3: 2, 5: 1, 9: 1}, "empty": {}, "test": {4: 1}}
     statistics = read(folder, "statistics.json", parse_statistics)
     assert statistics.feature_names == ("x", "y")
+    assert statistics.static_columns == meta[:1]
     assert {split: m.timesteps for split, m in statistics.moments.items()} == {
         "train": 20,
         "test": 4,
