@@ -93,6 +93,20 @@ class Architecture:
                 "more than the timesteps of a sequence."
             )
 
+    def count_weights_at_least(self, num_features: int) -> int:
+        """Counts as many weights as the model surely has, without building it.
+
+        They are the largest arrays of its parts; the model has at most some hundred times as many.
+
+        Args:
+            num_features: values per timestep.
+        """
+        width = (self.patch_length or 1) * num_features
+        recurrent = self.layers * self.units**2 + width * self.units
+        latent = self.latent_size * self.units * (self.layers if self.initial_state else 1)
+        last = 0 if self.linear_head else width**2
+        return recurrent + latent + last + num_features**2
+
     def align(self) -> Alignment:
         """Looks up what the alignment does."""
         return ALIGNMENTS[self.alignment]

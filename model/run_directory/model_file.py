@@ -1,7 +1,8 @@
 """`model.keras`, looked at before Keras reads it: someone may have edited it.
 
-Keras may import the modules that the file names, and unpacks what is compressed without a limit.
-padless writes none of the latter, so that a file of it takes about as much memory as disk.
+Keras may import the modules that the file names, unpacks what is compressed without a limit, and
+builds a model of any size before it reads weights. padless compresses nothing, and a model has the
+weights that are beside it, so that a file takes about as much memory as disk.
 """
 
 from __future__ import annotations
@@ -15,30 +16,35 @@ from typing import Any
 import h5py
 from etils import epath
 
+from padless.model.network.architecture import Architecture
 from padless.model.run_directory.stored_arrays import check_stored
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
 _PACKAGES = {"builtins", "keras", "padless"}
+_BYTES = 4  # of a weight
 
 
 def check_model_file(path: epath.Path) -> None:
     """Checks that a file holds what `padless train` writes, as far as its form goes.
 
     Raises:
-        OSError, ValueError, RecursionError, zipfile.BadZipFile: if not.
+        KeyError, OSError, RecursionError, TypeError, ValueError, zipfile.BadZipFile: if not.
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         if (members := set(archive.namelist())) != _MEMBERS:
             raise ValueError(f"it must hold {sorted(_MEMBERS)}, got {sorted(members)[:5]}.")
         check_stored(archive)
-        for module in _list_modules(json.loads(archive.read(_CONFIG))):
+        config = json.loads(archive.read(_CONFIG))
+        for module in _list_modules(config):
             if str(module).partition(".")[0] not in _PACKAGES:
                 raise ValueError(
                     f"each module that {_CONFIG} names must be one of {sorted(_PACKAGES)}, "
                     f"got {module!r}."
                 )
-        _check_weights(archive.read(_WEIGHTS))
+        weights = archive.read(_WEIGHTS)
+        _check_weights(weights)
+        _check_size(config["config"], len(weights) // _BYTES)
 
 
 def _list_modules(content: Any) -> Iterator[Any]:
@@ -50,6 +56,21 @@ def _list_modules(content: Any) -> Iterator[Any]:
     if isinstance(content, list):
         for item in content:
             yield from _list_modules(item)
+
+
+def _check_size(config: dict[str, Any], held: int) -> None:
+    """Checks that a model is not larger than its weights.
+
+    Args:
+        config: of the model.
+        held: number of weights that the file can hold.
+    """
+    architecture = Architecture(**config["architecture"])
+    if (needed := architecture.count_weights_at_least(config["num_features"])) > held:
+        raise ValueError(
+            f"the architecture in {_CONFIG} has at least {needed:,} weights, but {_WEIGHTS} can "
+            f"hold only {held:,}."
+        )
 
 
 def _check_weights(data: bytes) -> None:

@@ -358,3 +358,19 @@ def test_model_takes_its_architecture_as_a_dict(small):
 def test_architecture_rejects(options, message):
     with pytest.raises(ValueError, match=message):
         Architecture(**options)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        *({}, {"units": 1}, {"units": 70, "cell": "gru"}, {"layers": 3, "units": 5}),
+        *({"latent_size": 50, "units": 2, "layers": 2}, {"patch_length": 40, "units": 1}),
+        {"patch_length": 40, "units": 2, "linear_head": False},
+        {"latent_size": 50, "initial_state": False, "bidirectional": False, "pooling": "last"},
+    ],
+)
+def test_a_model_has_at_least_as_many_weights_as_its_architecture_counts(sizes):
+    architecture = Architecture(**{"latent_size": 3, "units": 4, "own_scale": False, **sizes})
+    model = SequenceAutoencoder(2, architecture)
+    counted = architecture.count_weights_at_least(2)
+    assert counted <= model.count_params() <= 250 * counted

@@ -99,6 +99,24 @@ def test_a_module_that_a_model_names_is_not_imported(run, finished):
     assert "antigravity" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("size", "value"),
+    [
+        *(("layers", 2**70), ("units", 20_000), ("patch_length", 10**6), ("latent_size", 10**7)),
+        ("num_features", 10**5),
+    ],
+)
+def test_a_model_larger_than_its_weights_is_not_built(run, finished, size, value):
+    original = finished[0] / "model.keras"
+    with zipfile.ZipFile(original) as archive:
+        config = json.loads(archive.read("config.json"))
+    sizes = config["config"] if size == "num_features" else config["config"]["architecture"]
+    sizes[size] = value
+    write_model(run / "model.keras", original, json.dumps(config))
+    with pytest.raises(ValueError, match=r"model\.keras must hold .* has at least [\d,]+ weights"):
+        load_model(run)
+
+
 def test_what_is_compressed_is_not_unpacked(run, finished):
     with zipfile.ZipFile(finished[0] / "model.keras") as archive:
         config = archive.read("config.json")
