@@ -14,7 +14,7 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.details import ReportDetails, SequenceCollector, find_details, pick
 from padless.model.reporting.examples import ExampleSequence, pick_rows, worst_rows
 from padless.model.reporting.length_bias import LengthBias, measure_length_bias
-from padless.model.reporting.summary import ErrorSums, Summary, show_warning
+from padless.model.reporting.summary import ErrorSums, Summary, show_loss, show_warning
 from padless.model.run_directory.config import RunConfig
 from padless.model.run_directory.metrics_files import read_history
 from padless.model.scoring.inference import WITH_BASELINES, Inference
@@ -130,8 +130,8 @@ class RunReport:
         for split, summary in self.summaries.items():
             losses, worst = summary.losses, summary.worst_features[0]
             lines.append(
-                f"{split:<12}{losses.model:>9.4f}{losses.feature_mean:>23.4f}"
-                f"{losses.own_mean:>11.4f}  {worst.name} {worst.loss:.4f}"
+                f"{split:<12}{show_loss(losses.model):>9}{show_loss(losses.feature_mean):>23}"
+                f"{show_loss(losses.own_mean):>11}  {worst.name} {show_loss(worst.loss)}"
             )
             if summary is not shown:
                 lines += map(show_warning, summary.warnings())

@@ -172,7 +172,7 @@ class Summary:
             f"{title}, in units of the training variance",
             _row("timesteps", f"{'sequences':>12}", ("model", "mean of each feature", "own mean")),
             *(
-                _row(name, f"{count:>12,}", [f"{e:.4f}" for e in dataclasses.astuple(losses)])
+                _row(name, f"{count:>12,}", [show_loss(e) for e in dataclasses.astuple(losses)])
                 for name, count, losses in rows
             ),
         ]
@@ -183,13 +183,27 @@ class Summary:
             f"root mean squared error of {self.split} in raw units, by feature, worst first",
             _row("feature", f"{'loss':>12}", ("model", "mean of the feature", "own mean")),
             *(
-                _row(f.name, f"{f.loss:>12.4f}", [f"{e:.4g}" for e in dataclasses.astuple(f.rmse)])
+                _row(
+                    f.name,
+                    f"{show_loss(f.loss):>12}",
+                    [f"{e:.4g}" for e in dataclasses.astuple(f.rmse)],
+                )
                 for f in shown
             ),
         ]
         if left := len(self.features) - len(shown):
             lines.append(f"and {left} more with a smaller loss")
         return lines
+
+
+def show_loss(loss: float) -> str:
+    """Returns a loss as a table shows it, a small one in a form that does not round it to 0.
+
+    Example:
+        >>> [show_loss(loss) for loss in (0.26, 0.00052, 5.07e-8, 0.0)]
+        ['0.2600', '0.0005', '5.1e-08', '0.0000']
+    """
+    return f"{loss:.1e}" if 0 < loss < 0.0005 else f"{loss:.4f}"
 
 
 def show_warning(warning: str) -> str:

@@ -26,7 +26,8 @@ class TrainingReport:
         steps: number of steps trained.
         seconds: wall time of the epochs.
         times: what the time was spent on, since the run was started or resumed.
-        last_fall: share by which that loss fell in the last fifth of the epochs; 0 if fewer than 5.
+        last_fall: share by which the lowest of that loss fell in the last fifth of the epochs; 0 if
+            it did not, or there are fewer than 5.
         calibration_split: what p-values compare with; `"validation"`, or `"train"` without it.
         smallest_p_value: that it can give.
         summary: the errors of the best epoch's model, by feature and by length, beside baselines.
@@ -119,6 +120,12 @@ class TrainingReport:
 
 
 def _last_fall(losses: Sequence[float]) -> float:
-    """Returns the share by which losses, one per epoch, fell in the last fifth of the epochs."""
+    """Returns the share by which the lowest loss fell in the last fifth of the epochs, or 0.
+
+    A loss goes up and down from epoch to epoch, so that two of them tell nothing of the trend.
+    """
     part = len(losses) // 5
-    return 1 - losses[-1] / losses[-1 - part] if part and losses[-1 - part] > 0 else 0.0
+    if not part:
+        return 0.0
+    before, last = min(losses[:-part]), min(losses[-part:])
+    return max(0.0, 1 - last / before) if before > 0 else 0.0
