@@ -111,6 +111,19 @@ class Columns:
         value = getattr(self, role)
         return value is not False and is_given(value)
 
+    def naming_remedy(self, name: str) -> str:
+        """Returns what names the column that `name` was looked for, if nobody has named it.
+
+        Example:
+            >>> Columns().naming_remedy("key")
+            '; another one is named by `key`'
+            >>> Columns(key="machine").naming_remedy("machine")
+            ''
+        """
+        roles = (role for role in ("key", "time") if getattr(self, role) == name)
+        role = next((role for role in roles if not self.is_given(role)), None)
+        return "" if role is None else f"; another one is named by `{role}`"
+
     def roles(self) -> dict[str, str]:
         """Returns the columns of a long or wide table that are not features, role -> name."""
         names = {role: getattr(self, role) for role in _ROLES if not (self.wide and role == "time")}

@@ -26,6 +26,16 @@ MENDINGS = {
     "pieces": ("pieces", "of those, each counted as accepted or rejected"),
 }
 
+# Of what is rejected unless an option says otherwise: the option, and what is done already by it.
+_REMEDIES = {
+    "missing_value": (
+        "--missing forward_fill, drop_timestep or mask keeps sequences with missing values",
+        {"filled_values", "masked_values", "dropped_timesteps"},
+    ),
+    "too_long": ("--too-long truncate or split keeps a part of longer ones, or all", set()),
+    "duplicate_time": ("--time-order file reads no times and keeps the order of the rows", set()),
+}
+
 _LEFT_OUT_NOTE = "by --train-where, as the training split takes only its labels"
 
 
@@ -195,6 +205,11 @@ class PreprocessReport:
         digits = max(len(f"{count:,}") for _, count, _ in lines)
         shown = [f"{name:<{width}}  {count:>{digits},}  {note}" for name, count, note in lines]
         shown += [f"  {example}" for example in self.examples]
+        shown += [
+            f"  {remedy}"
+            for reason, (remedy, done) in _REMEDIES.items()
+            if reason in self.rejected and not done & self.mended.keys()
+        ]
         shown += describe_lost_digits(self.lost_digits, self.features)
         return "\n".join(line.rstrip() for line in shown)
 

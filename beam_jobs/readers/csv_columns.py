@@ -123,7 +123,8 @@ class CsvColumns:
             del roles["time"]
         check_listed(path, header, columns)
         names = choose_features(header, columns)
-        remedies = {columns.time: _ORDER_REMEDY}
+        remedies = {name: columns.naming_remedy(name) for name in (columns.key, columns.time)}
+        remedies[columns.time] += _ORDER_REMEDY
         places = find_places(path, header, (*roles.values(), *names), remedies)
         if not names or "" in names:
             others = list(columns.not_features)

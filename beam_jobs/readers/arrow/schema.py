@@ -44,14 +44,18 @@ def locate_table(
         return NestedTable(columns, names, has_times=types.has_time_lists(columns, time_order))
     features = types.find_features(columns)
     if types.has_lists(features):
-        types.check_features(features, _is_number_list, "lists of numbers")
         types.check_constants(columns)
+        types.check_features(features, _is_number_list, "lists of numbers")
         return ListTable(columns, features, has_times=types.has_time_lists(columns, time_order))
-    types.check_features(features, is_number, "numbers")
+    if columns.features is not None:
+        types.check_features(features, is_number, "numbers")
     types.check_constants(columns)
     has_order = time_order == "file"
     if columns.is_given("time") or not has_order:
-        types.check(columns.time, is_time, "numbers, strings or dates")
+        rule = "numbers, strings or dates"
+        types.check(columns.time, is_time, rule, remedy=columns.naming_remedy(columns.time))
+    # Where nobody names the features, a key of another name would be one of them.
+    types.check_features(features, is_number, "numbers")
     return LongTable(columns, features, has_times=not has_order)
 
 
@@ -102,11 +106,24 @@ class _ColumnTypes:
         is_right: Callable[[pa.DataType], bool],
         rule: str,
         explain: Callable[[], str] = str,
+        remedy: str = "",
     ) -> None:
-        """Checks that a column is there and of a type; `explain` returns more about other types."""
+        """Checks that a column is there and of a type.
+
+        Args:
+            name: of the column.
+            is_right: checks whether its type is.
+            rule: that such a type keeps.
+            explain: returns more about other types.
+            remedy: what helps where there is no such column.
+
+        Raises:
+            ValueError: if it is missing or of another type.
+        """
         if name not in self._types:
             raise ValueError(
-                f"{self._path}: must have a column {name!r}, it has {shorten(list(self._types))}."
+                f"{self._path}: must have a column {name!r}, it has {shorten(list(self._types))}"
+                f"{remedy}."
                 f"{did_you_mean(name, self._types)}"
             )
         if not is_right(self._types[name]):
@@ -118,7 +135,8 @@ class _ColumnTypes:
     def check_constants(self, columns: Columns, *, has_key: bool = True) -> None:
         """Checks the columns of key, if there is one, label, split, group and what is carried."""
         if has_key:
-            self.check(columns.key, is_key, "strings or integers, also as floats")
+            rule = "strings or integers, also as floats"
+            self.check(columns.key, is_key, rule, remedy=columns.naming_remedy(columns.key))
         if columns.label is not None:
             self.check(columns.label, is_label, "strings, numbers or truth values")
         if columns.split is not None:

@@ -1,6 +1,7 @@
 """The closing summary adds up, and shows as aligned lines."""
 
 import collections
+import dataclasses
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_report_survives_json():
     assert PreprocessReport.from_json(named.to_json()) == named
     assert named.features == ("x", "y")
     assert make().with_features(3, ["x", "y"]).features is None
+
+
+def test_report_names_the_options_that_keep_what_is_rejected():
+    report = dataclasses.replace(make(), rejected={"missing_value": 1, "too_long": 1})
+    assert [line.split()[0] for line in str(report).splitlines()[-2:]] == [
+        "--missing",
+        "--too-long",
+    ]
+    filled = dataclasses.replace(report, mended={"filled_values": 2})  # what is left has no value
+    assert "--missing" not in str(filled)
+    assert "--too-long" in str(filled)
 
 
 def test_report_shows_aligned_lines():

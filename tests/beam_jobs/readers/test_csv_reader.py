@@ -172,7 +172,13 @@ def test_an_unclosed_quote_names_file_and_line():
     [
         ("key,time,x,x", {}, r"x\.csv: column names must differ, got 'x' more than once"),
         ("id,time,x", {}, r"x\.csv: must have a column 'key', it has \['id', 'time', 'x'\]"),
-        ("key,x", {}, "must have a column 'time'"),
+        ("id,time,x", {}, "; another one is named by `key`"),
+        ("id,time,x", {"key": "run"}, r"'x'\]\.$"),
+        (
+            "key,x",
+            {},
+            "must have a column 'time', .*; another one is named by `time`; rows without",
+        ),
         ("key,time,x", {"label": "c"}, "must have a column 'c'"),
         ("key,time,x", {"features": ("z",)}, "must have a column 'z'"),
         ("key,time", {}, "must have named feature columns besides"),

@@ -431,8 +431,11 @@ def test_times_may_be_time_spans(path, unit):
 @pytest.mark.parametrize(
     ("columns", "match"),
     [
-        ({"time": [1], "x": [1]}, "must have a column 'key'"),
-        ({"key": ["a"], "x": [1]}, "must have a column 'time'"),
+        ({"time": [1], "x": ["a"]}, "must have a column 'key', .*; another one is named by `key`"),
+        (
+            {"key": ["a"], "x": ["a"]},
+            "must have a column 'time', .*; another one is named by `time`",
+        ),
         ({"key": ["a"], "time": [1]}, "must have feature columns besides"),
         ({"key": [True], "time": [1], "x": [1]}, "column 'key' must hold strings or integers"),
         ({"key": ["a"], "time": [True], "x": [1]}, "column 'time' must hold numbers, strings or"),
