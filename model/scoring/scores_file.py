@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ def write_parquet(
         *(progress, start),
         size=lambda window: len(window["length"]),
     )
-    num_rows = num_bad = 0
+    num_rows = num_bad = num_silent = most_pieces = 0
     with (
         written_whole(output, shared=True) as beside,
         pq.ParquetWriter(str(beside), schema) as writer,
@@ -100,9 +101,15 @@ def write_parquet(
             if level is not None:
                 is_anomaly = window["p_value"] <= np.float32(level)
                 window["is_anomaly"] = np.ma.array(is_anomaly, mask=np.isnan(window["p_value"]))
+                if merge and calibration is not None:
+                    is_silent = window[NUM_PIECES] > level * (1 + len(calibration.score))
+                    num_silent += int(is_silent.sum())
+                    most_pieces = max(most_pieces, int(window[NUM_PIECES].max(initial=0)))
             writer.write_table(_as_table(window, schema))
             num_bad += _count_not_finite(window)
             num_rows += len(window["length"])
+    if num_silent and level is not None and calibration is not None:
+        _warn_silent(output, (num_silent, num_rows, most_pieces), level, len(calibration.score))
     if tell_not_finite is not None:
         tell_not_finite(num_bad)
     else:
@@ -120,6 +127,29 @@ def warn_not_finite(
             "the model anew.",
             *(output, f"{num_bad:,}", f"{num_rows:,}", "a score" if is_score else "an embedding"),
         )
+
+
+def _warn_silent(output: epath.Path, counts: tuple[int, int, int], level: float, size: int) -> None:
+    """Warns of sequences that are in so many pieces that nothing makes them an anomaly.
+
+    Args:
+        output: the file.
+        counts: of such sequences, of all, and of the pieces of the one that has most.
+        level: largest p-value of an anomaly.
+        size: number of sequences that each piece is compared with.
+    """
+    num_silent, num_rows, most_pieces = counts
+    _LOGGER.warning(
+        "%s: %s of %s sequences are in so many pieces that none can be an anomaly at the level "
+        "%s: the p-value of %s pieces is at least %.2g, their number times that of one among %s. "
+        "Compare scores, or train with %s pieces to compare with (a larger split 'validation').",
+        *(output, f"{num_silent:,}", f"{num_rows:,}", level, f"{most_pieces:,}"),
+        *(
+            min(1.0, most_pieces / (1 + size)),
+            f"{size:,}",
+            f"{math.ceil(most_pieces / level) - 1:,}",
+        ),
+    )
 
 
 def _windows(

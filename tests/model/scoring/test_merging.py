@@ -121,3 +121,23 @@ def test_sequences_that_were_not_cut_keep_their_values(make_model, make_dataset,
         np.testing.assert_allclose(merged[name], plain[name], rtol=1e-5)
     assert merged["worst_piece"] == merged["key"]
     assert [len(scores) for scores in merged["timestep_score"]] == merged["length"]
+
+
+@pytest.mark.parametrize(("level", "is_told"), [(0.2, False), (0.03, True)])
+def test_a_level_that_so_many_pieces_never_reach_is_told(
+    make_model, store_sequences, tmp_path, caplog, level, is_told
+):
+    pieces = RNG.normal(size=(10, 4, 2)).astype(np.float32)
+    dataset = store_sequences(
+        {"test": pieces}, name_key=lambda _, number: f"a[{4 * number}:{4 * number + 4}]"
+    )
+    inference = Inference(make_model(), (*EVERYTHING, TIMESTEPS))
+    calibration = Calibration("test", np.full(99, 4), np.linspace(0, 9, 99))
+    output = tmp_path / "s.parquet"
+    options = {"calibration": calibration, "level": level, "merge": True}
+    assert write_parquet(inference, dataset, output, **options) == 1
+    # 10 times the 1/100 that one of 99 gives is more than 0.03.
+    told = "1 of 1 sequences are in so many pieces that none can be an anomaly at the level 0.03"
+    assert (told in caplog.text) == is_told
+    assert ("the p-value of 10 pieces is at least 0.1" in caplog.text) == is_told
+    assert ("train with 333 pieces to compare with" in caplog.text) == is_told
