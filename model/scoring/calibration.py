@@ -230,7 +230,8 @@ def check_level(level: float, size: int) -> None:
     if not smallest <= level <= 1:
         raise ValueError(
             f"`level` must be from {smallest:.3g}, the smallest p-value that a comparison with "
-            f"{size:,} sequences gives, to 1, got {level}."
+            f"{size:,} sequences gives, to 1, got {level}. A larger validation split allows a "
+            "smaller one."
         )
 
 

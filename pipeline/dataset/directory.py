@@ -120,6 +120,23 @@ class SequenceDataset:
             return split.check_unchanged()  # all have the same snapshot
 
 
+def check_is_directory(directory: epath.Path) -> None:
+    """Checks that a dataset directory is there and a directory.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        NotADirectoryError: if it is a file.
+    """
+    if directory.is_dir():
+        return
+    if directory.exists():
+        raise NotADirectoryError(
+            f"{directory}: must be a dataset directory, it is a file. `padless preprocess` makes a "
+            "dataset of raw files."
+        )
+    raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+
+
 def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     """Opens a dataset directory that `padless preprocess` wrote.
 
@@ -128,11 +145,11 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     Raises:
         DatasetChangedError: if it is replaced at the same time.
         FileNotFoundError: if the directory, one of its metadata files or a shard is missing.
+        NotADirectoryError: if it is a file.
         ValueError: if a metadata file does not hold what it should.
     """
     directory = epath.Path(directory)
-    if not directory.is_dir():
-        raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+    check_is_directory(directory)
     snapshot = Snapshot.take(directory, metadata=METADATA_FILES)
     info = _read(directory, INFO)
     contract = _read(directory, FEATURES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import operator
+import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from padless.pipeline.verification.faults import Fault
 
 _MAX_FAULTS_SHOWN = 20
+_WIDTH = 80
 
 
 class SplitContent(NamedTuple):
@@ -62,7 +64,8 @@ class VerifyReport:
         """Returns the report as lines, with at most `max_faults` faults or all that are named."""
         lines = [self.directory, *self._list_splits()]
         if self.checked:
-            lines.append(f"checked: {', '.join(self.checked)}")
+            text = f"checked: {', '.join(self.checked)}"
+            lines += textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
         lines += [f"not checked: {reason}" for reason in self.not_checked]
         if self.ok:
             return "\n".join([*lines, f"no fault, {self.seconds:.1f} s"])

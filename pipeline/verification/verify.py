@@ -22,7 +22,7 @@ from etils import epath
 
 from padless.pipeline.dataset.checksums import FileInfo, find_broken_seal, has_seal
 from padless.pipeline.dataset.contract import RecordContract
-from padless.pipeline.dataset.directory import open_dataset
+from padless.pipeline.dataset.directory import check_is_directory, open_dataset
 from padless.pipeline.dataset.framing import read_record_stream
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import (
@@ -70,11 +70,11 @@ def verify_dataset(
 
     Raises:
         FileNotFoundError: if there is no such directory.
+        NotADirectoryError: if it is a file.
     """
     start = time.perf_counter()
     directory = epath.Path(directory)
-    if not directory.is_dir():
-        raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+    check_is_directory(directory)
     verification = _Verification(directory, FaultLog(faults_per_file), progress)
     verification.run()
     return VerifyReport(

@@ -39,8 +39,8 @@ def find_lost(facts: Facts) -> Answer:
         f"({share(lost, sequences.num_sequences)}) in every epoch",
         f"{_describe_epochs(facts)} those of {batches} that would not be full."
         f"{_describe_lost(sequences)}",
-        "Keep them: weigh the loss by the sequences of a batch (sum of errors / sum of weights), "
-        "so that small batches do no harm. padless plans balanced batches, 33 + 32 for 65:",
+        "Keep them, and weigh the loss by the sequences of a batch (sum of errors / sum of "
+        "weights), so that small batches do no harm:",
         ("drop_remainder=False",),
         {"lost": lost, "sequences": sequences.num_sequences},
     )

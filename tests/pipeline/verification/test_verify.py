@@ -98,6 +98,9 @@ def test_labels_are_no_fault(make_dataset):
 
 
 def test_missing_directory(tmp_path):
+    (tmp_path / "raw.csv").touch()
+    with pytest.raises(NotADirectoryError, match=r"raw\.csv: must be a dataset directory, it is a"):
+        verify_dataset(tmp_path / "raw.csv")
     with pytest.raises(FileNotFoundError, match="none: the dataset directory does not exist"):
         verify_dataset(tmp_path / "none")
 
