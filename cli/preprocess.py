@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.options import Output, PreprocessOptions, Rules
@@ -24,10 +25,15 @@ from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 
 OUTPUT = defaults_of(Output)
-USAGE = "INPUT ... --output DATASET [options] [options of Apache Beam]"
+USAGE = "INPUT ... --output DATASET [options]\n                          [options of Apache Beam]"
 EXAMPLES = (
     "padless preprocess runs.csv --output data --label-column machine --max-rejects 1%",
     "padless preprocess runs.csv --output all --feature-columns x,y --direct_num_workers=2",
+)
+_LOGGER = logging.getLogger(__name__)
+_WITHOUT_VALIDATION = (
+    "no split 'validation': p-values will compare with what the model was trained\n"
+    "  on; --hold-out validation=0.2 takes a part of the split 'train' for them"
 )
 
 
@@ -75,12 +81,18 @@ def run(args: argparse.Namespace) -> None:
     from padless.beam_jobs.engine.quiet import beam_quieted
     from padless.beam_jobs.readers.feature_columns import describe_features
     from padless.cli.progress import progress_shown
+    from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
     with options_checked(args.parser, COLUMN_OPTIONS):
         options = _make_options(args)
     with beam_quieted(for_good=True), progress_shown(quiet=args.quiet) as progress:
         report = preprocess(options, beam_options, progress=progress)
+    if TRAINING_SPLIT in report.splits and VALIDATION_SPLIT not in (
+        *report.splits,
+        *report.empty_splits,
+    ):
+        _LOGGER.info(_WITHOUT_VALIDATION)
     if args.json:
         counts = {"dataset": args.output, "num_rejected": report.num_rejected}
         print_json(counts | as_json(report))

@@ -87,8 +87,9 @@ def name_ways(plan: BatchPlan) -> dict[str, str]:
 def _compare_with_padding(plan: BatchPlan) -> list[str]:
     ways, names = count_timesteps(plan), name_ways(plan)
     lines = [
-        "timesteps of an epoch: those computed, as a multiple of the sequences' own, and those in",
-        "a row, the lengths of all batches added up (the sequences of a batch run side by side)",
+        "timesteps of an epoch: those computed, as a multiple of the sequences' own, and",
+        "those in a row, the lengths of all batches added up (the sequences of a batch",
+        "run side by side)",
         f"  {'batches':<32}{'computed':>16}{'':8}{'in a row':>12}",
     ]
     for way, (computed, in_a_row) in ways.items():

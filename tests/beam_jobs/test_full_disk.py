@@ -29,7 +29,7 @@ def make_disk(tmp_path):
 
 def preprocess(raw, disk):
     command = [sys.executable, "-m", "padless.cli.main", "preprocess", raw]
-    command += ["--output", disk / "out", "--splits", "train=1"]
+    command += ["--output", disk / "out", "--splits", "train=1", "--quiet"]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
 
 

@@ -39,15 +39,25 @@ def test_what_became_features_is_printed(call, saved_twice, tmp_path):
     argv = ("preprocess", saved_twice, "--drop-columns", "note", "--splits", "train=1")
     printed = call(*argv, "--output", tmp_path / "a")
     shown = "2 features: x, y; not used: Unnamed: 0 (an index without a name), note"
-    assert (printed.code, printed.err) == (0, "")
+    assert (printed.code, printed.err.count("\n")) == (0, 2)
+    assert printed.err.startswith(
+        "no split 'validation': p-values will compare with what the model"
+    )
     *report, last = printed.out.splitlines()
     assert last == shown
     quiet = call(*argv, "--output", tmp_path / "b", "--quiet")
     assert len(quiet.out.splitlines()) == len(report)
-    assert "features" not in quiet.out + quiet.err
+    assert "features" not in quiet.out
+    assert quiet.err == ""
     found = json.loads(call(*argv, "--output", tmp_path / "c", "--json").out)
     assert (found["num_features"], found["features"]) == (2, ["x", "y"])
     assert found["unused_columns"] == ["Unnamed: 0", "note"]
+
+
+def test_a_validation_split_that_was_asked_for_is_not_missed(call, saved_twice, tmp_path):
+    argv = ("preprocess", saved_twice, "--drop-columns", "note", "--splits")
+    drawn = call(*argv, "train=0.5,validation=0.5", "--output", tmp_path / "a")
+    assert (drawn.code, drawn.err) == (0, "")
 
 
 def test_features_without_names_are_counted(call, tmp_path):
