@@ -26,11 +26,15 @@ def find_similar(name: str, known: Iterable[str], *, similarity: float = 0.6) ->
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns a question that names the most similar name, to end a message with, or nothing.
 
+    A number is not taken for another one.
+
     Example:
         >>> did_you_mean("Time", ["machine", "time"])
         " Did you mean 'time'?"
         >>> did_you_mean("pressure", ["machine", "time"])
         ''
+        >>> did_you_mean("12", ["1", "2"])
+        ''
     """
-    similar = find_similar(name, known)
+    similar = None if name.isdecimal() else find_similar(name, known)
     return "" if similar is None else f" Did you mean {similar!r}?"
