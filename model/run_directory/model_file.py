@@ -44,7 +44,7 @@ def check_model_file(path: epath.Path) -> None:
                 )
         weights = archive.read(_WEIGHTS)
         _check_weights(weights)
-        _check_size(config["config"], len(weights) // _BYTES)
+        _check_size(config, len(weights) // _BYTES)
 
 
 def _list_modules(content: Any) -> Iterator[Any]:
@@ -59,14 +59,17 @@ def _list_modules(content: Any) -> Iterator[Any]:
 
 
 def _check_size(config: dict[str, Any], held: int) -> None:
-    """Checks that a model is not larger than its weights.
+    """Checks that a model is an autoencoder which is not larger than its weights.
 
     Args:
-        config: of the model.
+        config: what the file holds of the model.
         held: number of weights that the file can hold.
     """
-    architecture = Architecture(**config["architecture"])
-    if (needed := architecture.count_weights_at_least(config["num_features"])) > held:
+    if (name := config["class_name"]) != "SequenceAutoencoder":
+        raise ValueError(f"it must hold a SequenceAutoencoder, got {name}.")
+    arguments = config["config"]
+    architecture = Architecture(**arguments["architecture"])
+    if (needed := architecture.count_weights_at_least(arguments["num_features"])) > held:
         raise ValueError(
             f"the architecture in {_CONFIG} has at least {needed:,} weights, but {_WEIGHTS} can "
             f"hold only {held:,}."
