@@ -35,6 +35,8 @@ def load_json(data: bytes, parse: Callable[[Any], _Parsed]) -> _Parsed:
         return parse(content)
     except ValueError as error:
         raise ValueError(f"{rule}: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"{rule} in this version, but it has no {error}.") from error
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
         raise ValueError(f"{rule}, got {type(error).__name__}: {error}") from error
 
