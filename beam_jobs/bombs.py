@@ -11,7 +11,7 @@ import io
 from typing import BinaryIO
 
 from padless.beam_jobs.fragments import UnreadableInputError
-from padless.beam_jobs.zlib_stream import ZlibStream
+from padless.pipeline.zlib_stream import ZlibStream
 
 MOST_RATIO = 200
 """Bytes unpacked for a packed one: data of one value come to about 1,000, others to 2 to 20."""

@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
-from padless.beam_jobs.zlib_stream import ZlibStream
+from padless.pipeline.zlib_stream import ZlibStream
 
 GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
 _MARKS = {  # of the longer ones first, as one begins as another does

@@ -13,8 +13,8 @@ import pytest
 from padless.beam_jobs import bombs, preprocess
 from padless.beam_jobs.files import decompress
 from padless.beam_jobs.fragments import UnreadableInputError
-from padless.beam_jobs.zlib_stream import ZlibStream
 from padless.pipeline.dataset.framing import frame_record
+from padless.pipeline.zlib_stream import ZlibStream
 
 MIB = 1 << 20
 

@@ -12,10 +12,11 @@ import dataclasses
 import glob
 import gzip
 import hashlib
+import io
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -24,9 +25,9 @@ from google.protobuf.message import DecodeError
 from padless.pipeline.dataset.example_proto import parse_record, read_numbers
 from padless.pipeline.dataset.framing import Readable, begins_record, scan_records
 from padless.pipeline.progress import Progress, ShowProgress
+from padless.pipeline.zlib_stream import ZlibStream
 
 _HEAD_BYTES = 12
-_BLOCK_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _MISSING = -1
 KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
@@ -232,7 +233,8 @@ def _opened(file: str) -> Iterator[tuple[Readable, str | None]]:
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 yield unpacked, "GZIP"
         elif _is_zlib(head):
-            yield _Inflated(raw), "ZLIB"
+            with io.BufferedReader(ZlibStream(raw)) as unpacked:
+                yield unpacked, "ZLIB"
         else:
             raise ValueError(
                 f"{file}: must be TFRecords, its first {len(head)} bytes are no record's."
@@ -241,22 +243,3 @@ def _opened(file: str) -> Iterator[tuple[Readable, str | None]]:
 
 def _is_zlib(head: bytes) -> bool:
     return head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
-
-
-class _Inflated:
-    """Reads a file that zlib has compressed, as much as is asked for."""
-
-    def __init__(self, file: BinaryIO):
-        self._file, self._inflater = file, zlib.decompressobj()
-
-    def read(self, num_bytes: int, /) -> bytes:
-        """Reads as many bytes, or fewer at the end."""
-        parts, left = [], num_bytes
-        while left and not self._inflater.eof:
-            data = self._inflater.unconsumed_tail or self._file.read(_BLOCK_BYTES)
-            if not data:
-                raise EOFError("it ends before the compressed data do")
-            part = self._inflater.decompress(data, left)
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)

@@ -47,4 +47,4 @@ class ZlibStream(io.RawIOBase):
                 buffer[: len(plain)] = plain
                 return len(plain)
             if not packed and not self._unpacker.eof:
-                raise EOFError("the compressed data end before their end was marked.")
+                raise EOFError("it ends before the compressed data do.")
