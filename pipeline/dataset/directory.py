@@ -120,21 +120,25 @@ class SequenceDataset:
             return split.check_unchanged()  # all have the same snapshot
 
 
-def check_is_directory(directory: epath.Path) -> None:
-    """Checks that a dataset directory is there and a directory.
+def check_is_dataset(directory: epath.Path) -> None:
+    """Checks that a directory holds a dataset, which may be damaged.
 
     Raises:
-        FileNotFoundError: if it is not there.
+        FileNotFoundError: if it is not there, or holds no file of metadata at all.
         NotADirectoryError: if it is a file.
     """
-    if directory.is_dir():
-        return
-    if directory.exists():
+    remedy = "`padless preprocess` makes a dataset of raw files."
+    if not directory.exists():
+        raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+    if not directory.is_dir():
         raise NotADirectoryError(
-            f"{directory}: must be a dataset directory, it is a file. `padless preprocess` makes a "
-            "dataset of raw files."
+            f"{directory}: must be a dataset directory, it is a file. {remedy}"
         )
-    raise FileNotFoundError(f"{directory}: the dataset directory does not exist.")
+    if not any((directory / name).exists() for name in METADATA_FILES):
+        raise FileNotFoundError(
+            f"{directory}: must be a dataset directory, which holds {INFO.name} and other files; "
+            f"it has none of them. {remedy}"
+        )
 
 
 def open_dataset(directory: epath.PathLike) -> SequenceDataset:
@@ -149,7 +153,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         ValueError: if a metadata file does not hold what it should.
     """
     directory = epath.Path(directory)
-    check_is_directory(directory)
+    check_is_dataset(directory)
     snapshot = Snapshot.take(directory, metadata=METADATA_FILES)
     info = _read(directory, INFO)
     contract = _read(directory, FEATURES)

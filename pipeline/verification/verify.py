@@ -22,7 +22,7 @@ from etils import epath
 
 from padless.pipeline.dataset.checksums import FileInfo, find_broken_seal, has_seal
 from padless.pipeline.dataset.contract import RecordContract
-from padless.pipeline.dataset.directory import check_is_directory, open_dataset
+from padless.pipeline.dataset.directory import check_is_dataset, open_dataset
 from padless.pipeline.dataset.framing import read_record_stream
 from padless.pipeline.dataset.moments import merge_moments
 from padless.pipeline.dataset.names import (
@@ -69,12 +69,12 @@ def verify_dataset(
         What was found; `report.ok` is whether there is no fault.
 
     Raises:
-        FileNotFoundError: if there is no such directory.
+        FileNotFoundError: if there is no such directory, or it holds no file of metadata at all.
         NotADirectoryError: if it is a file.
     """
     start = time.perf_counter()
     directory = epath.Path(directory)
-    check_is_directory(directory)
+    check_is_dataset(directory)
     verification = _Verification(directory, FaultLog(faults_per_file), progress)
     verification.run()
     return VerifyReport(

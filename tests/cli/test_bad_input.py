@@ -235,3 +235,36 @@ def test_an_output_inside_a_dataset_or_a_run_is_rejected(trained, call, place, c
     assert {path: path.stat().st_mtime_ns for path in inside.rglob("*")} == before
     if is_new:
         made.rmdir()
+
+
+@pytest.mark.parametrize("command", ["verify", "plan", "train", "report", "score", "in bulk"])
+def test_a_folder_that_is_no_dataset_is_named_in_one_sentence(call, trained, tmp_path, command):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    run = trained.run
+    argv = {
+        "verify": ("verify", folder),
+        "plan": ("plan", folder),
+        "train": ("train", folder, "--run", tmp_path / "new"),
+        "report": ("report", run, "--dataset", folder),
+        "score": ("score", run, folder, "--output", tmp_path / "scores.parquet"),
+        "in bulk": ("score", run, folder, "--output-directory", tmp_path / "scores"),
+    }[command]
+    failed = call(*argv)
+    assert failed.code == 1
+    assert failed.err == (
+        f"padless {argv[0]}: error: {folder}: must be a dataset directory, which holds "
+        "dataset_info.json and other files; it has none of them. `padless preprocess` makes a "
+        "dataset of raw files.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_dataset_that_lacks_files_is_told_which(call, trained, tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(trained.data / "features.json", tmp_path / "data")
+    failed = call("verify", tmp_path / "data")
+    assert failed.code == 1
+    for name in ("dataset_info.json", "lengths.json", "statistics.json", "provenance.json"):
+        assert f"{name}: the file must exist, it is missing" in failed.out

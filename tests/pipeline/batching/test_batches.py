@@ -242,6 +242,9 @@ def test_open_records_names_what_is_missing(tmp_path):
 def test_open_dataset_names_what_is_missing(make_dataset, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: the dataset directory does not exist"):
         open_dataset(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"which holds dataset_info\.json and other files"):
+        open_dataset(tmp_path)
+    (tmp_path / "features.json").touch()
     with pytest.raises(FileNotFoundError, match=r"dataset_info.json is missing.*finished"):
         open_dataset(tmp_path)
     (file,) = make_dataset([3]).split("train").files
