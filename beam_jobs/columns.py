@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from padless.pipeline.dataset.names import OUTPUT_COLUMNS
+from padless.pipeline.wording import list_names
 
 _ROLES = ("key", "time", "label", "split", "group")
 
@@ -132,11 +133,13 @@ class Columns:
     def _check_roles_differ(self) -> None:
         roles = self.roles()
         if len(set(roles.values())) < len(roles):
-            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {roles}.")
+            given = ", ".join(f"{role}={name!r}" for role, name in roles.items())
+            raise ValueError(f"{', '.join(f'`{r}`' for r in roles)} must differ, got {given}.")
         for role in roles.keys() - {"time"}:
             if roles[role] in (self.features or ()):
                 raise ValueError(
-                    f"`features` must not hold the `{role}` {roles[role]!r}, got {self.features}."
+                    f"`features` must not hold the `{role}` {roles[role]!r}, got "
+                    f"{list_names(self.features or ())}."
                 )
         for name in self.drop or ():
             for role, column in roles.items():
@@ -182,7 +185,7 @@ def as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"`{argument}` must hold at least one name, got none.")
     if len(set(names)) < len(names):
-        raise ValueError(f"`{argument}` must hold each name once, got {names}.")
+        raise ValueError(f"`{argument}` must hold each name once, got {list_names(names)}.")
     return names
 
 

@@ -18,6 +18,7 @@ from padless.beam_jobs.columns import Columns, as_names, is_given
 from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 DEFAULT_SPLITS = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
 ORDERS = ("hash", "input")
@@ -77,7 +78,8 @@ class Rules:
         for label in self.train_labels or ():
             if self.labels is not None and label not in self.labels:
                 raise ValueError(
-                    f"`train_labels` must be among `labels`, {self.labels}, got {label!r}."
+                    f"`train_labels` must be among `labels`, {list_names(self.labels)}, "
+                    f"got {label!r}."
                     f"{did_you_mean(label, self.labels)}"
                 )
         if self.min_length < 1:
@@ -249,7 +251,9 @@ class PreprocessOptions:
             )
         for name in ("labels", "train_labels"):
             if (labels := getattr(self.rules, name)) is not None and self.columns.label is None:
-                raise ValueError(f"`{name}` needs a `label` column, got {labels} alone.")
+                raise ValueError(
+                    f"`{name}` needs a `label` column, got {list_names(labels)} alone."
+                )
 
     @property
     def splits_are_given(self) -> bool:
@@ -266,7 +270,7 @@ def needs_training_split(option: str, where: str, splits: Sequence[str]) -> str:
     """Returns the rule that splits break which lack the training split."""
     return (
         f"`{option}` is about the split {TRAINING_SPLIT!r}, which {where} must have, "
-        f"it has {list(splits)}."
+        f"it has {list_names(splits)}."
     )
 
 
@@ -291,7 +295,7 @@ def _set(options: object, **values: object) -> None:
 
 def _check_choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"`{argument}` must be one of {choices}, got {value!r}.")
+        raise ValueError(f"`{argument}` must be one of {list_names(choices)}, got {value!r}.")
 
 
 def _as_paths(inputs: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -312,7 +316,9 @@ def _as_splits(
             raise ValueError(f"`splits` must give each split a share above 0, got {name}={share}.")
     total = math.fsum(share for _, share in pairs)
     if not abs(total - 1) <= _SHARE_TOLERANCE:
-        raise ValueError(f"`splits` must have shares that sum to 1, got {dict(pairs)}: {total}.")
+        raise ValueError(
+            f"`splits` must have shares that sum to 1, got {_list_shares(pairs)}: {total:g}."
+        )
     return pairs
 
 
@@ -330,9 +336,14 @@ def _as_hold_out(
     if not math.fsum(share for _, share in pairs) < 1:
         raise ValueError(
             f"`hold_out` must leave something of {TRAINING_SPLIT!r}, got shares that sum to 1 or "
-            f"more: {dict(pairs)}."
+            f"more: {_list_shares(pairs)}."
         )
     return pairs
+
+
+def _list_shares(pairs: Iterable[tuple[str, float]]) -> str:
+    """Writes shares as the command line takes them."""
+    return ",".join(f"{name}={share:g}" for name, share in pairs) or "none"
 
 
 def _as_shares(
@@ -347,5 +358,5 @@ def _as_shares(
         except ValueError as error:
             raise ValueError(f"`{argument}`: {error}") from None
         if names.count(name) > 1:
-            raise ValueError(f"`{argument}` must name each split once, got {names}.")
+            raise ValueError(f"`{argument}` must name each split once, got {list_names(names)}.")
     return pairs

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 
+from padless.pipeline.wording import list_names
+
 BLANKS = " "
 """The delimiter that stands for any number of blanks and tabs."""
 
@@ -61,7 +63,7 @@ def _as_delimiter(delimiter: str) -> str:
     character = _DELIMITERS.get(delimiter, delimiter)
     if len(character) != 1 or character in _NO_DELIMITERS:
         raise ValueError(
-            f"`delimiter` must be one character, or one of {sorted(_DELIMITERS)}, "
+            f"`delimiter` must be one character, or one of {list_names(sorted(_DELIMITERS))}, "
             f"got {delimiter!r}."
         )
     return character

@@ -13,6 +13,7 @@ from padless.beam_jobs.output.staging import Staging
 from padless.beam_jobs.stages.finish import Outcome
 from padless.beam_jobs.stages.job import Job
 from padless.beam_jobs.stages.transforms import BuildDataset, PartitionSequences
+from padless.pipeline.wording import list_names
 
 
 class WriteDataset(beam.PTransform):
@@ -65,7 +66,9 @@ class WriteDataset(beam.PTransform):
         self._offsets = None if offsets is None else tuple(map(float, offsets))
         for name in ("labels", "train_labels"):
             if (labels := getattr(self._rules, name)) is not None and not has_label:
-                raise ValueError(f"`{name}` needs `has_label`, got {labels} without it.")
+                raise ValueError(
+                    f"`{name}` needs `has_label`, got {list_names(labels)} without it."
+                )
         self._output.check_drawn(self._rules)
         if self._rules.time_order == "reject":
             raise ValueError(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import COLUMNS, TEXT, columns_of, text_of
+from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
     from padless.model import Run
@@ -74,9 +75,13 @@ def check_usage(args: argparse.Namespace, output: str, option: str = "--output")
         args.parser.error(f"{option} must not be an INPUT, got {output}")
     is_raw = not any(os.path.isdir(path) for path in args.inputs)
     if not is_raw and len(args.inputs) > 1:
-        args.parser.error(f"INPUT must be one dataset directory or raw files, got {args.inputs}")
+        args.parser.error(
+            f"INPUT must be one dataset directory or raw files, got {list_names(args.inputs)}"
+        )
     if is_raw and args.split:
-        args.parser.error(f"--split goes with a dataset directory, got {args.split} and raw files")
+        args.parser.error(
+            f"--split goes with a dataset directory, got {list_names(args.split)} and raw files"
+        )
     if not is_raw:
         given = [name for name, default in RAW_OPTIONS.items() if getattr(args, name) != default]
         given += ["skip_rejects"] if args.skip_rejects else []

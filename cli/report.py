@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from padless.cli.arguments import add_picture_argument
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.parser import Parser, add_option
+from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
     from padless.model import RunReport, Summary
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 def _check_outputs(args: argparse.Namespace) -> None:
     """Checks that the files can be written, before the work begins."""
     if args.normal and not args.html:
-        args.parser.error(f"--normal goes with --html, got {args.normal} alone")
+        args.parser.error(f"--normal goes with --html, got {list_names(args.normal)} alone")
     if args.picture:
         from padless.pipeline.figures import check_picture
 

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from padless.beam_jobs import Rules
 from padless.estimators.sequences import assemble_all, read_input
 from padless.model import Architecture, TrainingOptions
+from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
     from padless.beam_jobs.fragments import Sequence as Accepted
@@ -191,7 +192,9 @@ class SequenceEstimator(BaseEstimator):
         from padless.estimators.fitting import Recipe
 
         if self.too_long not in _TOO_LONG:
-            raise ValueError(f"`too_long` must be one of {_TOO_LONG}, got {self.too_long!r}.")
+            raise ValueError(
+                f"`too_long` must be one of {list_names(_TOO_LONG)}, got {self.too_long!r}."
+            )
         parameters = {
             name: value.item() if isinstance(value, np.generic) else value
             for name, value in self.get_params(deep=False).items()

@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from padless.beam_jobs import Columns
 from padless.beam_jobs.columns import Default
-from padless.beam_jobs.fragments import Item, Source, shorten
+from padless.beam_jobs.fragments import Item, Source
 from padless.beam_jobs.readers.arrow.columns import is_list, is_number
 from padless.beam_jobs.readers.arrow.schema import locate_table
 from padless.beam_jobs.readers.arrow.tables import Table
 from padless.beam_jobs.readers.feature_columns import choose_features
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 _FILE = "sequences.arrow"
 _REMEDIES = {
@@ -119,7 +120,7 @@ def _check_names(names: Sequence[str], columns: Columns) -> None:
         for name in wanted:
             if name not in names:
                 raise ValueError(
-                    f"`{parameter}` must name a column of `X`, which has {shorten(list(names))}, "
+                    f"`{parameter}` must name a column of `X`, which has {list_names(names)}, "
                     f"got {name!r}.{did_you_mean(name, names)}{_REMEDIES[parameter]}"
                 )
 

@@ -32,6 +32,7 @@ from padless.beam_jobs.fragments import (
 from padless.beam_jobs.options import Rules
 from padless.pipeline.dataset.keys import is_piece_key, piece_key, piece_spans
 from padless.pipeline.dataset.static_columns import read_static
+from padless.pipeline.wording import list_names
 
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
@@ -186,7 +187,7 @@ class Assembler:
         if labels is not None and name not in labels:
             raise RejectionError(
                 "unknown_label",
-                f"the label must be one of {shorten(list(labels))}, got {shorten(name)}.",
+                f"the label must be one of {list_names(labels)}, got {shorten(name)}.",
             )
 
     def _cut(

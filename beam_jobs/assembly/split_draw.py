@@ -6,11 +6,12 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from padless.beam_jobs.fragments import Rows, Whole, shorten
+from padless.beam_jobs.fragments import Rows, Whole
 from padless.beam_jobs.options import needs_training_split
 from padless.pipeline.dataset.keys import draw_held_out, draw_split
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names, sort_naturally
 
 LEFT_OUT = "left_out"
 # What the last step must know of all sequences, as names in a tally.
@@ -74,23 +75,23 @@ class SplitDraw:
                     f"with which {came[name]:,} sequences come."
                 )
         if came and TRAINING_SPLIT not in came:
-            return needs_training_split(option, "the input", sorted(came))
+            return needs_training_split(option, "the input", sort_naturally(came))
         return self._explain_labels(seen) if self.train_labels else None
 
     def _explain_labels(self, seen: Mapping[str, int]) -> str | None:
         of_training = _list_named(seen, _TRAINING_LABEL)
-        labels = sorted(of_training | _list_named(seen, _LABEL))
+        labels = sort_naturally(of_training | _list_named(seen, _LABEL))
         wanted = self.train_labels or ()
         for name in wanted:
             if labels and name not in labels:
                 return (
-                    f"`train_labels` must name labels of the input, which are {shorten(labels)}, "
-                    f"got {name!r}.{did_you_mean(name, labels)}"
+                    "`train_labels` must name labels of the input, which are "
+                    f"{list_names(labels)}, got {name!r}.{did_you_mean(name, labels)}"
                 )
         if of_training and not any(name in of_training for name in wanted):
             return (
                 f"`train_labels` must leave a sequence in {TRAINING_SPLIT!r}, whose labels are "
-                f"{shorten(sorted(of_training))}, got {list(wanted)}."
+                f"{list_names(sort_naturally(of_training))}, got {list_names(wanted)}."
             )
         return None
 

@@ -20,6 +20,7 @@ from padless.beam_jobs.readers.values import (
     parse_split,
     parse_time,
 )
+from padless.pipeline.wording import list_names
 
 _ORDER_REMEDY = "; rows without times are read in the order of the file by `time_order` 'file'"
 
@@ -127,10 +128,10 @@ class CsvColumns:
         remedies[columns.time] += _ORDER_REMEDY
         places = find_places(path, header, (*roles.values(), *names), remedies)
         if not names or "" in names:
-            others = list(columns.not_features)
             raise ValueError(
-                f"{path}: must have named feature columns besides {others}, "
-                f"it has {shorten(list(header))}; choose them with `features`."
+                f"{path}: must have named feature columns besides "
+                f"{list_names(columns.not_features)}, "
+                f"it has {list_names(header)}; choose them with `features`."
             )
         return cls(
             num_columns=len(header),

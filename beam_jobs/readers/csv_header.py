@@ -6,8 +6,9 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from padless.beam_jobs.fragments import Source, shorten
+from padless.beam_jobs.fragments import Source
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 _UNDECODABLE = re.compile("[\ud800-\udfff]")
 
@@ -59,7 +60,7 @@ def find_places(
         if name not in places:
             remedy = _explain_header(header) or (remedies or {}).get(name, "")
             raise ValueError(
-                f"{path}: must have a column {name!r}, it has {shorten(list(header))}{remedy}."
+                f"{path}: must have a column {name!r}, it has {list_names(header)}{remedy}."
                 f"{did_you_mean(name, header)}"
             )
     return places

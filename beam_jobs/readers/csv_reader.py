@@ -34,6 +34,7 @@ from padless.beam_jobs.readers.csv_rows import number_rows, tell_delimiter
 from padless.beam_jobs.readers.csv_wide import WideColumns, read_wide
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import is_infinite, is_missing_cell, pack_times
+from padless.pipeline.wording import list_names
 
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 _HEAD_LINES = 100
@@ -186,8 +187,8 @@ def _check_numbers(
     if _DECIMAL_COMMA.fullmatch(cell):
         remedy += "; decimal commas are read by --decimal ,"
     raise ValueError(
-        f"{source.path}: features must be numbers, the columns {shorten(list(strings))} hold none, "
-        f"but such as {shorten(cell)} in {name!r}; columns with numbers: {shorten(numbers)}. "
+        f"{source.path}: features must be numbers, the columns {list_names(strings)} hold none, "
+        f"but such as {shorten(cell)} in {name!r}; columns with numbers: {list_names(numbers)}. "
         f"{remedy}."
     )
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.fragments import Item, RejectionError, Source, Whole, shorten
+from padless.beam_jobs.fragments import Item, RejectionError, Source, Whole
 from padless.beam_jobs.readers.csv_columns import ConstantColumns, parse_cells, ragged
 from padless.beam_jobs.readers.csv_header import find_places
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.numbered_keys import number_key
 from padless.beam_jobs.readers.values import check_sequence, parse_key
+from padless.pipeline.wording import list_names
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class WideColumns:
         if not names:
             raise ValueError(
                 f"{source.path}: must have columns of timesteps besides "
-                f"{list(columns.not_features)}, it has {shorten(list(header))}."
+                f"{list_names(columns.not_features)}, it has {list_names(header)}."
             )
         timesteps = tuple(places[name] for name in names)
         return cls(

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.fragments import shorten
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 # How pandas writes an index without a name: first in CSV, there renamed when it is read and written
 # again, and last in Parquet.
@@ -46,7 +46,7 @@ def check_listed(path: str, names: Sequence[str], columns: Columns) -> None:
             if name not in names:
                 raise ValueError(
                     f"{path}: must have the column {name!r} of `{option}`, it has "
-                    f"{shorten(list(names))}.{did_you_mean(name, names)}"
+                    f"{list_names(names)}.{did_you_mean(name, names)}"
                 )
 
 

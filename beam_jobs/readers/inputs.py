@@ -33,6 +33,7 @@ from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
 from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.wording import list_names
 
 FORMS = {
     module.FORM.name: module.FORM
@@ -69,8 +70,8 @@ def input_form(path: str, options: PreprocessOptions) -> InputForm:
             return form
     known = [extension for form in FORMS.values() for extension in form.extensions]
     raise ValueError(
-        f"{path}: the extension must be one of {known}, got {extension!r}; "
-        f"or name the form by `input_format` (`--format`), one of {list(FORMS)}."
+        f"{path}: the extension must be one of {list_names(known, most=99)}, got {extension!r}; "
+        f"or name the form by `input_format` (`--format`), one of {list_names(FORMS)}."
     )
 
 
@@ -237,7 +238,7 @@ def _expand(pattern: str, options: PreprocessOptions) -> list[str]:
 def _check_format(options: PreprocessOptions) -> None:
     if options.input_format not in (None, *FORMS):
         raise ValueError(
-            f"`input_format` must be one of {list(FORMS)}, got {options.input_format!r}."
+            f"`input_format` must be one of {list_names(FORMS)}, got {options.input_format!r}."
         )
 
 
@@ -269,7 +270,7 @@ def _common_features(names: dict[str, tuple[str, ...] | None]) -> tuple[str, ...
     for path, features in named.items():
         if set(features) != set(expected):
             raise ValueError(
-                f"{path}: the features must be those of {first}, {list(expected)}, "
-                f"got {list(features)}."
+                f"{path}: the features must be those of {first}, {list_names(expected)}, "
+                f"got {list_names(features)}."
             )
     return expected

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.fragments import Item, Reject, RejectedPart, shorten
+from padless.beam_jobs.fragments import Item, Reject, RejectedPart
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 
 def find_offsets(items: Iterable[Item], columns: Columns) -> tuple[float, ...]:
@@ -31,7 +32,7 @@ def find_offsets(items: Iterable[Item], columns: Columns) -> tuple[float, ...]:
         if name not in names:
             raise ValueError(
                 f"`center` must name a feature, got {name!r}; the features are "
-                f"{shorten(list(names))}.{did_you_mean(name, names)}"
+                f"{list_names(names)}.{did_you_mean(name, names)}"
             )
     offsets = dict.fromkeys(names, 0.0) | {n: o for n, o in columns.centered if o is not None}
     wanted = {names.index(name): name for name, offset in columns.centered if offset is None}

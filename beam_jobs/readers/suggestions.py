@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from padless.beam_jobs.fragments import shorten
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 
 def is_missing(what: str, name: str, available: Iterable[str]) -> str:
@@ -14,7 +14,7 @@ def is_missing(what: str, name: str, available: Iterable[str]) -> str:
 
     Example:
         >>> is_missing("column", "machin", ["machine", "hour"])
-        "must have the column 'machin', it has ['hour', 'machine']. Did you mean 'machine'?"
+        "must have the column 'machin', it has 'hour' and 'machine'. Did you mean 'machine'?"
     """
     return _rule_of(what, name, tuple(sorted(available)))
 
@@ -22,6 +22,4 @@ def is_missing(what: str, name: str, available: Iterable[str]) -> str:
 # A field that is missing is often missing in each record, and the search takes half a millisecond.
 @functools.lru_cache
 def _rule_of(what: str, name: str, names: tuple[str, ...]) -> str:
-    return (
-        f"must have the {what} {name!r}, it has {shorten(list(names))}.{did_you_mean(name, names)}"
-    )
+    return f"must have the {what} {name!r}, it has {list_names(names)}.{did_you_mean(name, names)}"

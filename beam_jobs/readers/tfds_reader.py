@@ -45,6 +45,7 @@ from padless.pipeline.dataset.names import INFO_FILE
 from padless.pipeline.log_filters import records_dropped
 from padless.pipeline.suggestions import did_you_mean
 from padless.pipeline.tensorflow_start import start_tensorflow
+from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -190,7 +191,7 @@ def check_features(
     for name in names:
         if name is not None and name not in features:
             raise ValueError(
-                f"{path}: must have the feature {name!r}, it has {sorted(features)}."
+                f"{path}: must have the feature {name!r}, it has {list_names(sorted(features))}."
                 f"{did_you_mean(name, features)}"
             )
     info = features[columns.sequence].get_tensor_info()

@@ -41,6 +41,7 @@ from padless.beam_jobs.readers.values import (
 )
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
 from padless.pipeline.dataset.framing import begins_record, read_record_stream
+from padless.pipeline.wording import list_names
 
 _SNIFFED_BYTES = 12
 _ZLIB_HEADS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of each level
@@ -305,7 +306,7 @@ def _read_length(features: Mapping[str, Any], columns: Columns) -> int | None:
             "bad_record",
             f"the record must have the int64 feature {columns.length!r} with the number of "
             f"timesteps, or `features` must name the values of one; "
-            f"it has {shorten(sorted(features))}.",
+            f"it has {list_names(sorted(features))}.",
         )
     length = _read_constant(features, columns.length)
     if type(length) is not int or length < 0:

@@ -37,6 +37,7 @@ from padless.beam_jobs.readers.values import (
     parse_numbers,
     parse_time,
 )
+from padless.pipeline.wording import list_names, sort_naturally
 
 _MISSING = "?"
 _COUNT = re.compile(r"0*[1-9]\d{0,17}", re.ASCII)
@@ -113,8 +114,8 @@ class TsHeader:
         if self.classes is not None and label not in self.classes:
             raise RejectionError(
                 "unknown_label",
-                f"the label must be one of @classLabel's, {shorten(sorted(self.classes))}, "
-                f"got {shorten(label)}.",
+                "the label must be one of @classLabel's, "
+                f"{list_names(sort_naturally(self.classes))}, got {shorten(label)}.",
             )
         return encoded
 

@@ -17,6 +17,7 @@ from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.model.scoring.inference import BASELINES, WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+from padless.pipeline.wording import list_names
 
 _MAX_RANGES = 5
 # Of the variance of a sequence that a decoder worth its name explains.
@@ -255,7 +256,9 @@ class ErrorSums:
 
     def __init__(self, dataset: SequenceDataset, split: str, weighting: str):
         if weighting not in WEIGHTINGS:
-            raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
+            raise ValueError(
+                f"`weighting` must be one of {list_names(WEIGHTINGS)}, got {weighting!r}."
+            )
         self.dataset, self.split, self.weighting = dataset, split, weighting
         self.ranges = divide_lengths(dataset.split(split).lengths)
         self.counts = np.zeros(len(self.ranges), np.int64)

@@ -18,6 +18,7 @@ from etils import epath
 
 from padless.model.network.architecture import Architecture
 from padless.model.run_directory.stored_arrays import check_stored
+from padless.pipeline.wording import list_names
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
@@ -33,14 +34,16 @@ def check_model_file(path: epath.Path) -> None:
     """
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         if (members := set(archive.namelist())) != _MEMBERS:
-            raise ValueError(f"it must hold {sorted(_MEMBERS)}, got {sorted(members)[:5]}.")
+            raise ValueError(
+                f"it must hold {list_names(sorted(_MEMBERS))}, got {list_names(sorted(members))}."
+            )
         check_stored(archive)
         config = json.loads(archive.read(_CONFIG))
         for module in _list_modules(config):
             if str(module).partition(".")[0] not in _PACKAGES:
                 raise ValueError(
-                    f"each module that {_CONFIG} names must be one of {sorted(_PACKAGES)}, "
-                    f"got {module!r}."
+                    f"each module that {_CONFIG} names must be one of "
+                    f"{list_names(sorted(_PACKAGES))}, got {module!r}."
                 )
         weights = archive.read(_WEIGHTS)
         _check_weights(weights)

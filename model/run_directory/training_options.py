@@ -13,6 +13,7 @@ from padless.model.network.architecture import PRECISIONS
 from padless.pipeline.planning.budget import Budget
 from padless.pipeline.planning.make_plan import plan_epoch
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE, BatchPlan
+from padless.pipeline.wording import list_names
 
 WEIGHTINGS = ("sequence", "timestep")
 SCHEDULES = ("constant", "cosine", "one_cycle")
@@ -81,7 +82,7 @@ class TrainingOptions:
         choices = {"weighting": WEIGHTINGS, "schedule": SCHEDULES, "precision": PRECISIONS}
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"`{name}` must be one of {allowed}, got {value!r}.")
+                raise ValueError(f"`{name}` must be one of {list_names(allowed)}, got {value!r}.")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` must be at least 0 and below 2**32, got {self.seed}.")
 

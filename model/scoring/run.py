@@ -24,6 +24,7 @@ from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import ShowProgress, ignore_progress
+from padless.pipeline.wording import list_names
 
 
 def open_run(directory: epath.PathLike) -> Run:
@@ -139,8 +140,8 @@ class Run:
             )
         if names and dataset.feature_names and names != tuple(dataset.feature_names):
             raise ValueError(
-                f"{self.directory}: the run was trained on the features {list(names)}, in this "
-                f"order, dataset {dataset.name!r} has {list(dataset.feature_names)}."
+                f"{self.directory}: the run was trained on the features {list_names(names)}, in "
+                f"this order, dataset {dataset.name!r} has {list_names(dataset.feature_names)}."
             )
 
         if dataset.masks_missing and not self.architecture.masks_missing:
@@ -159,9 +160,10 @@ class Run:
         static = sorted(scale.name for scale in self.config.static)
         if static != sorted(dataset.static_columns):
             raise ValueError(
-                f"{self.directory}: the run was trained with the static columns {static}, dataset "
-                f"{dataset.name!r} has {sorted(dataset.static_columns)}; give its raw files, or "
-                "make it with the same `--static-columns`."
+                f"{self.directory}: the run was trained with the static columns "
+                f"{list_names(static)}, dataset {dataset.name!r} has "
+                f"{list_names(sorted(dataset.static_columns))}; give its raw files, or make it "
+                "with the same `--static-columns`."
             )
 
     def inference(self, outputs: tuple[str, ...]) -> Inference:
@@ -250,5 +252,5 @@ class Run:
         )
 
 
-def _list_offsets(offsets: Sequence[float] | None) -> list[float] | None:
-    return None if offsets is None else list(offsets)
+def _list_offsets(offsets: Sequence[float] | None) -> str:
+    return list_names(offsets or ())

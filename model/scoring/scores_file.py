@@ -19,6 +19,7 @@ from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import meta_feature
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 from padless.pipeline.protected import check_output_file
+from padless.pipeline.wording import list_names
 from padless.pipeline.written_whole import written_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def write_parquet(
     if dataset.record_format.key is None:
         raise ValueError(f"Dataset {dataset.name!r} must have a key in each record, it has none.")
     if calibration is not None and "score" not in inference.outputs:
-        raise ValueError(f"`calibration` needs the output 'score', got {inference.outputs}.")
+        raise ValueError(
+            f"`calibration` needs the output 'score', got {list_names(inference.outputs)}."
+        )
     _check_level(level, calibration)
     chosen = [dataset.split(name) for name in (dataset.splits if splits is None else splits)]
     added = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.pipeline.batching.order import StepOrder
+from padless.pipeline.wording import list_names
 
 
 @dataclasses.dataclass(slots=True)
@@ -130,7 +131,7 @@ class RunState:
         groups: dict[str, list[np.ndarray]] = {"model": [], "optimizer": [], "best": []}
         for name in sorted(arrays):
             if (group := name.partition("/")[0]) not in groups:
-                raise ValueError(f"arrays must be of {sorted(groups)}, got {name!r}.")
+                raise ValueError(f"arrays must be of {list_names(sorted(groups))}, got {name!r}.")
             groups[group].append(arrays[name])
         _check_shapes(groups["model"], self._model.variables)
         _check_shapes(groups["optimizer"], self._model.optimizer.variables)

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.pipeline.batching.packing import PackedSequences
+from padless.pipeline.wording import list_names
 
 
 class StepSums(NamedTuple):
@@ -79,7 +80,9 @@ class Trainer:
         clip_norm: float | None = None,
     ):
         if weighting not in WEIGHTINGS:
-            raise ValueError(f"`weighting` must be one of {WEIGHTINGS}, got {weighting!r}.")
+            raise ValueError(
+                f"`weighting` must be one of {list_names(WEIGHTINGS)}, got {weighting!r}."
+            )
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"`clip_norm` must be above 0, got {clip_norm}.")
         self.model = model

@@ -35,6 +35,7 @@ from padless.pipeline.dataset.provenance import ShardInfo
 from padless.pipeline.dataset.records import RecordFormat, read_lengths
 from padless.pipeline.dataset.snapshot import Snapshot
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 _Parsed = TypeVar("_Parsed")
 
@@ -105,7 +106,8 @@ class SequenceDataset:
         """
         if name not in self.splits:
             raise ValueError(
-                f"Dataset {self.name!r} must have a split {name!r}, it has {sorted(self.splits)}."
+                f"Dataset {self.name!r} must have a split {name!r}, it has "
+                f"{list_names(sorted(self.splits))}."
                 f"{did_you_mean(name, self.splits)}"
             )
         return self.splits[name]
@@ -165,12 +167,12 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     if unknown := sorted({*statistics.static_columns} - {*contract.meta_columns}):
         raise ValueError(
             f"{directory / STATISTICS_FILE}: `static_columns` must be carried by the records, as "
-            f"{FEATURES.name} says, got {unknown}, which are not."
+            f"{FEATURES.name} says, got {list_names(unknown)}, which are not."
         )
     if lengths.keys() != info.splits.keys():
         raise ValueError(
             f"{directory / LENGTHS.name}: the splits must be those of {INFO.name}, "
-            f"{sorted(info.splits)}, got {sorted(lengths)}."
+            f"{list_names(sorted(info.splits))}, got {list_names(sorted(lengths))}."
         )
     for name, described in info.splits.items():
         expected, counted = sum(described.shards.values()), sum(lengths[name].values())
@@ -231,7 +233,9 @@ def open_records(
             raise ValueError(f"{file}: a length must be at least 1, got {min(counted)}.")
         lengths += counted
     if not lengths:
-        raise ValueError(f"`files` must hold at least one record, got none in {list(files)}.")
+        raise ValueError(
+            f"`files` must hold at least one record, got none in {list_names(map(str, files))}."
+        )
     dataset = SequenceDataset(
         name=split,
         record_format=record_format,

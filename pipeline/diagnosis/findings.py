@@ -61,20 +61,6 @@ def _indented(text: str, mark: str = "") -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=_INDENT + mark, subsequent_indent=rest)
 
 
-def plural(number: int, unit: str) -> str:
-    """Writes a number with its unit.
-
-    Example:
-        >>> plural(1, "batch"), plural(1200, "batch"), plural(2, "sequence"), plural(2, "copy")
-        ('1 batch', '1,200 batches', '2 sequences', '2 copies')
-    """
-    if number == 1:
-        return f"1 {unit}"
-    if unit.endswith("y"):
-        return f"{number:,} {unit[:-1]}ies"
-    return f"{number:,} {unit}{'es' if unit.endswith('ch') else 's'}"
-
-
 def share(part: float, whole: float) -> str:
     """Writes a part as a percentage of the whole, never rounded to none or all.
 

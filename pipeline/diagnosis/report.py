@@ -6,7 +6,8 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural
+from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold
+from padless.pipeline.wording import plural
 
 _WIDTH = 80
 

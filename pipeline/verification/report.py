@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from padless.pipeline.verification.faults import Fault
+from padless.pipeline.wording import plural
 
 _MAX_FAULTS_SHOWN = 20
 _WIDTH = 80
@@ -71,7 +72,7 @@ class VerifyReport:
             return "\n".join([*lines, f"no fault, {self.seconds:.1f} s"])
         files = len(self.fault_counts)
         lines.append(
-            f"{_count(self.num_faults, 'fault')} in {_count(files, 'file')}, {self.seconds:.1f} s"
+            f"{plural(self.num_faults, 'fault')} in {plural(files, 'file')}, {self.seconds:.1f} s"
         )
         return "\n".join(lines + self._list_faults(max_faults))
 
@@ -79,9 +80,9 @@ class VerifyReport:
         rows = [
             (
                 split.name,
-                _count(split.num_shards, "shard"),
-                _count(split.num_records, "record"),
-                _count(split.num_bytes, "byte"),
+                plural(split.num_shards, "shard"),
+                plural(split.num_records, "record"),
+                plural(split.num_bytes, "byte"),
             )
             for split in self.splits
         ]
@@ -104,7 +105,3 @@ class VerifyReport:
         if seen < self.num_faults:
             lines.append(f"and {self.num_faults - seen:,} more in other files")
         return [f"  {line}" for line in lines]
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"

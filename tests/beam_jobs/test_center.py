@@ -111,7 +111,7 @@ def test_first_values_may_come_late(write_csv, make_options):
         ({"Y": 1}, "Did you mean 'y'?"),
         ({"y": None}, "`center` needs a value of y, all are missing."),
         ({"y": float("nan")}, "`center` must subtract a finite number, got y=nan."),
-        ([("y", 1), ("y", 2)], "`center` must hold each name once, got ('y', 'y')."),
+        ([("y", 1), ("y", 2)], "`center` must hold each name once, got 'y' and 'y'."),
         ({}, "`center` must hold at least one name, got none."),
     ],
 )

@@ -217,7 +217,7 @@ def test_a_group_that_is_all_there_is_leaves_nothing(make_options, write_csv):
 
 
 REJECTED = [
-    ({"k": "fit"}, r"is about the split 'train', which the input must have, it has \['fit'\]"),
+    ({"k": "fit"}, r"is about the split 'train', which the input must have, it has 'fit'"),
     ({"k": "train", "l": "validation"}, "a split that the input does not have, got 'validation'"),
 ]
 

@@ -114,10 +114,11 @@ def test_a_lost_count_of_what_is_left_out_is_found(make_options, labelled):
         (
             ("normal", "brokn"),
             {},
-            r"which are \['broken', 'idle', 'normal'\], got 'brokn'. Did you mean 'broken'\?",
+            r"which are 'broken', 'idle' and 'normal', got 'brokn'. Did you mean 'broken'\?",
         ),
-        (("a",), {"a": "test", "b": "train"}, r"in 'train', whose labels are \['b'\], got \['a'\]"),
-        (("a",), {"a": "fit"}, r"is about the split 'train', which the input .* has \['fit'\]"),
+        (("3",), {"10": "train", "9": "train"}, r"which are '9' and '10', got '3'\."),
+        (("a",), {"a": "test", "b": "train"}, r"in 'train', whose labels are 'b', got 'a'"),
+        (("a",), {"a": "fit"}, r"is about the split 'train', which the input .* has 'fit'"),
     ],
 )
 def test_labels_that_choose_nothing_end_the_job(
@@ -149,5 +150,5 @@ def test_write_dataset_leaves_out_too(tmp_path, read_all):
         written = WriteDataset(output, rules=rules, has_label=True)
         _ = pipeline | beam.Create(elements) | written
     assert {label for _, (label,) in read_all(output.directory).values()} == {"up"}
-    with pytest.raises(ValueError, match=r"`train_labels` needs `has_label`, got \('up',\)"):
+    with pytest.raises(ValueError, match=r"`train_labels` needs `has_label`, got 'up'"):
         WriteDataset(output, rules=rules)

@@ -108,5 +108,5 @@ def test_write_dataset_has_no_order_of_the_input(tmp_path):
 
 
 def test_known_labels_need_elements_with_labels(tmp_path):
-    with pytest.raises(ValueError, match=r"`labels` needs `has_label`, got \('up',\) without it"):
+    with pytest.raises(ValueError, match=r"`labels` needs `has_label`, got 'up' without it"):
         WriteDataset(str(tmp_path / "out"), rules=Rules(labels=("up",)))

@@ -19,7 +19,7 @@ def rejected(lines):
     [
         (None, "raw.csv: the input file does not exist"),
         ("", "raw.csv: the input must not be empty, it has 0 bytes"),
-        ("key,x,y\na,1,2\n", r"raw.csv: must have a column 'time', it has ['key', 'x', 'y']"),
+        ("key,x,y\na,1,2\n", r"raw.csv: must have a column 'time', it has 'key', 'x' and 'y'"),
         ("key,time\na,1\n", "raw.csv: must have named feature columns"),
         (f'{HEADER}a,0,1,2\nb,0,"1,2\nc,0,1,2\n', "line 3 must be CSV with every quote closed"),
         (f"{HEADER}a,0,one,2\n", "No sequence was accepted"),
@@ -97,7 +97,7 @@ def test_train_needs_a_training_split(call, trained, tmp_path):
     assert call(*argv, "--label-column", "kind").code == 0
     failed = call("train", tmp_path / "data", "--run", tmp_path / "run")
     assert failed.code == 1
-    assert "must have a split 'train', it has ['test']" in failed.err
+    assert "must have a split 'train', it has 'test'" in failed.err
     assert not (tmp_path / "run").exists()
 
 
@@ -115,7 +115,7 @@ def test_a_mistyped_split_is_suggested(call, trained, argv):
     paths = {"DATA": trained.data, "RUN": trained.run}
     failed = call(*(paths.get(part, part) for part in argv), "--split", "tarin")
     assert failed.code == 1
-    assert "'tarin', it has ['train', 'validation']. Did you mean 'train'?" in failed.err
+    assert "'tarin', it has 'train' and 'validation'. Did you mean 'train'?" in failed.err
 
 
 def test_train_names_the_split_that_a_budget_does_not_fit(call, trained, tmp_path):

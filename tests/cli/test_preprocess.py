@@ -97,7 +97,7 @@ def test_a_training_split_of_some_labels_with_whole_groups_held_out(call, tmp_pa
     assert "by the column 'person', which no record holds" in verified.out
     failed = call(*argv[:-1], "state=good", "--overwrite")
     assert failed.code == 1
-    assert "--train-where must name labels of the input, which are ['bad', 'ok']" in failed.err
+    assert "--train-where must name labels of the input, which are 'bad' and 'ok'" in failed.err
     assert call("verify", tmp_path / "data").code == 0
 
 

@@ -98,7 +98,7 @@ def test_the_run_is_told_a_dataset_without_them(call, made, tmp_path):
     assert call(*argv, "--drop-columns", "age,weight").code == 0
     failed = call("embed", made.run, tmp_path / "data", "--output", tmp_path / "x.parquet")
     assert failed.code == 1
-    assert "was trained with the static columns ['age', 'weight'], dataset 'data'" in failed.err
+    assert "was trained with the static columns 'age' and 'weight', dataset 'data'" in failed.err
 
 
 def test_decimal_commas_are_read(call, tmp_path):

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 import pyarrow as pa
 
 from padless.beam_jobs.columns import Columns, is_given
-from padless.beam_jobs.fragments import shorten
 from padless.beam_jobs.readers.arrow.columns import is_key, is_label, is_list, is_number, is_time
 from padless.beam_jobs.readers.arrow.sequences import ListTable, NestedTable
 from padless.beam_jobs.readers.arrow.tables import LongTable, Table
 from padless.beam_jobs.readers.arrow.wide import WideTable
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 
 def locate_table(
@@ -98,7 +98,7 @@ class _ColumnTypes:
     def _list_numbers(self) -> str:
         """Lists the columns that may be features."""
         names = [n for n, kind in self._types.items() if is_number(kind) or _is_number_list(kind)]
-        return f"; columns with numbers: {shorten(names)}"
+        return f"; columns with numbers: {list_names(names)}"
 
     def check(
         self,
@@ -122,7 +122,7 @@ class _ColumnTypes:
         """
         if name not in self._types:
             raise ValueError(
-                f"{self._path}: must have a column {name!r}, it has {shorten(list(self._types))}"
+                f"{self._path}: must have a column {name!r}, it has {list_names(self._types)}"
                 f"{remedy}."
                 f"{did_you_mean(name, self._types)}"
             )
@@ -162,11 +162,11 @@ class _ColumnTypes:
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""
         if not (features := choose_features(list(self._types), columns)):
-            others = list(columns.not_features)
             remedy = "" if columns.wide else "; choose them with `features`"
             raise ValueError(
-                f"{self._path}: must have feature columns besides {others}, "
-                f"it has {shorten(list(self._types))}{remedy}."
+                f"{self._path}: must have feature columns besides "
+                f"{list_names(columns.not_features)}, "
+                f"it has {list_names(self._types)}{remedy}."
             )
         return features
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from padless.pipeline.diagnosis.part_names import is_length_name
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _find_named(components: Sequence[Component], name: str, *, least_rank: int) 
     known = {c.name: c for c in components if c.name}
     if name not in known:
         raise ValueError(
-            f"`sequence` must be one of the components {sorted(known)}, got {name!r}."
+            f"`sequence` must be one of the components {list_names(sorted(known))}, got {name!r}."
             f"{did_you_mean(name, known)}"
         )
     if 0 <= known[name].rank < least_rank:
@@ -130,7 +131,7 @@ def find_length(components: Sequence[Component], name: str | None = None) -> Com
     known = {c.name: c for c in components if c.name}
     if name not in known:
         raise ValueError(
-            f"`length` must be one of the components {sorted(known)}, got {name!r}."
+            f"`length` must be one of the components {list_names(sorted(known))}, got {name!r}."
             f"{did_you_mean(name, known)}"
         )
     if known[name].rank not in (-1, 0, 1) or not known[name].dtype.is_integer:

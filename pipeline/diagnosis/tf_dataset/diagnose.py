@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from padless.pipeline.diagnosis.findings import Answer, plural
+from padless.pipeline.diagnosis.findings import Answer
 from padless.pipeline.diagnosis.report import Diagnosis, make_diagnosis
 from padless.pipeline.diagnosis.tf_dataset import padding_checks, sequence_checks, step_checks
 from padless.pipeline.diagnosis.tf_dataset.components import (
@@ -39,6 +39,7 @@ from padless.pipeline.diagnosis.tf_dataset.stages import (
 )
 from padless.pipeline.diagnosis.tf_dataset.trace_time import measure_trace_seconds
 from padless.pipeline.progress import ShowProgress, ignore_progress
+from padless.pipeline.wording import plural
 
 CHECKS: dict[str, Callable[[Facts], Answer]] = {
     "not_batched": sequence_checks.find_not_batched,

@@ -11,10 +11,11 @@ import dataclasses
 import numpy as np
 
 from padless.pipeline.diagnosis.ends import Ends
-from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural, share
+from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, share
 from padless.pipeline.diagnosis.tf_dataset.epoch import Masked
 from padless.pipeline.diagnosis.tf_dataset.facts import Facts
 from padless.pipeline.diagnosis.tf_dataset.sequences import Sequences
+from padless.pipeline.wording import plural
 
 _LENGTHS_NOT_TOLD = NotTold(
     "nothing tells which timesteps are real: no batch stage whose input can be read, and no "

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural, share
+from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, share
 from padless.pipeline.diagnosis.tf_dataset.facts import Facts
 from padless.pipeline.diagnosis.tf_dataset.sequences import Sequences
+from padless.pipeline.wording import plural
 
 _NO_STAGE = NotTold("no batch stage whose input can be read")
 _PARTIAL = NotTold("the epoch was not read to its end")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural, share
+from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, share
 from padless.pipeline.diagnosis.tf_dataset.facts import INFINITE, UNKNOWN, Facts
 from padless.pipeline.diagnosis.tf_dataset.replicas import deal_rows, deal_timesteps
+from padless.pipeline.wording import plural
 
 _FEWEST_STEPS = 10
 _FEWEST_SEQUENCES = 8

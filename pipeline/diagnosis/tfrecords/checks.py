@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, plural, share
+from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold, share
 from padless.pipeline.diagnosis.tfrecords.facts import RecordFacts
 from padless.pipeline.diagnosis.tfrecords.scan import count_repeated
+from padless.pipeline.wording import plural
 
 _NO_SEQUENCE = NotTold("no feature holds several numbers, as a sequence does (--sequence NAME)")
 _FEWEST_RECORDS = 20

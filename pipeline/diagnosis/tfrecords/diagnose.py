@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from etils import epath
 
-from padless.pipeline.diagnosis.findings import Answer, plural
+from padless.pipeline.diagnosis.findings import Answer
 from padless.pipeline.diagnosis.report import Diagnosis, make_diagnosis
 from padless.pipeline.diagnosis.tfrecords import checks
 from padless.pipeline.diagnosis.tfrecords.facts import RecordFacts, read_record_facts
@@ -24,6 +24,7 @@ from padless.pipeline.planning.padding import (
     timesteps_padded_to_longest,
 )
 from padless.pipeline.progress import ShowProgress, ignore_progress
+from padless.pipeline.wording import plural
 
 RECORD_CHECKS: dict[str, Callable[[RecordFacts], Answer]] = {
     "no_length": checks.find_no_length,

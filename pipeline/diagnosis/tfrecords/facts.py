@@ -11,6 +11,7 @@ from padless.pipeline.diagnosis.ends import EndCounter, Ends
 from padless.pipeline.diagnosis.part_names import is_key_name, is_length_name
 from padless.pipeline.diagnosis.tfrecords.scan import Feature, Scan, hash_bytes, read_values
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ def read_record_facts(
     for argument, name in {"sequence": sequence, "length": length, "key": key}.items():
         if name is not None and name not in scan.features:
             raise ValueError(
-                f"`{argument}` must be a feature of the records, {sorted(scan.features)}, got "
-                f"{name!r}.{did_you_mean(name, scan.features)}"
+                f"`{argument}` must be a feature of the records, "
+                f"{list_names(sorted(scan.features))}, got {name!r}."
+                f"{did_you_mean(name, scan.features)}"
             )
     features = scan.features
     sequence = sequence or _find_sequence(features)

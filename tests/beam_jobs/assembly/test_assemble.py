@@ -331,7 +331,7 @@ def test_a_key_that_looks_like_a_piece_is_rejected_where_pieces_are_made():
 def test_an_unknown_label_rejects():
     (reject,) = assemble(b"a", [whole(1, label=b"left")], labels=["up", "down"])
     assert reject.reason == "unknown_label"
-    assert reject.rule == "the label must be one of ['up', 'down'], got 'left'."
+    assert reject.rule == "the label must be one of 'up' and 'down', got 'left'."
     assert isinstance(assemble(b"a", [whole(1, label=b"up")], labels=["up"])[0], Sequence)
 
 

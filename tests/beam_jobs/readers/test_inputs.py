@@ -48,13 +48,15 @@ def test_input_form_is_what_the_options_say(make_options):
 @pytest.mark.parametrize("name", ["x.txt", "x.gz", "x", "x.json"])
 def test_an_unknown_form_lists_the_forms(make_options, name):
     with pytest.raises(
-        ValueError, match=r"must be one of \['\.csv', .*or name the form by `input_f"
+        ValueError, match=r"must be one of '\.csv', .* and '\.ts', .*or name the form by `input_f"
     ):
         inputs.check_inputs(make_options(name))
 
 
 def test_an_unknown_format_lists_the_forms(make_options):
-    with pytest.raises(ValueError, match=r"`input_format` must be one of \['csv', .*got 'tsv'"):
+    with pytest.raises(
+        ValueError, match=r"`input_format` must be one of 'csv', .* and 'ts', got 'tsv'"
+    ):
         inputs.check_inputs(make_options(input_format="tsv"))
 
 

@@ -34,7 +34,7 @@ def test_read_jsonl_reads_the_named_fields():
         ("{", "bad_json", "the line must be JSON"),
         ("[" * 100_000, "bad_json", "the line must be JSON"),
         ("[1]", "bad_json", "must be a JSON object, got [1]"),
-        ('{"sequence": [[1]]}', "missing_key", "must have the field 'key', it has ['sequence']"),
+        ('{"sequence": [[1]]}', "missing_key", "must have the field 'key', it has 'sequence'"),
         ('{"key": "", "sequence": [[1]]}', "missing_key", "got ''"),
         ('{"key": true, "sequence": [[1]]}', "bad_key", "got True"),
         ('{"key": "\\ud800", "sequence": [[1]]}', "bad_key", "must be UTF-8"),

@@ -10,6 +10,7 @@ from padless.beam_jobs.readers.suggestions import is_missing
 from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.records import encode_example
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import list_names
 
 HEADER = ("machine", "hour", "state", "fold", "person", "temperature")
 MISTYPED = [
@@ -35,7 +36,7 @@ def test_what_is_missing_in_each_record_is_searched_for_once(monkeypatch):
     )
     for fields in (["one", "two"], ["two", "one"], ["one", "two", "three"]):
         rule = is_missing("field", "searched once", fields)
-        assert rule == f"must have the field 'searched once', it has {sorted(fields)}."
+        assert rule == f"must have the field 'searched once', it has {list_names(sorted(fields))}."
     assert searched == [("searched once", "one", "two"), ("searched once", "one", "three", "two")]
 
 
@@ -53,7 +54,7 @@ def test_a_mistyped_column_is_suggested(make_options, write_csv, tmp_path, form,
     mistyped = name if isinstance(name, str) else name[0]
     with pytest.raises(ValueError, match=f"{mistyped}.*{meant}") as caught:
         inputs.check_inputs(make_options(path, **columns))
-    assert "it has ['machine', 'hour'," in str(caught.value)
+    assert "it has 'machine', 'hour'," in str(caught.value)
     assert str(caught.value).endswith(f" Did you mean {meant!r}?")
 
 
@@ -75,5 +76,5 @@ def test_a_mistyped_field_is_suggested(
     ((item,),) = (inputs.read_source(source, checked.columns) for source in checked.sources)
     rejected = item if role == "key" else item[1]
     assert rejected.reason == f"missing_{role}"
-    assert f"{name!r}, it has ['key', 'l" in rejected.rule
+    assert f"{name!r}, it has 'key', 'l" in rejected.rule
     assert rejected.rule.endswith(f" Did you mean {meant!r}?")

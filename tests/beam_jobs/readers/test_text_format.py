@@ -92,7 +92,7 @@ def test_columns_of_decimal_commas_name_the_remedy(tmp_path):
 def test_columns_of_strings_are_named_beside_those_of_numbers(tmp_path):
     rows = "".join(f"a,{i},f,{i},note {i}\n" for i in range(3))
     path = write(tmp_path / "x.csv", "key,time,sex,x,note\n" + rows)
-    message = r"the columns \['sex', 'note'\] hold none.*columns with numbers: \['x'\]"
+    message = r"the columns 'sex' and 'note' hold none.*columns with numbers: 'x'"
     with pytest.raises(ValueError, match=message):
         read(path)
     assert len(read(path, features=("x",))) == 1

@@ -220,7 +220,7 @@ def test_a_feature_may_hold_the_group(prepared):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (Columns(), r"must have the feature 'sequence', it has \['both', 'class'"),
+        (Columns(), r"must have the feature 'sequence', it has 'both', 'class'"),
         (Columns(sequence="flat", key="name"), "must have the feature 'name'"),
         (Columns(sequence="flat", label="name"), "must have the feature 'name'"),
         (Columns(sequence="flat", group="name"), "must have the feature 'name'"),

@@ -101,7 +101,7 @@ def test_numbers_are_times_as_well():
         (HEADER, "1,1_0:up", "not_a_number", "got '1_0'."),
         (HEADER, "1:1?:up", "not_a_number", "'dimension 1' must hold a number, got '1?'."),
         (HEADER, "1,1e39:up", "infinite", "must be finite as float32, got 1e+39."),
-        (HEADER, "1:left", "unknown_label", "@classLabel's, ['down', 'up'], got 'left'."),
+        (HEADER, "1:left", "unknown_label", "@classLabel's, 'down' and 'up', got 'left'."),
         (HEADER, "1:UP", "unknown_label", "got 'UP'."),
         (HEADER, "1:", "missing_label", "got ''."),
         (HEADER, "1:?", "missing_label", "got ''."),

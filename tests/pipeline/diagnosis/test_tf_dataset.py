@@ -463,7 +463,7 @@ def lengthened(batch):
         (
             lambda: source().map(lambda x: {"values": x}).padded_batch(2),
             {"sequence": "value"},
-            r"one of the components \['values'\], got 'value'. Did you mean 'values'\?",
+            r"one of the components 'values', got 'value'. Did you mean 'values'\?",
         ),
         (
             lambda: with_length(source()).padded_batch(2),
