@@ -194,9 +194,17 @@ class Output:
         for name, _ in self.held_out:
             if name in names:
                 raise ValueError(
-                    f"`hold_out` must name a split that `splits` does not have, got {name!r} and "
-                    f"{names}; leave it out of `splits`."
+                    f"`hold_out` must name a split that `splits` does not have, got {name!r}, "
+                    f"which is among {list_names(names)}; what works is {self._as_held_out()}."
                 )
+
+    def _as_held_out(self) -> str:
+        """Returns the options that draw the same splits, those that are held out from `train`."""
+        shares = dict(self.shares)
+        for name, _ in self.held_out:
+            shares[TRAINING_SPLIT] += shares.pop(name, 0)
+        splits, held_out = map(_list_shares, (shares.items(), self.held_out))
+        return f"`--splits {splits} --hold-out {held_out}`"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -135,8 +135,9 @@ def _add_split_arguments(group: argparse._ActionsContainer) -> None:
         "(.tsv with --wide), or the split of a TFDS builder",
     )
     hold_out = (
-        "shares of the split train to take from it as splits of these names, also where splits are "
-        "not drawn (default: none)"
+        "shares of the split train to take from it as splits of these names, which no sequence "
+        "may have already: where splits are drawn, --splits train=0.9,test=0.1 --hold-out "
+        "validation=0.1 (default: none)"
     )
     add_option(group, "--hold-out", hold_out, type=shares, metavar="NAME=SHARE,...")
     by = (

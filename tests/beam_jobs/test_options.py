@@ -55,7 +55,17 @@ def test_options_accept_shares_that_sum_to_one(splits):
         ({"hold_out": {"train": 0.1}}, "`hold_out` must name another split than 'train'"),
         ({"hold_out": {"1st": 0.1}}, "`hold_out`: a split must be named by .*, got '1st'"),
         ({"hold_out": (("a", 0.1), ("a", 0.1))}, "`hold_out` must name each split once"),
-        ({"hold_out": {"test": 0.1}}, "that `splits` does not have, got 'test' and .'train', 'v"),
+        (
+            {"hold_out": {"test": 0.1}},
+            "that `splits` does not have, got 'test', which is among 'train', 'v",
+        ),
+        (
+            {
+                "splits": {"train": 0.5, "a": 0.25, "b": 0.25},
+                "hold_out": {"a": 0.1, "b": 0.2, "c": 0.3},
+            },
+            r"what works is `--splits train=1 --hold-out a=0.1,b=0.2,c=0.3`",
+        ),
         (
             {"hold_out": {"a": 0.1}, "splits": {"fit": 1}},
             r"`hold_out` is about the split 'train', which `splits` must have, it has 'fit'",

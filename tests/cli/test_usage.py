@@ -35,7 +35,7 @@ def test_help_of_each_command(call, command):
         (["plan", "data", "--batch-size", "x"], "invalid int value: 'x'"),
         (["plan", "d", "--batch-size=1", "--batch-timesteps=1"], "not allowed with argument"),
         (["train", "data"], "required: --run"),
-        (["report", "run", "--normal", "a"], "--normal goes with --html, got ['a'] alone"),
+        (["report", "run", "--normal", "a"], "--normal goes with --html, got 'a' alone"),
         (["train", "data", "--run", "r", "--cell", "rnn"], "invalid choice: 'rnn'"),
         (["preprocess", "a.csv"], "required: --output"),
         (["preprocess", "a.csv", "--output=o", "--splits=train"], "NAME=SHARE,..., got 'train'"),
@@ -52,7 +52,7 @@ def test_help_of_each_command(call, command):
         ),
         (
             ["preprocess", "a.csv", "--output=o", "--hold-out=validation=0.1"],
-            "--hold-out must name a split that --splits does not have, got 'validation'",
+            "'test'; what works is `--splits train=0.9,test=0.1 --hold-out validation=0.1`.",
         ),
         (
             ["preprocess", "a.csv", "--output=o", "--hold-out-by=person"],
@@ -61,7 +61,7 @@ def test_help_of_each_command(call, command):
         (["preprocess", "a.csv", "--output=o", "--train-where=a"], "label=A,B,..., got 'a'"),
         (
             ["preprocess", "a.csv", "--output=o", "--train-where=label=a"],
-            "--train-where needs a --label-column column, got ('a',) alone",
+            "--train-where needs a --label-column column, got 'a' alone",
         ),
         (
             ["preprocess", "a.csv", "--output=o", "--label-column=kind", "--train-where=sort=a,b"],
