@@ -23,7 +23,7 @@ from padless.model.network.layers import Array, Shape
 # the variance. docs/quality.md has the measurements that they are from.
 WEIGHTS = (0.75, 0.1, 0.075, 0.075)
 # The logarithm of a smaller number would say more of rounding than of a sequence.
-SMALLEST_ERROR = 1e-12
+SMALLEST_ERROR = 1e-18
 
 
 class Traits(NamedTuple):

@@ -28,7 +28,7 @@ class Architecture:
         embedding: what a sequence is embedded as: what the encoder's outputs are `"pooled"` to, or
             the `"code"`, which is smaller: the latent vector, and with `own_scale` the level.
         own_scale: whether each sequence is read on its own scale too, beside that of the training
-            set, and reconstructed on it, see `padless.model.network.own_scale`.
+            set and its amplitude, and reconstructed on it, see `padless.model.network.own_scale`.
         position: whether the decoder is told where in the sequence it is.
         patch_length: timesteps that a recurrent layer reads and gives at once, see
             `padless.model.network.patches`. A patch takes the time of a timestep. If None, `train`
@@ -92,6 +92,11 @@ class Architecture:
                 f"the alignment {self.alignment!r} cannot mask missing values, as its loss counts "
                 "more than the timesteps of a sequence."
             )
+
+    @property
+    def inputs_per_feature(self) -> int:
+        """Values that the encoder reads of a feature at a timestep, see `Prepared`."""
+        return 1 + 2 * self.own_scale + self.masks_missing
 
     def count_weights_at_least(self, num_features: int) -> int:
         """Counts as many weights as the model surely has, without building it.

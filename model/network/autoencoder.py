@@ -158,7 +158,7 @@ class SequenceAutoencoder(ReconstructionModel):
         """Creates the weights, for any batch size and any number of timesteps."""
         architecture, shape = self.architecture, (None, None, self.num_features)
         self.standardize.build(shape)
-        inputs = self.num_features * (1 + architecture.own_scale + architecture.masks_missing)
+        inputs = self.num_features * architecture.inputs_per_feature
         width = build_stack(self.encoder, self.patch_length * inputs)
         self.latent.build((None, width))
         latent_shape = (None, architecture.latent_size)
@@ -241,8 +241,7 @@ class SequenceAutoencoder(ReconstructionModel):
         pooled, latent, given = self._reconstruct(prepared, training)
         feature_error = prepared.errors_on_training_scale(given)
         error = prepared.mean_of_features(feature_error)
-        variance = prepared.mean_of_features(tf.square(prepared.scale.deviation))
-        unexplained = error / variance
+        unexplained = error / prepared.variance()
         if (has_values := prepared.has_values()) is not None:
             feature_error = tf.where(has_values, feature_error, float("nan"))
         traits = Traits(pooled, prepared.scale.level(), error, unexplained)

@@ -2,7 +2,7 @@
 
 The moments of the training set put all sequences on one scale. Where their amplitudes differ by
 orders of magnitude, the small ones are flat lines there. On its own scale each sequence shows its
-shape; its level is kept beside.
+shape, however small it is; its level is kept beside.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from padless.model.network.pooling import for_timesteps, moments_of_rows
+from padless.model.network.pooling import for_timesteps, mean_of_seen
 from padless.pipeline.batching.packing import Packing
 
 # Values that `positions` returns.
 NUM_POSITIONS = 4
-# A smaller deviation, in units of that of the training set, is not scaled up: what varies so little
-# is mostly noise.
-SMALLEST_DEVIATION = 0.05
+# A smaller deviation, as a share of the mean or of the deviation of the training set, whichever is
+# larger, is not scaled up: it is a few units in the last place of a float32.
+SMALLEST_DEVIATION = 1e-6
 # The square of a larger one would be more than a float32 holds: infinite, it would make the shape
 # of any sequence a flat line, and its level no number.
 LARGEST_DEVIATION = 1e18
+# What the logarithm of a deviation is read times. Those of real sets span up to 14.
+TOLD_AMPLITUDE = 0.25
 
 
 class OwnScale(NamedTuple):
@@ -32,12 +34,14 @@ class OwnScale(NamedTuple):
         length: valid timesteps of each row, `(batch,)`; None where all are; of packed sequences
             their `Packing`.
         mean: `(batch, features)` float32.
-        deviation: `(batch, features)` float32, at least a twentieth of that of the training set,
-            and finite.
+        rest: what the values still are on average, less this mean, likewise, as it is rounded. That
+            is much beside a deviation that is far smaller than the mean.
+        deviation: `(batch, features)` float32, larger than rounding, and finite.
     """
 
     length: tf.Tensor | Packing | None
     mean: tf.Tensor
+    rest: tf.Tensor
     deviation: tf.Tensor
 
     @classmethod
@@ -55,26 +59,39 @@ class OwnScale(NamedTuple):
             length: see the attribute.
             seen: which of the values are not missing; None where none is.
         """
-        mean, variance = moments_of_rows(values, length, seen)
-        deviation = tf.clip_by_value(tf.sqrt(variance), SMALLEST_DEVIATION, LARGEST_DEVIATION)
-        return cls(length, mean, deviation)
+        mean = mean_of_seen(values, length, seen)
+        centred = values - for_timesteps(mean, length)
+        rest = mean_of_seen(centred, length, seen)
+        squares = tf.square(centred - for_timesteps(rest, length))
+        smallest = SMALLEST_DEVIATION * tf.maximum(tf.abs(mean), 1.0)
+        variance = tf.maximum(mean_of_seen(squares, length, seen), tf.square(smallest))
+        return cls(length, mean, rest, tf.minimum(tf.sqrt(variance), LARGEST_DEVIATION))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Returns values on the scale of their sequence."""
-        mean, deviation = self._for_timesteps()
-        return (values - mean) / deviation
+        mean, rest, deviation = self._for_timesteps()
+        return (values - mean - rest) / deviation
 
     def invert(self, values: tf.Tensor) -> tf.Tensor:
         """Returns values on the scale of the training set."""
-        mean, deviation = self._for_timesteps()
-        return values * deviation + mean
+        mean, rest, deviation = self._for_timesteps()
+        return values * deviation + rest + mean
 
     def level(self) -> tf.Tensor:
         """Returns mean and deviation, `(batch, 2 * features)`, both bent to be of moderate size."""
         return tf.concat((tf.asinh(self.mean), tf.math.log(self.deviation)), axis=-1)
 
-    def _for_timesteps(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return for_timesteps(self.mean, self.length), for_timesteps(self.deviation, self.length)
+    def amplitude(self, like: tf.Tensor) -> tf.Tensor:
+        """Returns what the encoder is told of the deviations, at each timestep.
+
+        Args:
+            like: values in the shape to return.
+        """
+        told = TOLD_AMPLITUDE * tf.math.log(self.deviation)
+        return tf.broadcast_to(for_timesteps(told, self.length), tf.shape(like))
+
+    def _for_timesteps(self) -> list[tf.Tensor]:
+        return [for_timesteps(part, self.length) for part in self[1:]]
 
 
 def positions(like: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:

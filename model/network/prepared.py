@@ -18,6 +18,9 @@ from padless.model.network.pooling import for_timesteps, mean_of_rows, mean_of_s
 from padless.model.network.recurrent import blank, valid_timesteps
 from padless.pipeline.batching.packing import Packing
 
+# What a sequence of less variance counts as having, in units of the training variance, where it is
+# not rebuilt on its own scale: the smallest errors there do not follow its variance.
+SMALLEST_VARIANCE = 0.05**2
 # What is read beside a value that is seen. With 1 instead, embeddings tell more of when values are
 # missing than of what they are.
 TOLD = 0.2
@@ -64,7 +67,8 @@ class Prepared(NamedTuple):
             standardized: `(batch, timesteps, features)`; or, packed, `(timesteps of all rows,
                 features)`.
             length: see the attribute.
-            own_scale: whether sequences are also read on their own scale, and reconstructed on it.
+            own_scale: whether sequences are also read on their own scale, and beside it their
+                amplitude, and reconstructed on that scale.
             masks_missing: whether NaN is a missing value. The encoder reads the last value that was
                 seen instead, and beside it which values are seen.
             longest: timesteps that all are padded to, and padding then counts as data; None if not.
@@ -77,7 +81,8 @@ class Prepared(NamedTuple):
             target = inputs = _blank(carry_forward(inputs, seen, scale.mean, length), length)
         if own_scale:
             target = _blank(scale.apply(inputs), length)
-            inputs = tf.concat((inputs, target), axis=-1)
+            amplitude = _blank(scale.amplitude(target), length)
+            inputs = tf.concat((inputs, target, amplitude), axis=-1)
         if seen is not None:
             told = _blank(TOLD * tf.cast(seen, inputs.dtype), length)
             inputs = tf.concat((inputs, told), axis=-1)
@@ -101,6 +106,13 @@ class Prepared(NamedTuple):
     def errors_on_training_scale(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the same in units of the training variance of each feature."""
         return self._in_training_variance(self.errors(given))
+
+    def variance(self) -> tf.Tensor:
+        """Computes the variance of each sequence that its error is compared with, `(batch,)`."""
+        variance = tf.square(self.scale.deviation)
+        return self.mean_of_features(
+            variance if self.is_own else tf.maximum(variance, SMALLEST_VARIANCE)
+        )
 
     def timestep_errors(self, given: tf.Tensor) -> tf.Tensor:
         """Computes the squared error of each timestep in units of the training variance.

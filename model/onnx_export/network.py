@@ -16,11 +16,12 @@ import numpy as np
 
 from padless.model.network.anomaly_score import SMALLEST_ERROR, WEIGHTS, AnomalyScore
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.network.prepared import TOLD
+from padless.model.network.own_scale import TOLD_AMPLITUDE
+from padless.model.network.prepared import SMALLEST_VARIANCE, TOLD
 from padless.model.onnx_export.graph import Tensor
 from padless.model.onnx_export.patches import Patches
 from padless.model.onnx_export.recurrent import run_layer
-from padless.model.onnx_export.rows import Rows
+from padless.model.onnx_export.rows import OwnScale, Rows
 
 
 class _Read(NamedTuple):
@@ -28,8 +29,7 @@ class _Read(NamedTuple):
 
     inputs: Tensor
     target: Tensor
-    mean: Tensor
-    deviation: Tensor
+    scale: OwnScale
     seen: Tensor | None
 
 
@@ -53,7 +53,7 @@ def analyze(model: SequenceAutoencoder, sequence: Tensor, length: Tensor) -> dic
     given = patches.join(_decode(model, latent, patches.rows), model.num_features)
     if model.alignment.counts_padding:
         given = given.slice(0, rows.timesteps, axis=1)
-    level = _level(read)
+    level = read.scale.level()
     found = _errors(model, read, given, rows) | {"pooled": pooled, "level": level}
     score = _score(model.anomaly_score, found)
     return {"embedding": _embedding(model, pooled, latent, level), "score": score, **found}
@@ -61,8 +61,7 @@ def analyze(model: SequenceAutoencoder, sequence: Tensor, length: Tensor) -> dic
 
 def _width(model: SequenceAutoencoder) -> int:
     """Returns how many values of a timestep the encoder reads."""
-    architecture = model.architecture
-    return model.num_features * (1 + architecture.own_scale + architecture.masks_missing)
+    return model.num_features * model.architecture.inputs_per_feature
 
 
 def _read(model: SequenceAutoencoder, sequence: Tensor, rows: Rows) -> _Read:
@@ -74,16 +73,17 @@ def _read(model: SequenceAutoencoder, sequence: Tensor, rows: Rows) -> _Read:
         seen = ~graph.add("IsNaN", values, dtype=bool)
         values = graph.where(seen, values, 0.0)
     values = rows.blank(values)
-    mean, deviation = rows.own_scale(values, seen)
+    scale = rows.own_scale(values, seen)
     if seen is not None:
-        values = rows.blank(rows.carry_forward(values, seen, mean))
-    parts = [values]
+        values = rows.blank(rows.carry_forward(values, seen, scale.mean))
+    target, parts = values, [values]
     if architecture.own_scale:
-        parts.append(rows.blank((values - mean.expand_dims(1)) / deviation.expand_dims(1)))
-    target = parts[-1]
+        target = rows.blank(scale.apply(values))
+        amplitude = scale.deviation.apply("Log") * TOLD_AMPLITUDE
+        parts += [target, rows.blank(amplitude.expand_dims(1))]
     if seen is not None:
         parts.append(rows.blank(seen.cast(np.float32) * TOLD))
-    return _Read(graph.concat(parts, 2), target, mean, deviation, seen)
+    return _Read(graph.concat(parts, 2), target, scale, seen)
 
 
 def _pad(model: SequenceAutoencoder, inputs: Tensor, rows: Rows) -> tuple[Tensor, Rows]:
@@ -130,11 +130,6 @@ def _dense(layer: keras.layers.Dense, values: Tensor) -> Tensor:
     return values @ np.asarray(layer.kernel) + np.asarray(layer.bias)
 
 
-def _level(read: _Read) -> Tensor:
-    parts = [read.mean.apply("Asinh"), read.deviation.apply("Log")]
-    return read.mean.graph.concat(parts, 1)
-
-
 def _embedding(model: SequenceAutoencoder, pooled: Tensor, latent: Tensor, level: Tensor) -> Tensor:
     if model.architecture.embedding == "pooled":
         return pooled
@@ -146,11 +141,14 @@ def _errors(
 ) -> dict[str, Tensor]:
     """Returns the errors of the reconstruction, in units of the training variance."""
     error = rows.mean((given - read.target).square(), read.seen)
+    variance = read.scale.deviation.square()
     if model.architecture.own_scale:
-        error = error * read.deviation.square()
+        error = error * variance
+    else:
+        variance = variance.at_least(SMALLEST_VARIANCE)
     of_values = None if read.seen is None else rows.mean(read.seen.cast(np.float32)) > 0
     whole = _mean_of_features(error, of_values)
-    variance = _mean_of_features(read.deviation.square(), of_values)
+    variance = _mean_of_features(variance, of_values)
     if of_values is not None:
         error = error.graph.where(of_values, error, float("nan"))
     return {"feature_error": error, "error": whole, "unexplained": whole / variance}

@@ -16,6 +16,23 @@ from padless.model.network.pooling import SMALLEST_VARIANCE, THIRDS
 from padless.model.onnx_export.graph import Tensor
 
 
+class OwnScale(NamedTuple):
+    """The scale of each row, `(batch, width)`: mean, what it lacks by rounding, and deviation."""
+
+    mean: Tensor
+    rest: Tensor
+    deviation: Tensor
+
+    def apply(self, values: Tensor) -> Tensor:
+        """Returns values `(batch, timesteps, width)` on the scale of their row."""
+        mean, rest, deviation = (part.expand_dims(1) for part in self)
+        return (values - mean - rest) / deviation
+
+    def level(self) -> Tensor:
+        """Returns mean and deviation, `(batch, 2 * width)`, both bent to be of moderate size."""
+        return self.mean.graph.concat([self.mean.apply("Asinh"), self.deviation.apply("Log")], 1)
+
+
 class Rows(NamedTuple):
     """Where the rows of a rectangle end.
 
@@ -65,11 +82,18 @@ class Rows(NamedTuple):
         mean = self.mean(values, seen)
         return mean, self.mean((values - mean.expand_dims(1)).square(), seen)
 
-    def own_scale(self, values: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Computes mean and deviation of each row, as `OwnScale`; arguments as of `mean`."""
-        mean, variance = self.moments(values, seen)
-        deviation = variance.apply("Sqrt").at_least(SMALLEST_DEVIATION)
-        return mean, deviation.at_most(LARGEST_DEVIATION)
+    def own_scale(self, values: Tensor, seen: Tensor | None) -> OwnScale:
+        """Computes the scale of each row, as `padless.model.network.own_scale.OwnScale`.
+
+        Args:
+            values: as `mean` takes them.
+            seen: likewise.
+        """
+        mean = self.mean(values, seen)
+        rest, variance = self.moments(values - mean.expand_dims(1), seen)
+        smallest = mean.apply("Abs").at_least(1.0) * SMALLEST_DEVIATION
+        deviation = variance.at_least(smallest.square()).apply("Sqrt")
+        return OwnScale(mean, rest, deviation.at_most(LARGEST_DEVIATION))
 
     def carry_forward(self, values: Tensor, seen: Tensor, first: Tensor) -> Tensor:
         """Replaces each value that is not seen by the last one before it that is.

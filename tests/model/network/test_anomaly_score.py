@@ -14,7 +14,7 @@ from padless.model import (
     open_run,
     train,
 )
-from padless.model.network.anomaly_score import WEIGHTS, Traits, log_of
+from padless.model.network.anomaly_score import SMALLEST_ERROR, WEIGHTS, Traits, log_of
 from padless.model.scoring.anomaly_fit import choose_shrinkage, fit_traits
 from padless.model.scoring.inference import WITH_BASELINES
 
@@ -241,7 +241,7 @@ def test_fit_anomaly_score_rejects(training, held_out, message):
 
 
 def test_log_of_no_error_is_as_low_as_it_gets():
-    np.testing.assert_allclose(log_of(np.float32([1.0, 0.0])), [0, np.log(1e-12)])
+    np.testing.assert_allclose(log_of(np.float32([1.0, 0.0])), [0, np.log(SMALLEST_ERROR)])
 
 
 @pytest.fixture(scope="module")

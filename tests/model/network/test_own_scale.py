@@ -6,10 +6,15 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padless.model.network.own_scale import NUM_POSITIONS, OwnScale, positions
+from padless.model.network.own_scale import (
+    NUM_POSITIONS,
+    SMALLEST_DEVIATION,
+    TOLD_AMPLITUDE,
+    OwnScale,
+    positions,
+)
 from padless.pipeline.batching.packing import PackedSequences, Packing
 
-FLOOR = 0.05
 LENGTHS = [7, 4, 2, 1]
 falling_lengths = st.lists(st.integers(1, 12), min_size=1, max_size=6).map(
     lambda lengths: sorted(lengths, reverse=True)
@@ -38,13 +43,18 @@ def pack(rows):
     return np.stack([rows[r][t] for r, t in zip(packing.row, packing.time, strict=True)]), packing
 
 
+def deviation_of(row):
+    smallest = SMALLEST_DEVIATION * np.abs(row.mean(axis=0)).clip(min=1)
+    return np.maximum(row.std(axis=0), smallest)
+
+
 def assert_close(received, expected):
     np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_scale_is_the_mean_and_the_deviation_of_each_sequence():
     rows = draw()
-    deviation = [row.std(axis=0).clip(min=FLOOR) for row in rows]
+    deviation = list(map(deviation_of, rows))
     for scale in (OwnScale.of(*pad(rows)), OwnScale.of(*pack(rows))):
         assert_close(scale.mean, [row.mean(axis=0) for row in rows])
         assert_close(scale.deviation, deviation)
@@ -73,13 +83,48 @@ def test_what_is_applied_can_be_inverted(lengths):
 
 
 @pytest.mark.parametrize(
-    ("amplitude", "scaled"), [(0.0, 0.0), (0.01, 0.2), (0.05, 1.0), (0.1, 1.0), (100.0, 1.0)]
+    ("amplitude", "scaled"), [(0.0, 0.0), (2e-7, 0.2), (1e-6, 1.0), (2e-6, 1.0), (100.0, 1.0)]
 )
-def test_a_deviation_below_the_floor_is_not_scaled_up(amplitude, scaled):
-    values = np.float32([[3 - amplitude], [3 + amplitude]])[None]
+def test_a_deviation_as_small_as_rounding_is_not_scaled_up(amplitude, scaled):
+    values = np.float32([[-amplitude], [amplitude]])[None]
     scale = OwnScale.of(values, None)
-    np.testing.assert_allclose(scale.deviation, [[max(amplitude, FLOOR)]], rtol=1e-4)
+    smallest = max(amplitude, SMALLEST_DEVIATION)
+    np.testing.assert_allclose(scale.deviation, [[smallest]], rtol=1e-4)
     np.testing.assert_allclose(scale.apply(values)[0, :, 0], [-scaled, scaled], rtol=1e-4)
+
+
+def test_rounding_grows_with_the_mean():
+    # The two values of a float32 that are next to each other.
+    values = np.float32([[300], [np.nextafter(np.float32(300), np.float32(301))]])[None]
+    scale = OwnScale.of(values, None)
+    np.testing.assert_allclose(scale.deviation, [[300 * SMALLEST_DEVIATION]], rtol=1e-4)
+    assert np.abs(scale.apply(values)).max() < 0.1
+
+
+@pytest.mark.parametrize("amplitude", [1e-5, 1e-2])
+def test_a_small_shape_is_the_same_however_far_from_0_and_however_it_is_laid_out(amplitude):
+    """The mean of 400 values is rounded by as much as the smaller deviation here."""
+    rng = np.random.default_rng(0)
+    rows = [(0.7 + amplitude * rng.normal(size=(n, 2))).astype(np.float32) for n in (400, 70)]
+    packed, packing = pack(rows)
+    padded, length = pad(rows)
+    shapes = OwnScale.of(packed, packing).apply(packed)
+    assert_close(packing.unpad(OwnScale.of(padded, length).apply(padded)).numpy(), shapes.numpy())
+    for i, row in enumerate(rows):
+        exact = row.astype(np.float64)
+        expected = (exact - exact.mean(axis=0)) / exact.std(axis=0)
+        assert_close(shapes.numpy()[packing.row == i], expected)
+
+
+def test_amplitude_is_told_at_each_timestep():
+    rows = draw()
+    told = [TOLD_AMPLITUDE * np.log(deviation_of(row)) for row in rows]
+    values, packing = pack(rows)
+    received = OwnScale.of(values, packing).amplitude(values)
+    assert_close(received, [told[row] for row in packing.row])
+    padded, length = pad(rows)
+    received = OwnScale.of(padded, length).amplitude(padded)
+    assert_close(received, np.repeat(np.stack(told)[:, None], padded.shape[1], axis=1))
 
 
 @pytest.mark.parametrize("size", [1e20, 1e30, 3e38])
@@ -103,7 +148,8 @@ def test_values_after_the_end_do_not_matter(fill):
 def test_level_is_the_mean_and_the_deviation_bent():
     values = np.float32([[[-2.0, 1000.0], [6.0, 1000.0]]])
     level = OwnScale.of(values, None).level()
-    expected = [np.arcsinh(2), np.arcsinh(1000), np.log(4), np.log(FLOOR)]
+    smallest = 1000 * SMALLEST_DEVIATION
+    expected = [np.arcsinh(2), np.arcsinh(1000), np.log(4), np.log(smallest)]
     np.testing.assert_allclose(level, [expected], rtol=1e-6)
 
 
@@ -114,9 +160,10 @@ def test_a_sequence_that_does_not_vary_has_a_finite_gradient(timesteps):
         tape.watch(values)
         scale = OwnScale.of(values, None)
         first = scale.apply(values)[0, 0, 0] + tf.reduce_sum(scale.deviation)
-    # Of (value - mean) / floor: its own timestep less its share of the mean.
-    share = np.eye(timesteps)[0] - 1 / timesteps
-    np.testing.assert_allclose(tape.gradient(first, values)[0, :, 0], share / FLOOR, atol=1e-5)
+    # Of (value - mean) / smallest deviation: its own timestep less its share of the mean.
+    share = (np.eye(timesteps)[0] - 1 / timesteps) / (2 * SMALLEST_DEVIATION)
+    received = tape.gradient(first, values)[0, :, 0]
+    np.testing.assert_allclose(received, share, rtol=1e-5, atol=1)
 
 
 def test_scales_of_no_row():

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from padless.model.network.alignment import ALIGNMENTS
-from padless.model.network.own_scale import OwnScale
+from padless.model.network.own_scale import SMALLEST_DEVIATION, TOLD_AMPLITUDE, OwnScale
 from padless.model.network.prepared import Prepared
 from padless.pipeline.batching.packing import Packing
 
@@ -13,7 +13,6 @@ LENGTHS = np.array([6, 3, 1])
 LONGEST = 9
 LEVELS = np.float32([[5.0, -2.0], [0.0, 40.0], [-7.0, 1.0]])
 AMPLITUDES = np.float32([[3.0, 0.4], [0.01, 20.0], [1.0, 1.0]])
-FLOOR = 0.05
 both_scales = pytest.mark.parametrize("own_scale", [True, False])
 layouts = pytest.mark.parametrize("is_packed", [False, True], ids=["padded", "packed"])
 
@@ -52,12 +51,16 @@ def cut(values, is_packed):
     return [row[:length] for row, length in zip(np.array(values), LENGTHS, strict=True)]
 
 
+def deviation_of(row):
+    return np.maximum(row.std(axis=0), SMALLEST_DEVIATION * np.abs(row.mean(axis=0)).clip(min=1))
+
+
 def deviations(rows):
-    return [row.std(axis=0).clip(min=FLOOR) for row in rows]
+    return list(map(deviation_of, rows))
 
 
 def on_own_scale(row):
-    return (row - row.mean(axis=0)) / row.std(axis=0).clip(min=FLOOR)
+    return (row - row.mean(axis=0)) / deviation_of(row)
 
 
 def mean_errors(given, targets):
@@ -75,7 +78,8 @@ def test_a_sequence_is_read_on_both_scales_and_rebuilt_on_its_own(prepare, is_pa
     prepared, rows = prepare(is_packed=is_packed)
     read, targets = cut(prepared.inputs, is_packed), cut(prepared.target, is_packed)
     for i, row in enumerate(rows):
-        assert_close(read[i], np.concatenate([row, on_own_scale(row)], axis=1))
+        told = np.broadcast_to(TOLD_AMPLITUDE * np.log(deviation_of(row)), row.shape)
+        assert_close(read[i], np.concatenate([row, on_own_scale(row), told], axis=1))
         assert_close(targets[i], on_own_scale(row))
 
 
@@ -200,7 +204,7 @@ def test_the_control_rejects_what_is_longer():
 def test_the_target_is_the_same_at_another_scale_and_level(factor):
     values = draw()
     target = Prepared.of(tf.constant(values), None, own_scale=True).target
-    moved = tf.constant(np.float32(factor) * values + np.float32([70.0, -3.0]))
+    moved = tf.constant(np.float32(factor) * values + np.float32([7.0, -3.0]))
     assert_close(Prepared.of(moved, None, own_scale=True).target, target)
 
 

@@ -57,10 +57,9 @@ def train_on(make_trainer, deal, dataset):
 def mean_error(model, sequences, weighting):
     """Computes the loss of sequences in NumPy, from the output of the model for each alone.
 
-    The errors are in units of the sequence's own deviation, unless it is below a twentieth of that
-    of the training set.
+    The errors are in units of the sequence's own deviation, unless that is rounding.
     """
-    smallest = 0.05 * np.sqrt(model.variance)
+    smallest = 1e-6 * np.sqrt(model.variance)
     scales = [np.maximum(s.std(axis=0), smallest) for s in sequences]
     pairs = zip(sequences, scales, strict=True)
     errors = [np.square((model(s[None])[0].numpy() - s) / scale) for s, scale in pairs]
