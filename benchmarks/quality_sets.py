@@ -30,7 +30,7 @@ def japanese_vowels(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
 
 
 def ucr_ragged(name: str):
-    """Makes a set of gestures of one feature, in the unchanged files of the UCR archive."""
+    """Makes a set of sequences of one feature, in the unchanged files of the UCR archive."""
 
     def find(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
         files = [str(folder / f"{name}_{split}.ts") for split in ("TRAIN", "TEST")]
@@ -39,19 +39,19 @@ def ucr_ragged(name: str):
     return find
 
 
-def one_gesture_normal(name: str, gesture: str):
-    """Makes a set with one gesture in training and all in the test; nothing is held out."""
+def one_label_normal(name: str, normal: str):
+    """Makes a set with one label in training and all in the test; nothing is held out."""
 
     def write(folder: pathlib.Path, work: pathlib.Path) -> list[str]:
         rows = {
             split: [
-                (key, sequence, str(int(label != gesture)))
-                for key, sequence, label in _gestures(folder / f"{name}_{split.upper()}.ts")
+                (key, sequence, str(int(label != normal)))
+                for key, sequence, label in _ucr_rows(folder / f"{name}_{split.upper()}.ts")
             ]
             for split in ("train", "test")
         }
-        normal = [row for row in rows["train"] if row[2] == "0"]
-        return _write(work, {"train": normal, "test": rows["test"]})
+        trained_on = [row for row in rows["train"] if row[2] == "0"]
+        return _write(work, {"train": trained_on, "test": rows["test"]})
 
     return write
 
@@ -149,7 +149,7 @@ def _digits(folder: pathlib.Path, split: str) -> Iterator[Row]:
         yield f"{split}-{i}", frames, str(i // _DIGITS[split])
 
 
-def _gestures(path: pathlib.Path) -> Iterator[Row]:
+def _ucr_rows(path: pathlib.Path) -> Iterator[Row]:
     """Reads a `.ts` file of one feature."""
     lines = path.read_text().partition("@data")[2].split("\n")[1:]
     for i, line in enumerate(filter(None, map(str.strip, lines))):
