@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from sklearn.covariance import OAS
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from padless.model import (
     AnomalyScore,
@@ -74,6 +75,21 @@ def test_vectors_are_whitened_as_scikit_learn_shrinks_them(name):
     assert 0 < expected.shrinkage_ < 0.5
     correlation = np.corrcoef(vectors.T)
     assert choose_shrinkage(correlation, 40) == pytest.approx(expected.shrinkage_)
+
+
+def test_the_fit_leaves_no_core_spinning(monkeypatch):
+    eigh, threads = np.linalg.eigh, []
+
+    def count(matrix):
+        threads.extend(
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        )
+        return eigh(matrix)
+
+    monkeypatch.setattr(np.linalg, "eigh", count)
+    with threadpool_limits(limits=2, user_api="blas"):
+        fit_traits(halve(draw(20)))
+    assert {*threads} == {1}
 
 
 def test_the_fit_finds_how_the_error_goes_with_the_level():
