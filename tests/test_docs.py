@@ -4,18 +4,16 @@ import argparse
 import ast
 import functools
 import importlib
-import os
 import pathlib
 import re
-import subprocess
-import sys
+import shlex
 
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import padless
-from padless.cli.main import COMMANDS, _make_parser
+from padless.cli.main import COMMANDS, _make_parser, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # The changelog names what was.
@@ -144,36 +142,34 @@ def test_options_named_alone_exist(page):
     assert unknown == []
 
 
-def run_python(page, folder, shorter=()):
-    """Runs the blocks of Python of a page, one after the other in one process.
+@pytest.fixture
+def run_blocks(tmp_path, monkeypatch, capsys):
+    """Runs the blocks of a page in their order, Python and calls of padless; returns the output."""
+    monkeypatch.chdir(tmp_path)
 
-    Args:
-        page: the page.
-        folder: where to run them.
-        shorter: pairs of what is there and what is run in its place, as it takes less time.
-    """
-    code = "\n".join(re.findall(r"```python\n(.*?)```", read(page), re.DOTALL))
-    for written, run in shorter:
-        assert code.count(written) == 1
-        code = code.replace(written, run)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    def run(page, languages="python", shorter=()):
+        code = []
+        for language, block in re.findall(rf"```({languages})\n(.*?)```", read(page), re.DOTALL):
+            calls = block.replace("\\\n", " ").splitlines() if language == "sh" else []
+            assert all(call.startswith("padless ") for call in calls)
+            code += [f"assert main(shlex.split({call!r})[1:]) == 0" for call in calls] or [block]
+        code = "\n".join(code)
+        for written, shorter_one in shorter:  # what is run in its place, as it takes less time
+            assert code.count(written) == 1
+            code = code.replace(written, shorter_one)
+        capsys.readouterr()
+        exec(compile(code, page, "exec"), {"__name__": "__main__", "main": main, "shlex": shlex})
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_the_python_of_the_readme_runs(tmp_path):
+def test_the_python_of_the_readme_runs(run_blocks, tmp_path):
     for name, file in {"runs.csv": "train.csv", "new_runs.csv": "test.csv"}.items():
         rows = read(f"examples/japanese_vowels/{file}")
         (tmp_path / name).write_text(rows.replace("key,time,", "run,t,", 1))
     shorter = [("(seed=1)", "(seed=1, epochs=1)"), ("epochs=5)", "epochs=1)")]
-    run_python("README.md", tmp_path, shorter)
+    run_blocks("README.md", shorter=shorter)
     for name, num_sequences in {"scores.parquet": 270, "new_scores.parquet": 370}.items():
         table = pq.read_table(tmp_path / name)
         assert table.num_rows == num_sequences
@@ -181,17 +177,17 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_python_of_the_estimators_runs_and_prints_what_it_says(tmp_path):
-    printed = run_python("docs/estimators.md", tmp_path)
+def test_the_python_of_the_estimators_runs_and_prints_what_it_says(run_blocks):
+    printed = run_blocks("docs/estimators.md")
     accuracy, predicted, worst, *_ = printed.splitlines()
     assert float(accuracy) > 0.9
     assert predicted.startswith("[-1 ")
     assert worst == "10"
 
 
-def test_the_tutorial_runs_and_ends_as_it_says(tmp_path):
+def test_the_tutorial_runs_and_ends_as_it_says(run_blocks, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    printed = run_blocks("docs/tutorial.md", tmp_path)
+    printed = run_blocks("docs/tutorial.md", "sh|python")
     assert "4,274 timesteps, 7,020 once they are padded: 1.64 times" in printed
     accuracy = float(re.search(r"([\d.]+) of the test utterances are given", printed)[1])
     found = float(re.search(r"AUROC of the ninth speaker: ([\d.]+)", printed)[1])
@@ -199,25 +195,6 @@ def test_the_tutorial_runs_and_ends_as_it_says(tmp_path):
     assert found > 0.8
     assert re.search(r"test/speaker\d/\d+: most of all at timestep \d+, c\d+", printed)
     assert (tmp_path / "report.html").stat().st_size > 2**20
-
-
-def run_blocks(page, folder):
-    """Runs the blocks of a page in their order, in one process: Python, and calls of padless."""
-    code = ["import shlex", "from padless.cli.main import main"]
-    for language, block in re.findall(r"```(sh|python)\n(.*?)```", read(page), re.DOTALL):
-        calls = block.replace("\\\n", " ").splitlines() if language == "sh" else []
-        assert all(call.startswith("padless ") for call in calls)
-        code += [f"assert main(shlex.split({call!r})[1:]) == 0" for call in calls] or [block]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(code)],
-        cwd=folder,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_what_does_not_exist_is_found():
