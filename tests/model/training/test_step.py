@@ -329,7 +329,10 @@ def _sleep_with_batch(batch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weighting": "batch"}, "`weighting` must be one of 'sequence' and 'timestep', got 'batch'"),
+        (
+            {"weighting": "batch"},
+            "`weighting` must be one of 'sequence' and 'timestep', got 'batch'",
+        ),
         ({"clip_norm": 0.0}, r"`clip_norm` must be above 0, got 0.0"),
         ({"clip_norm": -1.0}, r"`clip_norm` must be above 0, got -1.0"),
         ({"clip_norm": float("nan")}, r"`clip_norm` must be above 0, got nan"),
