@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from padless.cli.messages import fold
 from padless.cli.parser import Parser
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def add_beam_group(parser: Parser, what: str) -> None:
         what: which options are.
     """
     parser.add_argument_group(
-        "options of Apache Beam", f"{what}, for example --runner=FlinkRunner."
+        "options of Apache Beam", fold(f"{what}, for example --runner=FlinkRunner.", 78)
     )
 
 

@@ -8,6 +8,7 @@ import time
 
 from padless.cli.beam_arguments import parse_beam_arguments
 from padless.cli.inference import check_usage, raw_options
+from padless.cli.messages import show
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def score_in_bulk(args: argparse.Namespace) -> None:
         )
     if report.raw is not None and (report.raw.rejected or report.raw.mended):
         _LOGGER.info(report.raw)
-    print(
+    show(
         f"{report.counts[SEQUENCES]:,} sequences in {time.monotonic() - started:.1f} s: "
         f"{args.output_directory} ({report.num_parts:,} file{'s' * (report.num_parts != 1)})"
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from padless.cli.arguments import add_picture_argument, comma_separated
 from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
 from padless.model.network.alignment import ALIGNMENTS
@@ -71,6 +72,6 @@ def run(args: argparse.Namespace) -> None:
         found = {"conclusion": comparison.conclusion(), "picture": args.picture}
         print_json(as_json(comparison) | found)
         return
-    print(comparison)
+    show(comparison)
     if args.picture:
-        print(f"picture: {args.picture}")
+        show(f"picture: {args.picture}")

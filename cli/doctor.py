@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         found = {"ok": diagnosis.ok, "num_traps": diagnosis.num_traps}
         print_json(found | as_json(diagnosis))
     else:
-        print(args.python or " ".join(args.files))
+        show(args.python or " ".join(args.files))
         print(diagnosis)
     return 0 if diagnosis.ok else 1
 

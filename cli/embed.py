@@ -12,7 +12,7 @@ __all__ = ["EXAMPLES", "USAGE", "add_arguments", "run"]
 USAGE = "RUN INPUT ... --output FILE.parquet [options]"
 EXAMPLES = (
     "padless embed run data --split test --output embeddings.parquet",
-    "padless embed run new_runs.csv --label-column machine --output new_embeddings.parquet",
+    "padless embed run new_runs.csv --label-column machine --output new.parquet",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from padless.cli.messages import show
 from padless.cli.parser import Parser
 
 USAGE = "RUN --onnx FILE.onnx"
@@ -29,4 +30,4 @@ def run(args: argparse.Namespace) -> None:
     from padless.model import export_onnx
 
     export_onnx(args.run_directory, args.onnx)
-    print(f"onnx: {args.onnx}")
+    show(f"onnx: {args.onnx}")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import COLUMNS, TEXT, columns_of, text_of
+from padless.cli.messages import show
 from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
             progress=progress,
             **columns,
         )
-    print(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
+    show(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
 
 
 def check_usage(args: argparse.Namespace, output: str, option: str = "--output") -> bool:

@@ -20,7 +20,7 @@ import types
 from collections.abc import Iterator
 
 from padless.cli.arguments import ShowVersion
-from padless.cli.messages import messages_shown
+from padless.cli.messages import fold, messages_shown, tell
 from padless.cli.parser import Parser, describe_examples, name_options
 from padless.pipeline.full_disk import find_full_disk
 
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         word = "interrupted" if received[-1] == signal.SIGINT else "terminated"
-        print(f"{_name(args)}: {word}", file=sys.stderr)
+        tell(f"{_name(args)}: {word}")
         return 128 + received[-1]
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         text = _explain(error)
         if args.command:
             text = name_options(args.parser, text)
-        print(f"{_name(args)}: error: {text}", file=sys.stderr)
+        tell(f"{_name(args)}: error: {text}")
         return 1
 
 
@@ -178,7 +178,7 @@ def _make_parser() -> Parser:
             name,
             help=summary,
             usage=f"padless {name} {module.USAGE}",
-            description=f"{summary[0].upper()}{summary[1:]}.",
+            description=fold(f"{summary[0].upper()}{summary[1:]}."),
             epilog=describe_examples(module.EXAMPLES),
         )
         module.add_arguments(subparser)

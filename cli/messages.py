@@ -1,13 +1,64 @@
-"""Shows the messages of the library, which go to the logger `padless`, on standard error."""
+"""Shows results on standard output, and messages on standard error, no wider than the terminal.
+
+Results are folded everywhere: at the width of the terminal, and at 80 columns in a file or a pipe.
+Messages, which the library sends to the logger `padless`, are folded on a terminal only: in a log
+each is a line, so that it can be searched for. Code, JSON and progress have their own form.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
+from typing import TextIO
 
 _LOGGER = "padless"
+_WIDTH = 80
+
+
+def fold(text: str, width: int = _WIDTH) -> str:
+    """Folds lines that are too wide; what follows is indented, and no word is cut.
+
+    Example:
+        >>> print(fold("  read 4 files", 10))
+          read 4
+            files
+    """
+    return "\n".join(part for line in text.split("\n") for part in _fold_line(line, width))
+
+
+def _fold_line(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    indent = re.match(" *", line)
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=f"{indent[0] if indent else ''}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def show(result: object) -> None:
+    """Prints a result on standard output."""
+    columns = shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else _WIDTH
+    print(fold(str(result), columns), flush=True)
+
+
+def tell(message: str) -> None:
+    """Prints a message on standard error, whichever file that is at the time."""
+    if _is_terminal(sys.stderr):
+        message = fold(message, shutil.get_terminal_size().columns)
+    print(message, file=sys.stderr, flush=True)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 @contextlib.contextmanager
@@ -49,4 +100,4 @@ class MessageHandler(logging.Handler):
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
             text = f"padless {self._command}: {record.levelname.lower()}: {text}"
-        print(text, file=sys.stderr, flush=True)
+        tell(text)

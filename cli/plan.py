@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import add_budget_arguments
 from padless.cli.json_output import add_json_argument, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.model.run_directory.choices import choose_batch_size
 from padless.model.run_directory.training_options import TrainingOptions
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 
 _ORDER_NOTE = """\
-how mixed the order of an epoch is: neither the step before nor the time in the epoch
-should tell the lengths of a step; numbers in the ranges shown are those of a random order"""
+how mixed the order of an epoch is: neither the step before nor the time in the
+epoch should tell the lengths of a step; numbers in the ranges shown are those
+of a random order"""
 USAGE = "DATASET [options]"
 EXAMPLES = (
     "padless plan data --batch-size 32 --buckets",
@@ -57,10 +59,10 @@ def run(args: argparse.Namespace) -> None:
         orders = [] if args.order is None else list(_measure_order(dataset, plan, args))
         print_json(_as_dict(dataset, plan, args) | _list_details(plan, orders, args))
         return
-    print(f"{dataset.name}, split {args.split}")
-    print(describe_plan(plan))
+    show(f"{dataset.name}, split {args.split}")
+    show(describe_plan(plan))
     if args.buckets:
-        print(f"\n{list_buckets(plan)}")
+        show(f"\n{list_buckets(plan)}")
     if args.order is not None:
         _print_order(dataset, plan, args)
 
@@ -69,13 +71,13 @@ def _print_order(dataset: SequenceDataset, plan: BatchPlan, args: argparse.Names
     from padless.pipeline import Shuffle
     from padless.pipeline.batching.rare import describe_held
 
-    print(f"\n{_ORDER_NOTE}")
+    show(f"\n{_ORDER_NOTE}")
     num_features = dataset.record_format.num_features
-    print(describe_held(plan, num_features, Shuffle(args.seed).held_bytes))
+    show(describe_held(plan, num_features, Shuffle(args.seed).held_bytes))
     if too_short := _explain_short_epoch(plan.steps_per_epoch):
-        print(too_short)
+        show(too_short)
     for order in _measure_order(dataset, plan, args):
-        print(order, flush=True)
+        show(order)
 
 
 def _explain_short_epoch(steps: int) -> str | None:

@@ -22,13 +22,14 @@ from padless.cli.arguments import (
 )
 from padless.cli.beam_arguments import add_beam_group, parse_beam_arguments
 from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 
 OUTPUT = defaults_of(Output)
 USAGE = "INPUT ... --output DATASET [options]\n                          [options of Apache Beam]"
 EXAMPLES = (
-    "padless preprocess runs.csv --output data --label-column machine --max-rejects 1%",
-    "padless preprocess runs.csv --output all --feature-columns x,y --direct_num_workers=2",
+    "padless preprocess runs.csv --output data --label-column machine",
+    "padless preprocess runs.csv --output all --feature-columns x,y --seed 1",
 )
 _LOGGER = logging.getLogger(__name__)
 _WITHOUT_VALIDATION = (
@@ -97,9 +98,9 @@ def run(args: argparse.Namespace) -> None:
         counts = {"dataset": args.output, "num_rejected": report.num_rejected}
         print_json(counts | as_json(report))
         return
-    print(report)
+    show(report)
     if not args.quiet:
-        print(describe_features(report.num_features, report.features, report.unused_columns))
+        show(describe_features(report.num_features, report.features, report.unused_columns))
 
 
 def _add_rule_arguments(group: argparse._ActionsContainer) -> None:

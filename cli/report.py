@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import add_picture_argument
 from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option
 from padless.pipeline.wording import list_names
 
@@ -56,10 +57,10 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json(_as_dict(report) | {"picture": args.picture, "html": args.html})
         return
-    print(report)
+    show(report)
     for name in ("picture", "html"):
         if file := getattr(args, name):
-            print(f"{name}: {file}")
+            show(f"{name}: {file}")
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

@@ -12,7 +12,8 @@ from padless.cli.parser import Parser, add_option
 
 USAGE = (
     "RUN INPUT ... --output FILE.parquet [options]\n"
-    "       padless score RUN INPUT ... --output-directory DIR [options] [options of Apache Beam]"
+    "       padless score RUN INPUT ... --output-directory DIR [options]\n"
+    "                     [options of Apache Beam]"
 )
 EXAMPLES = (
     "padless score run data --split test --output scores.parquet",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from padless.cli.arguments import add_budget_arguments
+from padless.cli.messages import show, tell
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.architecture import CELLS, EMBEDDINGS, POOLINGS, PRECISIONS, Architecture
@@ -43,8 +43,11 @@ def add_arguments(parser: Parser) -> None:
     _add(run, "--checkpoint-steps", "write a checkpoint every N steps (default: never)", type=int)
     _add(run, "--checkpoint-minutes", "write a checkpoint every X minutes", type=float)
     model = add_model_arguments(parser)
-    alignment = "how sequences share a step: packed (the first), or padded in one of four ways"
-    _add(model, "--alignment", alignment, choices=tuple(ALIGNMENTS))
+    packed, *padding = ALIGNMENTS
+    alignment = (
+        f"how sequences share a step: {packed} packs them, the others pad: {', '.join(padding)}"
+    )
+    _add(model, "--alignment", alignment, choices=(packed, *padding), metavar="NAME")
     add_training_arguments(parser)
 
 
@@ -121,10 +124,10 @@ def run(args: argparse.Namespace) -> int:
                 progress=progress,
             )
     except TrainingStopped as stopped:
-        print(f"padless train: {stopped}; resume it with --resume", file=sys.stderr)
+        tell(f"padless train: {stopped}; resume it with --resume")
         return 128 + stopped.signal
-    print(f"{report}\n")
-    print(f"run directory: {args.run_directory}")
+    show(f"{report}\n")
+    show(f"run directory: {args.run_directory}")
     return 0
 
 

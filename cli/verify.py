@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from padless.cli.json_output import add_json_argument, as_json, print_json
+from padless.cli.messages import show
 from padless.cli.parser import Parser
 
 USAGE = "DATASET [options]"
@@ -35,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
         found = {"ok": report.ok, "num_faults": report.num_faults}
         print_json(found | as_json(report))
     else:
-        print(report.describe() if args.all else report)
+        show(report.describe() if args.all else report)
     return 0 if report.ok else 1
