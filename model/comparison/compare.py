@@ -26,6 +26,7 @@ from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.progress import ShowProgress, ignore_progress
 from padless.pipeline.protected import check_unprotected
+from padless.pipeline.wording import plural
 
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.
@@ -80,8 +81,8 @@ class Comparison:
 
     def _table(self) -> list[str]:
         has_labels = any(run.accuracy is not None for run in self.runs)
-        title = f"{self.epochs} epochs each from the same weights; loss at valid timesteps"
-        title += f"{' and accuracy' if has_labels else ''} on {self.split}"
+        title = f"{plural(self.epochs, 'epoch')} each from the same weights; loss at valid "
+        title += f"timesteps{' and accuracy' if has_labels else ''} on {self.split}"
         columns = ["alignment", "s / epoch", "computed / valid", "peak MiB", "loss"]
         rows = [columns + ["accuracy"] * has_labels]
         for run in self.runs:

@@ -8,8 +8,9 @@ def test_compare_prints_a_table_and_draws(call, trained, tmp_path):
     chosen = ("--alignments", "dynamic_repeat,padded", "--runs", runs, "--picture", picture)
     printed = call("compare", trained.data, *SMALL, *chosen)
     assert printed.code == 0
-    lines = printed.out.splitlines()
-    assert "loss at valid timesteps and accuracy on validation" in printed.out
+    text = printed.out.replace("\n  ", " ")
+    lines = text.splitlines()
+    assert "1 epoch each from the same weights; loss at valid timesteps and accuracy on v" in text
     assert [line.split()[0] for line in lines if line.startswith(("dynamic_", "padded"))] == [
         "dynamic_repeat", "padded"
     ]  # fmt: skip
