@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from padless.model.network.anomaly_score import AnomalyScore, Traits, log_of
 from padless.model.scoring.calibration import Calibration
+from padless.model.scoring.recordings import RecordingScores
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
 # What is smaller is taken for rounding: a variance among those of correlated values, the deviation
@@ -161,7 +162,7 @@ def fit_anomaly_score(
         held_out: what `Inference.windows` yields for it.
 
     Returns:
-        The lengths and scores of that split.
+        The lengths and scores of that split, and those of recordings that were cut.
 
     Raises:
         ValueError: if a split has no sequences, or an embedding or error is not finite.
@@ -178,13 +179,18 @@ def fit_anomaly_score(
         deviation=(1.0, 1.0),
     )
     # Some bytes per sequence: its traits would be thousands.
+    recordings = RecordingScores()
     kept = [
-        (window["length"], layer.parts(Traits(*(window[name] for name in Traits._fields))))
+        (
+            window["length"],
+            recordings.number(window.get("key", ())),
+            layer.parts(Traits(*(window[name] for name in Traits._fields))),
+        )
         for window in held_out
     ]
     if not kept:
         raise ValueError(f"Split {split!r}: there must be at least one sequence, got none.")
-    length, parts = map(np.concatenate, zip(*kept, strict=True))
+    length, numbers, parts = map(np.concatenate, zip(*kept, strict=True))
     if bad := int((~np.isfinite(parts).all(axis=1)).sum()):
         raise ValueError(
             f"Split {split!r}: embeddings and errors must be finite, got {bad} that are not."
@@ -200,7 +206,7 @@ def fit_anomaly_score(
         deviation=(deviation[0], deviation[1]),
     )
     score = layer.add_up(np.hstack([parts[:, :2] / scale, (parts[:, 2:] - usual) / deviation]))
-    return Calibration(split, length, score)
+    return Calibration(split, length, score, recordings.calibrate(split, numbers, score))
 
 
 def _unless_rounding(value: float, smallest: float) -> float:

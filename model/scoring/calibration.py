@@ -64,6 +64,8 @@ class Calibration:
         split: name of the split that they are from.
         length: `(n,)` int64, in timesteps, ascending.
         score: `(n,)` float64, at least 0, ascending where the lengths are equal. May be infinite.
+        recordings: the same of the recordings that the sequences were cut from: number of pieces
+            and highest score of each; None where nothing was cut.
 
     Raises:
         ValueError: if there are none, the arrays do not fit each other, or a score is NaN or
@@ -78,6 +80,7 @@ class Calibration:
     split: str
     length: np.ndarray
     score: np.ndarray
+    recordings: Calibration | None = None
     _windows: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -291,15 +294,17 @@ def save_calibration(
         model: file of the model that gave the scores; that of the run if None.
     """
     path, model = pathlib.Path(run) / layout.CALIBRATION_FILE, model or _model_of(run)
-    digest = _digest_file(epath.Path(model))
+    digest, recordings = _digest_file(epath.Path(model)), calibration.recordings
+    arrays = {"length": calibration.length, "score": calibration.score}
+    if recordings is not None:
+        arrays |= {"pieces": recordings.length, "highest": recordings.score}
     with written_whole(path) as beside, beside.open("wb") as file:
         np.savez(
             file,
             split=np.array(calibration.split),
-            length=calibration.length,
-            score=calibration.score,
             model=np.array(digest),
             digest=np.array(_digest(calibration, digest)),
+            **arrays,  # type: ignore[arg-type]  # none is named as an option
         )
 
 
@@ -347,7 +352,10 @@ def is_finished(run: epath.PathLike) -> bool:
 def _read(path: epath.Path) -> tuple[Calibration, str, str]:
     """Reads the calibration, the digest of its model, and its own."""
     with open_stored(path) as archive:
-        calibration = Calibration(str(archive["split"]), archive["length"], archive["score"])
+        split, recordings = str(archive["split"]), None
+        if "pieces" in archive:
+            recordings = Calibration(split, archive["pieces"], archive["highest"])
+        calibration = Calibration(split, archive["length"], archive["score"], recordings)
         return calibration, str(archive["model"]), str(archive["digest"])
 
 
@@ -357,8 +365,9 @@ def _model_of(run: epath.PathLike) -> epath.Path:
 
 def _digest(calibration: Calibration, model: str) -> str:
     digest = hashlib.sha256(f"{calibration.split}\0{model}\0".encode())
-    for values in (calibration.length, calibration.score):
-        digest.update(np.ascontiguousarray(values).tobytes())
+    for part in filter(None, (calibration, calibration.recordings)):
+        for values in (part.length, part.score):
+            digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 

@@ -38,8 +38,8 @@ def merge_pieces(
 
         - `key`, and what is `same`; `length`, one past the last timestep of any piece;
         - `pieces`, their number, and `worst_piece`, the key of the one with the highest score;
-        - `score`, that one's score; `p_value`, the smallest of any piece times the number of
-          pieces, as the least of many is small by chance (Bonferroni), at most 1;
+        - `score`, that one's score; `p_value`, the smallest of any piece, which is not yet that
+          of the sequence, see `padless.model.scoring.recordings`;
         - `embedding` and `unexplained`, the means of the pieces;
         - `timestep_error`, the mean error of the pieces that hold a timestep, `(timesteps,
           features)`, NaN where none does; `error` and `feature_error`, its means;
@@ -66,8 +66,7 @@ def _merge(key: bytes, rows: list[Row], same: Sequence[str]) -> Row:
     worst = rows[int(np.argmax(np.nan_to_num(scores, nan=np.inf)))]
     merged = {name: rows[0][name] for name in same if name in rows[0]}
     if "p_value" in rows[0]:
-        smallest = np.min([row["p_value"] for row in rows])
-        merged["p_value"] = np.minimum(smallest * len(rows), 1)
+        merged["p_value"] = np.min([row["p_value"] for row in rows])
     return merged | {
         "key": key,
         "length": len(errors),

@@ -15,11 +15,17 @@ from etils import epath
 from padless.model.scoring.calibration import Calibration, check_level
 from padless.model.scoring.inference import TIMESTEPS, Inference
 from padless.model.scoring.merging import NUM_PIECES, TIMESTEP_SCORE, WORST_PIECE, merge_pieces
+from padless.model.scoring.recordings import (
+    FEWEST_RECORDINGS,
+    are_compared,
+    recording_p_values,
+    smallest_recording_p_values,
+)
 from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.dataset.names import meta_feature
+from padless.pipeline.dataset.names import VALIDATION_SPLIT, meta_feature
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 from padless.pipeline.protected import check_output_file
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, plural
 from padless.pipeline.written_whole import written_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -95,24 +101,25 @@ def write_parquet(
         *(progress, start),
         size=lambda window: len(window["length"]),
     )
-    num_rows = num_bad = num_silent = most_pieces = 0
+    num_rows = num_bad = num_silent = 0
+    least_p_value = 1.0
     with (
         written_whole(output, shared=True) as beside,
         pq.ParquetWriter(str(beside), schema) as writer,
     ):
-        for window in _merged(windows, dataset) if merge else windows:
+        for window in _merged(windows, dataset, calibration) if merge else windows:
             if level is not None:
                 is_anomaly = window["p_value"] <= np.float32(level)
                 window["is_anomaly"] = np.ma.array(is_anomaly, mask=np.isnan(window["p_value"]))
                 if merge and calibration is not None:
-                    is_silent = window[NUM_PIECES] > level * (1 + len(calibration.score))
-                    num_silent += int(is_silent.sum())
-                    most_pieces = max(most_pieces, int(window[NUM_PIECES].max(initial=0)))
+                    least = smallest_recording_p_values(calibration, window[NUM_PIECES])
+                    num_silent += int((least > level).sum())
+                    least_p_value = min(least_p_value, least[least > level].min(initial=1))
             writer.write_table(_as_table(window, schema))
             num_bad += _count_not_finite(window)
             num_rows += len(window["length"])
     if num_silent and level is not None and calibration is not None:
-        _warn_silent(output, (num_silent, num_rows, most_pieces), level, len(calibration.score))
+        _warn_silent(output, (num_silent, num_rows), level, least_p_value)
     if tell_not_finite is not None:
         tell_not_finite(num_bad)
     else:
@@ -132,27 +139,46 @@ def warn_not_finite(
         )
 
 
-def _warn_silent(output: epath.Path, counts: tuple[int, int, int], level: float, size: int) -> None:
-    """Warns of sequences that are in so many pieces that nothing makes them an anomaly.
+def _warn_silent(
+    output: epath.Path, counts: tuple[int, int], level: float, least_p_value: float
+) -> None:
+    """Warns of sequences whose p-value cannot be small enough for an anomaly.
 
     Args:
         output: the file.
-        counts: of such sequences, of all, and of the pieces of the one that has most.
+        counts: of such sequences, and of all.
         level: largest p-value of an anomaly.
-        size: number of sequences that each piece is compared with.
+        least_p_value: the smallest that one of them can have.
     """
-    num_silent, num_rows, most_pieces = counts
+    num_silent, num_rows = counts
     _LOGGER.warning(
-        "%s: %s of %s sequences are in so many pieces that none can be an anomaly at the level "
-        "%s: the p-value of %s pieces is at least %.2g, their number times that of one among %s. "
-        "Compare scores, or train with %s pieces to compare with (a larger split 'validation').",
-        *(output, f"{num_silent:,}", f"{num_rows:,}", level, f"{most_pieces:,}"),
-        *(
-            min(1.0, most_pieces / (1 + size)),
-            f"{size:,}",
-            f"{math.ceil(most_pieces / level) - 1:,}",
-        ),
+        "%s: %s of %s sequences cannot be an anomaly at the level %s: their p-values are at least "
+        "%.2g. Compare scores, or train with more recordings to compare with: %s that were cut "
+        "allow it (a larger split %r).",
+        *(output, f"{num_silent:,}", f"{num_rows:,}", level, least_p_value),
+        *(f"{max(FEWEST_RECORDINGS, math.ceil(1 / level) - 1):,}", VALIDATION_SPLIT),
     )
+
+
+def _tell_comparison(calibration: Calibration, pieces: np.ndarray) -> None:
+    """Logs what the p-values of the recordings among some sequences compare with."""
+    was_cut = pieces > 1
+    compared = are_compared(calibration, pieces)
+    least = smallest_recording_p_values(calibration, pieces)
+    if compared.any():
+        _LOGGER.info(
+            "p-values of %s compare with %s of the split %r; the smallest is %.2g",
+            plural(int(compared.sum()), "recording"),
+            plural(len(calibration.recordings.score) if calibration.recordings else 0, "recording"),
+            *(calibration.split, least[compared].min()),
+        )
+    if (added_up := was_cut & ~compared).any():
+        _LOGGER.info(
+            "p-values of %s are the smallest of their pieces times the number of these, at least "
+            "%.2g: a comparison with recordings needs %s, one in as many pieces",
+            plural(int(added_up.sum()), "recording"),
+            *(least[added_up].min(), f"{FEWEST_RECORDINGS} in the split {VALIDATION_SPLIT!r}"),
+        )
 
 
 def _windows(
@@ -173,12 +199,20 @@ def _windows(
 
 
 def _merged(
-    windows: Iterator[dict[str, np.ndarray]], dataset: SequenceDataset
+    windows: Iterator[dict[str, np.ndarray]],
+    dataset: SequenceDataset,
+    calibration: Calibration | None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields the rows of a split at once, those of pieces merged."""
     same = ("label", "split", *dataset.record_format.meta_columns)
     for _, of_split in itertools.groupby(windows, lambda window: window["split"][0]):
-        yield merge_pieces(of_split, same)
+        merged = merge_pieces(of_split, same)
+        if calibration is not None:
+            pieces = merged[NUM_PIECES]
+            found = recording_p_values(calibration, pieces, merged["score"], merged["p_value"])
+            merged["p_value"] = found.astype(np.float32)
+            _tell_comparison(calibration, pieces)
+        yield merged
 
 
 def _count_not_finite(window: dict[str, np.ndarray]) -> int:
