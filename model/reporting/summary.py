@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.network.own_scale import SMALLEST_DEVIATION
 from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.model.scoring.inference import BASELINES, WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -48,12 +49,12 @@ class BaselineComparison:
     def unbeaten(self) -> str | None:
         """Names the baseline that the model is not below; that of the features before the other.
 
-        An own mean without error is left out: of constant sequences, as all of one timestep are,
-        it tells everything.
+        An own mean whose error is rounding is left out: of constant sequences, as all of one
+        timestep are, it tells everything.
         """
         if not self.model < self.feature_mean:
             return "mean of each feature"
-        if self.own_mean > 0 and not self.model < self.own_mean:
+        if self.own_mean > SMALLEST_DEVIATION**2 and not self.model < self.own_mean:
             return "mean of each sequence"
         return None
 

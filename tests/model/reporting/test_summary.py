@@ -172,6 +172,7 @@ def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2, explained=(0
         ((1.0, 1.0, 0.5), "on validation the model does not beat the mean of each feature: "),
         ((float("nan"), 1.0, 0.5), "the model does not beat the mean of each feature"),
         ((0.1, 1.0, 0.0), None),
+        ((1e-8, 1.0, 1e-14), None),
     ],
 )
 def test_summary_warns_of_a_model_that_only_learned_a_mean(losses, warning):
