@@ -308,7 +308,7 @@ class SequenceAutoencoder(ReconstructionModel):
         }
 
     def _prepare(self, sequence: Array | PackedSequences, length: Array | None) -> Prepared:
-        """Standardizes the sequences; those that are packed are padded if the alignment does."""
+        """Prepares the sequences; those that are packed are padded if the alignment does."""
         ends: tf.Tensor | Packing | None = None if length is None else tf.convert_to_tensor(length)
         if isinstance(sequence, PackedSequences):
             if length is not None:
@@ -319,8 +319,9 @@ class SequenceAutoencoder(ReconstructionModel):
             if self.alignment.pads:
                 ends, sequence = ends.length, ends.pad(sequence)
         return Prepared.of(
-            self.standardize(sequence),
+            tf.cast(sequence, self.standardize.compute_dtype),
             ends,
+            self.standardize,
             own_scale=self.architecture.own_scale,
             masks_missing=self.architecture.masks_missing,
             longest=self.longest if self.alignment.counts_padding else None,

@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from padless.model.network.layers import Standardize
 from padless.model.network.pooling import for_timesteps, mean_of_seen
 from padless.pipeline.batching.packing import Packing
 
 # Values that `positions` returns.
 NUM_POSITIONS = 4
-# A smaller deviation, as a share of the mean or of the deviation of the training set, whichever is
-# larger, is not scaled up: it is a few units in the last place of a float32.
+# A smaller deviation, in units of that of the training set or as a share of the mean, is not scaled
+# up: the latter is the last digit of a float32.
 SMALLEST_DEVIATION = 1e-6
+SMALLEST_SHARE = 2.0**-23
 # The square of a larger one would be more than a float32 holds: infinite, it would make the shape
 # of any sequence a flat line, and its level no number.
 LARGEST_DEVIATION = 1e18
@@ -33,15 +35,20 @@ class OwnScale(NamedTuple):
     Attributes:
         length: valid timesteps of each row, `(batch,)`; None where all are; of packed sequences
             their `Packing`.
-        mean: `(batch, features)` float32.
-        rest: what the values still are on average, less this mean, likewise, as it is rounded. That
-            is much beside a deviation that is far smaller than the mean.
-        deviation: `(batch, features)` float32, larger than rounding, and finite.
+        centre: what is subtracted from the values, their mean as a float32 rounds it, `(batch,
+            features)`.
+        unit: what they are then divided by, the deviation of the training set, `(features,)`.
+        rest: what they still are on average, `(batch, features)`: much beside a deviation that is
+            far smaller than the mean.
+        mean: of the values on the scale of the training set, likewise.
+        deviation: likewise, larger than rounding, and finite.
     """
 
     length: tf.Tensor | Packing | None
-    mean: tf.Tensor
+    centre: tf.Tensor
+    unit: tf.Tensor | float
     rest: tf.Tensor
+    mean: tf.Tensor
     deviation: tf.Tensor
 
     @classmethod
@@ -50,32 +57,41 @@ class OwnScale(NamedTuple):
         values: tf.Tensor,
         length: tf.Tensor | Packing | None,
         seen: tf.Tensor | None = None,
+        standardize: Standardize | None = None,
     ) -> OwnScale:
-        """Computes the scales of sequences that are standardized by the training set.
+        """Computes the scales of sequences.
+
+        They are not of standardized values: beside the mean of the training set, the differences of
+        a far smaller sequence would be rounded away.
 
         Args:
             values: `(batch, timesteps, features)` float32; or, packed, `(timesteps of all rows,
                 features)`.
             length: see the attribute.
             seen: which of the values are not missing; None where none is.
+            standardize: what takes values to the scale of the training set; None where they are on
+                it.
         """
-        mean = mean_of_seen(values, length, seen)
-        centred = values - for_timesteps(mean, length)
+        centre = mean_of_seen(values, length, seen)
+        unit = 1.0 if standardize is None else tf.constant(standardize.scale, values.dtype)
+        centred = (values - for_timesteps(centre, length)) / unit
         rest = mean_of_seen(centred, length, seen)
+        mean = (centre if standardize is None else standardize(centre)) + rest
         squares = tf.square(centred - for_timesteps(rest, length))
-        smallest = SMALLEST_DEVIATION * tf.maximum(tf.abs(mean), 1.0)
+        smallest = tf.maximum(SMALLEST_SHARE * tf.abs(centre) / unit, SMALLEST_DEVIATION)
         variance = tf.maximum(mean_of_seen(squares, length, seen), tf.square(smallest))
-        return cls(length, mean, rest, tf.minimum(tf.sqrt(variance), LARGEST_DEVIATION))
+        deviation = tf.minimum(tf.sqrt(variance), LARGEST_DEVIATION)
+        return cls(length, centre, unit, rest, mean, deviation)
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Returns values on the scale of their sequence."""
-        mean, rest, deviation = self._for_timesteps()
-        return (values - mean - rest) / deviation
+        centre, rest, deviation = self._for_timesteps(self.centre, self.rest, self.deviation)
+        return ((values - centre) / self.unit - rest) / deviation
 
     def invert(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns values on the scale of the training set."""
-        mean, rest, deviation = self._for_timesteps()
-        return values * deviation + rest + mean
+        """Returns values that are on the scale of their sequence on that of the training set."""
+        mean, deviation = self._for_timesteps(self.mean, self.deviation)
+        return values * deviation + mean
 
     def level(self) -> tf.Tensor:
         """Returns mean and deviation, `(batch, 2 * features)`, both bent to be of moderate size."""
@@ -87,11 +103,11 @@ class OwnScale(NamedTuple):
         Args:
             like: values in the shape to return.
         """
-        told = TOLD_AMPLITUDE * tf.math.log(self.deviation)
-        return tf.broadcast_to(for_timesteps(told, self.length), tf.shape(like))
+        (told,) = self._for_timesteps(TOLD_AMPLITUDE * tf.math.log(self.deviation))
+        return tf.broadcast_to(told, tf.shape(like))
 
-    def _for_timesteps(self) -> list[tf.Tensor]:
-        return [for_timesteps(part, self.length) for part in self[1:]]
+    def _for_timesteps(self, *parts: tf.Tensor) -> list[tf.Tensor]:
+        return [for_timesteps(part, self.length) for part in parts]
 
 
 def positions(like: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from padless.model.network.alignment import Alignment
 from padless.model.network.carrying import carry_forward
+from padless.model.network.layers import Standardize
 from padless.model.network.own_scale import OwnScale
 from padless.model.network.pooling import for_timesteps, mean_of_rows, mean_of_seen
 from padless.model.network.recurrent import blank, valid_timesteps
@@ -54,8 +55,9 @@ class Prepared(NamedTuple):
     @classmethod
     def of(
         cls,
-        standardized: tf.Tensor,
+        values: tf.Tensor,
         length: tf.Tensor | Packing | None,
+        standardize: Standardize,
         *,
         own_scale: bool,
         masks_missing: bool = False,
@@ -64,23 +66,25 @@ class Prepared(NamedTuple):
         """Prepares sequences.
 
         Args:
-            standardized: `(batch, timesteps, features)`; or, packed, `(timesteps of all rows,
-                features)`.
+            values: in raw units, `(batch, timesteps, features)` float32; or, packed, `(timesteps of
+                all rows, features)`.
             length: see the attribute.
+            standardize: takes raw units to the scale of the training set.
             own_scale: whether sequences are also read on their own scale, and beside it their
                 amplitude, and reconstructed on that scale.
             masks_missing: whether NaN is a missing value. The encoder reads the last value that was
                 seen instead, and beside it which values are seen.
             longest: timesteps that all are padded to, and padding then counts as data; None if not.
         """
-        timesteps = None if isinstance(length, Packing) else tf.shape(standardized)[1]
-        seen = ~tf.math.is_nan(standardized) if masks_missing else None
-        target = inputs = _blank(standardized, length, seen)
-        scale = OwnScale.of(inputs, length, seen)
+        timesteps = None if isinstance(length, Packing) else tf.shape(values)[1]
+        seen = ~tf.math.is_nan(values) if masks_missing else None
+        values = _blank(values, length, seen)
+        scale = OwnScale.of(values, length, seen, standardize)
         if seen is not None:
-            target = inputs = _blank(carry_forward(inputs, seen, scale.mean, length), length)
+            values = carry_forward(values, seen, scale.centre, length)
+        target = inputs = _blank(standardize(values), length)
         if own_scale:
-            target = _blank(scale.apply(inputs), length)
+            target = _blank(scale.apply(values), length)
             amplitude = _blank(scale.amplitude(target), length)
             inputs = tf.concat((inputs, target, amplitude), axis=-1)
         if seen is not None:

@@ -21,7 +21,7 @@ from padless.model.network.prepared import SMALLEST_VARIANCE, TOLD
 from padless.model.onnx_export.graph import Tensor
 from padless.model.onnx_export.patches import Patches
 from padless.model.onnx_export.recurrent import run_layer
-from padless.model.onnx_export.rows import OwnScale, Rows
+from padless.model.onnx_export.rows import OwnScale, Rows, standardized
 
 
 class _Read(NamedTuple):
@@ -65,18 +65,17 @@ def _width(model: SequenceAutoencoder) -> int:
 
 
 def _read(model: SequenceAutoencoder, sequence: Tensor, rows: Rows) -> _Read:
-    layer, architecture, graph = model.standardize, model.architecture, sequence.graph
-    centred = sequence - np.asarray(layer.mean, np.float32)
-    values = centred / np.asarray(layer.scale, np.float32)
-    seen = None
+    architecture, graph = model.architecture, sequence.graph
+    values, seen = sequence, None
     if architecture.masks_missing:
         seen = ~graph.add("IsNaN", values, dtype=bool)
         values = graph.where(seen, values, 0.0)
     values = rows.blank(values)
-    scale = rows.own_scale(values, seen)
+    scale = rows.own_scale(values, seen, model.standardize)
     if seen is not None:
-        values = rows.blank(rows.carry_forward(values, seen, scale.mean))
-    target, parts = values, [values]
+        values = rows.carry_forward(values, seen, scale.centre)
+    target = rows.blank(standardized(values, model.standardize))
+    parts = [target]
     if architecture.own_scale:
         target = rows.blank(scale.apply(values))
         amplitude = scale.deviation.apply("Log") * TOLD_AMPLITUDE

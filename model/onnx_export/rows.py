@@ -11,26 +11,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from padless.model.network.own_scale import LARGEST_DEVIATION, SMALLEST_DEVIATION
+from padless.model.network.layers import Standardize
+from padless.model.network.own_scale import (
+    LARGEST_DEVIATION,
+    SMALLEST_DEVIATION,
+    SMALLEST_SHARE,
+)
 from padless.model.network.pooling import SMALLEST_VARIANCE, THIRDS
 from padless.model.onnx_export.graph import Tensor
 
 
 class OwnScale(NamedTuple):
-    """The scale of each row, `(batch, width)`: mean, what it lacks by rounding, and deviation."""
+    """The scale of each row, as `padless.model.network.own_scale.OwnScale`."""
 
-    mean: Tensor
+    centre: Tensor
+    unit: np.ndarray
     rest: Tensor
+    mean: Tensor
     deviation: Tensor
 
     def apply(self, values: Tensor) -> Tensor:
         """Returns values `(batch, timesteps, width)` on the scale of their row."""
-        mean, rest, deviation = (part.expand_dims(1) for part in self)
-        return (values - mean - rest) / deviation
+        parts = self.centre, self.rest, self.deviation
+        centre, rest, deviation = (part.expand_dims(1) for part in parts)
+        return ((values - centre) / self.unit - rest) / deviation
 
     def level(self) -> Tensor:
         """Returns mean and deviation, `(batch, 2 * width)`, both bent to be of moderate size."""
         return self.mean.graph.concat([self.mean.apply("Asinh"), self.deviation.apply("Log")], 1)
+
+
+def standardized(values: Tensor, layer: Standardize) -> Tensor:
+    """Takes raw units to the scale of the training set."""
+    return (values - np.asarray(layer.mean, np.float32)) / np.asarray(layer.scale, np.float32)
 
 
 class Rows(NamedTuple):
@@ -82,18 +95,22 @@ class Rows(NamedTuple):
         mean = self.mean(values, seen)
         return mean, self.mean((values - mean.expand_dims(1)).square(), seen)
 
-    def own_scale(self, values: Tensor, seen: Tensor | None) -> OwnScale:
-        """Computes the scale of each row, as `padless.model.network.own_scale.OwnScale`.
+    def own_scale(self, values: Tensor, seen: Tensor | None, standardize: Standardize) -> OwnScale:
+        """Computes the scale of each row.
 
         Args:
-            values: as `mean` takes them.
+            values: as `mean` takes them, in raw units.
             seen: likewise.
+            standardize: the layer of the model.
         """
-        mean = self.mean(values, seen)
-        rest, variance = self.moments(values - mean.expand_dims(1), seen)
-        smallest = mean.apply("Abs").at_least(1.0) * SMALLEST_DEVIATION
+        unit = np.asarray(standardize.scale, np.float32)
+        centre = self.mean(values, seen)
+        rest, variance = self.moments((values - centre.expand_dims(1)) / unit, seen)
+        mean = standardized(centre, standardize) + rest
+        smallest = centre.apply("Abs") * SMALLEST_SHARE / unit
+        smallest = smallest.at_least(SMALLEST_DEVIATION)
         deviation = variance.at_least(smallest.square()).apply("Sqrt")
-        return OwnScale(mean, rest, deviation.at_most(LARGEST_DEVIATION))
+        return OwnScale(centre, unit, rest, mean, deviation.at_most(LARGEST_DEVIATION))
 
     def carry_forward(self, values: Tensor, seen: Tensor, first: Tensor) -> Tensor:
         """Replaces each value that is not seen by the last one before it that is.

@@ -6,9 +6,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from padless.model.network.layers import Standardize
 from padless.model.network.own_scale import (
     NUM_POSITIONS,
     SMALLEST_DEVIATION,
+    SMALLEST_SHARE,
     TOLD_AMPLITUDE,
     OwnScale,
     positions,
@@ -44,8 +46,8 @@ def pack(rows):
 
 
 def deviation_of(row):
-    smallest = SMALLEST_DEVIATION * np.abs(row.mean(axis=0)).clip(min=1)
-    return np.maximum(row.std(axis=0), smallest)
+    share = SMALLEST_SHARE * np.abs(row.mean(axis=0))
+    return np.maximum(row.std(axis=0), share.clip(min=SMALLEST_DEVIATION))
 
 
 def assert_close(received, expected):
@@ -97,8 +99,8 @@ def test_rounding_grows_with_the_mean():
     # The two values of a float32 that are next to each other.
     values = np.float32([[300], [np.nextafter(np.float32(300), np.float32(301))]])[None]
     scale = OwnScale.of(values, None)
-    np.testing.assert_allclose(scale.deviation, [[300 * SMALLEST_DEVIATION]], rtol=1e-4)
-    assert np.abs(scale.apply(values)).max() < 0.1
+    np.testing.assert_allclose(scale.deviation, [[300 * SMALLEST_SHARE]], rtol=1e-4)
+    assert np.abs(scale.apply(values)).max() < 0.5
 
 
 @pytest.mark.parametrize("amplitude", [1e-5, 1e-2])
@@ -114,6 +116,19 @@ def test_a_small_shape_is_the_same_however_far_from_0_and_however_it_is_laid_out
         exact = row.astype(np.float64)
         expected = (exact - exact.mean(axis=0)) / exact.std(axis=0)
         assert_close(shapes.numpy()[packing.row == i], expected)
+
+
+def test_the_mean_of_the_training_set_rounds_no_shape():
+    rng = np.random.default_rng(0)
+    values = (2e-6 + 1e-6 * rng.normal(size=(1, 50, 2))).astype(np.float32)
+    exact = values.astype(np.float64)
+    expected = (exact - exact.mean(axis=1)) / exact.std(axis=1)
+    standardize = Standardize([50.0, -3.0], [0.25, 0.04])
+    scale = OwnScale.of(values, None, None, standardize)
+    assert_close(scale.apply(values), expected)
+    assert_close(scale.deviation, exact.std(axis=1) / [0.5, 0.2])
+    assert_close(scale.mean, [[-100, 15]])
+    assert_close(scale.invert(expected), standardize(values))
 
 
 def test_amplitude_is_told_at_each_timestep():
@@ -148,7 +163,7 @@ def test_values_after_the_end_do_not_matter(fill):
 def test_level_is_the_mean_and_the_deviation_bent():
     values = np.float32([[[-2.0, 1000.0], [6.0, 1000.0]]])
     level = OwnScale.of(values, None).level()
-    smallest = 1000 * SMALLEST_DEVIATION
+    smallest = 1000 * SMALLEST_SHARE
     expected = [np.arcsinh(2), np.arcsinh(1000), np.log(4), np.log(smallest)]
     np.testing.assert_allclose(level, [expected], rtol=1e-6)
 
@@ -161,7 +176,7 @@ def test_a_sequence_that_does_not_vary_has_a_finite_gradient(timesteps):
         scale = OwnScale.of(values, None)
         first = scale.apply(values)[0, 0, 0] + tf.reduce_sum(scale.deviation)
     # Of (value - mean) / smallest deviation: its own timestep less its share of the mean.
-    share = (np.eye(timesteps)[0] - 1 / timesteps) / (2 * SMALLEST_DEVIATION)
+    share = (np.eye(timesteps)[0] - 1 / timesteps) / SMALLEST_DEVIATION
     received = tape.gradient(first, values)[0, :, 0]
     np.testing.assert_allclose(received, share, rtol=1e-5, atol=1)
 

@@ -5,12 +5,19 @@ import pytest
 import tensorflow as tf
 
 from padless.model.network.alignment import ALIGNMENTS
-from padless.model.network.own_scale import SMALLEST_DEVIATION, TOLD_AMPLITUDE, OwnScale
+from padless.model.network.layers import Standardize
+from padless.model.network.own_scale import (
+    SMALLEST_DEVIATION,
+    SMALLEST_SHARE,
+    TOLD_AMPLITUDE,
+    OwnScale,
+)
 from padless.model.network.prepared import Prepared
 from padless.pipeline.batching.packing import Packing
 
 LENGTHS = np.array([6, 3, 1])
 LONGEST = 9
+AS_THEY_ARE = Standardize([0.0, 0.0], [1.0, 1.0])
 LEVELS = np.float32([[5.0, -2.0], [0.0, 40.0], [-7.0, 1.0]])
 AMPLITUDES = np.float32([[3.0, 0.4], [0.01, 20.0], [1.0, 1.0]])
 both_scales = pytest.mark.parametrize("own_scale", [True, False])
@@ -34,7 +41,7 @@ def prepare():
         else:
             padded[np.arange(LENGTHS[0]) >= LENGTHS[:, None]] = np.nan
             values, length = tf.constant(padded), tf.constant(LENGTHS)
-        return Prepared.of(values, length, own_scale=own_scale, longest=longest), rows
+        return Prepared.of(values, length, AS_THEY_ARE, own_scale=own_scale, longest=longest), rows
 
     return of
 
@@ -52,7 +59,8 @@ def cut(values, is_packed):
 
 
 def deviation_of(row):
-    return np.maximum(row.std(axis=0), SMALLEST_DEVIATION * np.abs(row.mean(axis=0)).clip(min=1))
+    share = SMALLEST_SHARE * np.abs(row.mean(axis=0))
+    return np.maximum(row.std(axis=0), share.clip(min=SMALLEST_DEVIATION))
 
 
 def deviations(rows):
@@ -197,15 +205,15 @@ def test_the_scale_of_the_control_is_that_of_its_valid_timesteps(prepare):
 
 def test_the_control_rejects_what_is_longer():
     with pytest.raises(tf.errors.InvalidArgumentError, match="sequences of at most 5 timesteps"):
-        Prepared.of(tf.zeros((1, 6, 2)), None, own_scale=True, longest=5)
+        Prepared.of(tf.zeros((1, 6, 2)), None, AS_THEY_ARE, own_scale=True, longest=5)
 
 
 @pytest.mark.parametrize("factor", [3.0, 0.25])
 def test_the_target_is_the_same_at_another_scale_and_level(factor):
     values = draw()
-    target = Prepared.of(tf.constant(values), None, own_scale=True).target
+    target = Prepared.of(tf.constant(values), None, AS_THEY_ARE, own_scale=True).target
     moved = tf.constant(np.float32(factor) * values + np.float32([7.0, -3.0]))
-    assert_close(Prepared.of(moved, None, own_scale=True).target, target)
+    assert_close(Prepared.of(moved, None, AS_THEY_ARE, own_scale=True).target, target)
 
 
 @pytest.mark.parametrize("alignment", ["dynamic_repeat", "masked_repeat", "padded"])
@@ -213,7 +221,7 @@ def test_the_target_is_the_same_at_another_scale_and_level(factor):
 def test_a_loss_is_infinite_where_the_error_is(alignment, own_scale):
     values = draw()
     values[1, 2, 0] = 1e30
-    prepared = Prepared.of(tf.constant(values), None, own_scale=own_scale)
+    prepared = Prepared.of(tf.constant(values), None, AS_THEY_ARE, own_scale=own_scale)
     given = draw(seed=1)
     expected = np.isfinite(prepared.errors_on_training_scale(given)).all(axis=1)
     losses = prepared.losses(given, ALIGNMENTS[alignment]).numpy()
@@ -223,7 +231,10 @@ def test_a_loss_is_infinite_where_the_error_is(alignment, own_scale):
 
 def test_no_row_has_no_error_and_no_loss():
     packing = Packing.of(tf.zeros([0], tf.int32))
-    prepared, given = Prepared.of(tf.zeros((0, 2)), packing, own_scale=True), tf.zeros((0, 2))
+    prepared, given = (
+        Prepared.of(tf.zeros((0, 2)), packing, AS_THEY_ARE, own_scale=True),
+        tf.zeros((0, 2)),
+    )
     assert isinstance(prepared.scale, OwnScale)
     assert prepared.errors_on_training_scale(given).shape == (0, 2)
     assert prepared.losses(given, ALIGNMENTS["dynamic_repeat"]).shape == (0,)
