@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from padless.model.network.alignment import ALIGNMENTS, DYNAMIC_REPEAT, Alignment
+from padless.pipeline.wording import list_names
 
 CELLS = ("lstm", "gru")
 # What a sequence's outputs become where one vector is wanted.
@@ -83,7 +84,9 @@ class Architecture:
         }
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
+                raise ValueError(
+                    f"`{name}` must be one of {list_names(sorted(allowed))}, got {value!r}."
+                )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
         alignment = self.align()

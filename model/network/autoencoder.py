@@ -22,6 +22,7 @@ from padless.model.network.recurrent import blank
 from padless.model.network.stacks import build_stack, make_decoder, make_encoder
 from padless.pipeline.batching.packing import PackedSequences, Packing
 from padless.pipeline.dataset.moments import Moments
+from padless.pipeline.wording import list_names
 
 # Vectors in the state of a recurrent layer.
 _STATES = {"lstm": 2, "gru": 1}
@@ -84,7 +85,7 @@ class SequenceAutoencoder(ReconstructionModel):
         # Raw values can lie outside the range of float16: they are cast when standardized.
         super().__init__(autocast=False, **kwargs)
         if (precision := self.dtype_policy.name) not in PRECISIONS:
-            raise ValueError(f"`dtype` must be one of {PRECISIONS}, got {precision!r}.")
+            raise ValueError(f"`dtype` must be one of {list_names(PRECISIONS)}, got {precision!r}.")
         if not isinstance(architecture, Architecture):
             architecture = Architecture(**(architecture or {}))
         self.supports_jit = False  # XLA would compile the model anew for every length
@@ -144,7 +145,9 @@ class SequenceAutoencoder(ReconstructionModel):
             ValueError: if the precision is unknown, or the alignment needs `longest`.
         """
         if precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {PRECISIONS}, got {precision!r}.")
+            raise ValueError(
+                f"`precision` must be one of {list_names(PRECISIONS)}, got {precision!r}."
+            )
         return cls(
             len(moments.mean),
             architecture,

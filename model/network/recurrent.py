@@ -24,6 +24,7 @@ from padless.model.network.architecture import CELLS, POOLINGS
 from padless.model.network.layers import Array, ReplicaDropout, Shape
 from padless.model.network.pooling import WIDTHS, pool
 from padless.pipeline.batching.packing import Packing
+from padless.pipeline.wording import list_names
 
 # Parts of a band that run side by side where there is one direction; two directions do as they are.
 SLICES = 2
@@ -92,7 +93,9 @@ class Recurrent(keras.layers.Layer):
         super().__init__(**kwargs)
         for name, value, allowed in (("cell", cell, CELLS), ("pooling", pooling, POOLINGS)):
             if value not in allowed:
-                raise ValueError(f"`{name}` must be one of {sorted(allowed)}, got {value!r}.")
+                raise ValueError(
+                    f"`{name}` must be one of {list_names(sorted(allowed))}, got {value!r}."
+                )
         self.cell, self.units = cell, units
         self.bidirectional, self.return_sequences = bidirectional, return_sequences
         self.pooling, self.masked = pooling, masked

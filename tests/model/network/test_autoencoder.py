@@ -350,9 +350,9 @@ def test_model_takes_its_architecture_as_a_dict(small):
         ({"dropout": 1.0}, r"`dropout` must be at least 0 and below 1, got 1.0"),
         ({"dropout": -0.1}, r"`dropout` must be at least 0 and below 1, got -0.1"),
         ({"dropout": float("nan")}, r"`dropout` must be at least 0 and below 1, got nan"),
-        ({"cell": "rnn"}, r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"),
-        ({"embedding": "all"}, r"`embedding` must be one of \['code', 'pooled'\], got 'all'"),
-        ({"pooling": "max"}, r"`pooling` must be one of \['last', .*'statistics'\], got 'max'"),
+        ({"cell": "rnn"}, r"`cell` must be one of 'gru' and 'lstm', got 'rnn'"),
+        ({"embedding": "all"}, r"`embedding` must be one of 'code' and 'pooled', got 'all'"),
+        ({"pooling": "max"}, r"`pooling` must be one of 'last', .*'statistics', got 'max'"),
         ({"patch_length": 0}, "`patch_length` must be at least 1, got 0"),
     ],
 )

@@ -290,10 +290,10 @@ def test_recurrent_begins_with_the_state_it_is_given(make_recurrent, cell):
 
 
 def test_recurrent_rejects_an_unknown_pooling():
-    with pytest.raises(ValueError, match=r"`pooling` must be one of \['last', .*got 'max'"):
+    with pytest.raises(ValueError, match=r"`pooling` must be one of 'last', .*got 'max'"):
         Recurrent("gru", 4, pooling="max")
 
 
 def test_recurrent_rejects_an_unknown_cell():
-    with pytest.raises(ValueError, match=r"`cell` must be one of \['gru', 'lstm'\], got 'rnn'"):
+    with pytest.raises(ValueError, match=r"`cell` must be one of 'gru' and 'lstm', got 'rnn'"):
         Recurrent("rnn", 4)
