@@ -10,8 +10,9 @@ import tensorflow as tf
 from padless.model import Architecture, Inference, SequenceAutoencoder
 from padless.pipeline.dataset.moments import Moments
 
-# Relative error of a gradient of rounded layers: about the dtype's own rounding.
-TOLERANCE = {"mixed_float16": 5e-3, "mixed_bfloat16": 4e-2}
+# Relative error of a gradient of rounded layers: about the dtype's own rounding, and more where it
+# decides which of two outputs is the maximum that is pooled.
+TOLERANCE = {"mixed_float16": 8e-3, "mixed_bfloat16": 4e-2}
 all_precisions = pytest.mark.parametrize("precision", TOLERANCE)
 KINDS = [
     pytest.param({"cell": cell, "units": units, "bidirectional": both}, id=f"{cell}-{units}-{n}")
