@@ -296,7 +296,5 @@ def test_train_is_the_same_run_for_options_1_3_and_4(finished, train_aligned, al
 
 
 def test_architecture_rejects_an_unknown_alignment():
-    with pytest.raises(
-        ValueError, match=r"`alignment` must be one of 'cropped_output', .*'mask'"
-    ):
+    with pytest.raises(ValueError, match=r"`alignment` must be one of 'cropped_output', .*'mask'"):
         Architecture(alignment="mask")
