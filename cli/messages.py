@@ -1,8 +1,8 @@
 """Shows results on standard output, and messages on standard error, no wider than the terminal.
 
-Results are folded everywhere: at the width of the terminal, and at 80 columns in a file or a pipe.
-Messages, which the library sends to the logger `padless`, are folded on a terminal only: in a log
-each is a line, so that it can be searched for. Code, JSON and progress have their own form.
+Both are folded on a terminal only: in a file, a pipe or a log each stays the line that it is, so
+that it can be searched for and cut. Messages are what the library sends to the logger `padless`.
+Code, JSON and progress have their own form.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from typing import TextIO
 
 _LOGGER = "padless"
-_WIDTH = 80
 
 
-def fold(text: str, width: int = _WIDTH) -> str:
+def fold(text: str, width: int = 80) -> str:
     """Folds lines that are too wide; what follows is indented, and no word is cut.
 
     Example:
@@ -46,15 +45,16 @@ def _fold_line(line: str, width: int) -> list[str]:
 
 def show(result: object) -> None:
     """Prints a result on standard output."""
-    columns = shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else _WIDTH
-    print(fold(str(result), columns), flush=True)
+    print(_folded(str(result), sys.stdout), flush=True)
 
 
 def tell(message: str) -> None:
     """Prints a message on standard error, whichever file that is at the time."""
-    if _is_terminal(sys.stderr):
-        message = fold(message, shutil.get_terminal_size().columns)
-    print(message, file=sys.stderr, flush=True)
+    print(_folded(message, sys.stderr), file=sys.stderr, flush=True)
+
+
+def _folded(text: str, stream: TextIO | None) -> str:
+    return fold(text, shutil.get_terminal_size().columns) if _is_terminal(stream) else text
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -56,11 +56,11 @@ def plural(number: int, unit: str) -> str:
     """Writes a number with its unit.
 
     Example:
-        >>> plural(1, "batch"), plural(1200, "batch"), plural(2, "sequence"), plural(2, "copy")
-        ('1 batch', '1,200 batches', '2 sequences', '2 copies')
+        >>> plural(1, "batch"), plural(1200, "batch"), plural(2, "epoch"), plural(2, "copy")
+        ('1 batch', '1,200 batches', '2 epochs', '2 copies')
     """
     if number == 1:
         return f"1 {unit}"
     if unit.endswith("y"):
         return f"{number:,} {unit[:-1]}ies"
-    return f"{number:,} {unit}{'es' if unit.endswith('ch') else 's'}"
+    return f"{number:,} {unit}{'es' if unit.endswith('tch') else 's'}"

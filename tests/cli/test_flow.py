@@ -56,7 +56,7 @@ def test_plan_prints_the_order_of_each_epoch(call, trained):
     argv = ["plan", trained.data, "--batch-size", 8]
     printed = call(*argv, "--order", 2)
     assert printed.code == 0
-    held, *orders = printed.out.replace("\n  ", " ").splitlines()[-3:]
+    held, *orders = printed.out.splitlines()[-3:]
     assert held.startswith("held in memory: ")
     assert [line.partition(":")[0] for line in orders] == ["epoch 0", "epoch 1"]
     assert "batch-mates repeated" in orders[1]
@@ -77,7 +77,7 @@ def test_plan_says_what_an_epoch_is_too_short_for(steps):
 
 def test_plan_explains_an_order_that_is_not_defined(call, trained):
     printed = call("plan", trained.data, "--batch-size", 64, "--order", 1)
-    assert printed.out.replace("\n  ", " ").splitlines()[-2] == (
+    assert printed.out.splitlines()[-2] == (
         "an epoch of 1 step has neither a correlation, which needs 3 steps, "
         "nor a drift, which needs 5"
     )

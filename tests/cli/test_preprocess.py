@@ -94,7 +94,7 @@ def test_a_training_split_of_some_labels_with_whole_groups_held_out(call, tmp_pa
     assert words[-1] == ["1", "feature:", "x"]
     verified = call("verify", tmp_path / "data")
     assert verified.code == 0
-    assert "by the column 'person', which no record holds" in " ".join(verified.out.split())
+    assert "by the column 'person', which no record holds" in verified.out
     failed = call(*argv[:-1], "state=good", "--overwrite")
     assert failed.code == 1
     assert "--train-where must name labels of the input, which are 'bad' and 'ok'" in failed.err

@@ -1,4 +1,4 @@
-"""No line of a result or of a help is wider than the terminal, or 80 columns without one."""
+"""No line of a result or of a help is wider than the terminal, and without one each is one line."""
 
 import logging
 import os
@@ -23,7 +23,20 @@ def test_a_help_is_no_wider_than_80_columns(call, monkeypatch, command):
     assert too_wide(helped.out) == []
 
 
-def test_results_are_no_wider_than_80_columns(call, trained, tmp_path):
+@pytest.fixture
+def terminal(monkeypatch):
+    """Makes both streams a terminal of so many columns."""
+    monkeypatch.setattr(messages, "_is_terminal", lambda stream: True)
+
+    def columns(number):
+        size = os.terminal_size((number, 20))
+        monkeypatch.setattr(messages.shutil, "get_terminal_size", lambda: size)
+
+    return columns
+
+
+def test_results_are_no_wider_than_the_terminal(call, trained, tmp_path, terminal):
+    terminal(80)
     columns = ("--feature-columns", "x,y")
     picture = ("--picture", tmp_path / "report.png")
     for argv in (
@@ -40,14 +53,8 @@ def test_results_are_no_wider_than_80_columns(call, trained, tmp_path):
         assert too_wide(done.out) == [], argv
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    """Makes both streams a terminal of 40 columns."""
-    monkeypatch.setattr(messages, "_is_terminal", lambda stream: True)
-    monkeypatch.setattr(messages.shutil, "get_terminal_size", lambda: os.terminal_size((40, 20)))
-
-
 def test_a_terminal_is_filled(capsys, terminal):
+    terminal(40)
     messages.show(WIDE)
     with messages.messages_shown("plan"):
         logging.getLogger("padless").warning(WIDE)
@@ -56,13 +63,15 @@ def test_a_terminal_is_filled(capsys, terminal):
         assert max(map(len, text.splitlines())) in range(36, 41)
 
 
-def test_a_message_in_a_log_is_one_line(capsys):
+def test_without_a_terminal_each_is_one_line(capsys):
+    messages.show(WIDE)
     with messages.messages_shown("plan"):
         logging.getLogger("padless").warning(WIDE)
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    shown = capsys.readouterr()
+    assert [len(text.splitlines()) for text in (shown.out, shown.err)] == [1, 1]
 
 
 def test_no_word_is_cut_and_what_fits_stays_as_it_is():
     path = "/a-folder/of-its-own" * 6
-    assert messages.fold(f"  rejected: {path} here") == f"  rejected:\n    {path}\n    here"
-    assert messages.fold("a   table\n\n  of  rows") == "a   table\n\n  of  rows"
+    assert messages.fold(f"  rejected: {path} here", 80) == f"  rejected:\n    {path}\n    here"
+    assert messages.fold("a   table\n\n  of  rows", 80) == "a   table\n\n  of  rows"
