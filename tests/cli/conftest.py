@@ -1,6 +1,9 @@
 """One small data set, preprocessed and trained once through the command line."""
 
+import collections
 import csv
+import os
+import sys
 import types
 
 import numpy as np
@@ -78,3 +81,28 @@ def compared_here(monkeypatch):
         return compared_run._train_and_evaluate(spec, progress)
 
     monkeypatch.setattr(compare, "run_in_process", train_here)
+
+
+_opened = None
+
+
+def _listen(event, arguments):
+    if _opened is not None and event == "open" and isinstance(arguments[0], str | os.PathLike):
+        path, mode = os.fspath(arguments[0]), arguments[1] or "r"
+        if os.path.basename(path) == "config.json" and "r" in mode:
+            _opened[path] += 1
+
+
+@pytest.fixture(scope="session")  # once per process, whatever the order of the tests
+def listening():
+    """Listens to every file that this process opens; Python has no way to take it back."""
+    sys.addaudithook(_listen)
+
+
+@pytest.fixture
+def reads(listening):
+    """Counts how often each `config.json` is read: path -> number."""
+    global _opened  # noqa: PLW0603
+    _opened = collections.Counter()
+    yield _opened
+    _opened = None

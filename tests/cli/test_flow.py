@@ -213,19 +213,24 @@ def test_score_takes_the_columns_that_the_run_was_trained_on(call, trained, tmp_
     assert row["score"] == pytest.approx(float(expected["score"][0]), rel=1e-5)
 
 
-def test_report_checks_the_contracts_and_draws(call, trained, tmp_path):
+def test_report_checks_the_contracts_and_draws(call, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
     printed = call("report", trained.run, "--picture", tmp_path / "r.png")
     assert printed.code == 0
     assert "nothing padded  0 padded among" in printed.out
     assert "60 accepted" in printed.out
     assert "training keys came exactly once" in printed.out
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    # Two epochs of a model of four units do not get below the sequences' own mean.
+    assert "warning: on train the model does not beat the mean of each " in printed.out
+    assert re.search(r"^epoch of train: \d+ of \d+ sequences", printed.err, re.MULTILINE)
 
 
-def test_report_writes_a_page(call, trained, tmp_path):
+def test_report_writes_a_page_quietly(call, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
     page = tmp_path / "r.html"
-    printed = call("report", trained.run, "--html", page, "--normal", "kind 0")
-    assert printed.code == 0, printed.err
+    printed = call("report", trained.run, "--html", page, "--normal", "kind 0", "--quiet")
+    assert (printed.code, printed.err) == (0, "")
     assert printed.out.endswith(f"\nhtml: {page}\n")
     assert "AUROC" in page.read_text()
     failed = call("report", trained.run, "--html", page, "--normal", "kind 9")
@@ -241,19 +246,6 @@ def test_report_rejects_another_suffix_before_it_reads_anything(call, tmp_path):
     )
 
 
-def test_report_shows_progress_unless_it_is_quiet(call, trained, monkeypatch):
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 0)
-    shown = call("report", trained.run).err
-    assert re.search(r"^epoch of train: \d+ of \d+ sequences", shown, re.MULTILINE)
-    assert call("report", trained.run, "--quiet").err == ""
-
-
-def test_report_warns_of_a_model_that_has_learned_nothing(call, trained):
-    # Two epochs of a model of four units do not get below the sequences' own mean.
-    printed = call("report", trained.run).out
-    assert "warning: on train the model does not beat the mean of each " in printed
-
-
 def test_inference_is_one_trace(trained, vowel_like):
     inference = Inference(load_model(trained.run))
     for sequence in vowel_like[0].values():
@@ -266,7 +258,11 @@ def test_inference_is_one_trace(trained, vowel_like):
     [
         (["score", "{run}", "{data}", "--output", "{run}/../s.parquet"], "60 sequences in "),
         (["report", "{run}"], "run "),
-        (["plan", "{data}", "--batch-size", "8", "--order", "1"], "data, split train\n"),
+        pytest.param(
+            ["plan", "{data}", "--batch-size", "8", "--order", "1"],
+            "data, split train\n",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

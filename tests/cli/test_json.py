@@ -128,10 +128,14 @@ def test_numbers_that_json_does_not_know_are_null():
     assert as_json(value) == {"a": [None, None, 0.5], "b": [0, 1], "3": {"c": [None, True]}}
 
 
-def test_json_of_compare(call, trained, compared_here):
+def test_json_of_compare_and_no_configuration_is_read_twice(
+    call, trained, compared_here, reads, tmp_path
+):
     small = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
-    printed = call("compare", trained.data, *small, "--alignments", "padded", "--json")
+    chosen = ("--alignments", "padded", "--runs", tmp_path / "runs")
+    printed = call("compare", trained.data, *small, *chosen, "--json")
     assert (printed.code, printed.err) == (0, "")
+    assert reads == {str(tmp_path / "runs" / "padded" / "config.json"): 1}
     found = json.loads(printed.out)
     assert found.keys() == documented_keys("compare") | {"picture"}
     (run,) = found["runs"]

@@ -37,10 +37,11 @@ def test_choices_are_those_of_the_options(call, trained):
     assert f"{packed} packs them, the others pad: {', '.join(padding)}" in text
 
 
-def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, tmp_path):
+def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, reads, tmp_path):
     argv = ("train", trained.data, "--run", tmp_path / "run", "--resume")
     first = call(*argv, *SMALL, "--epochs", 1, "--seed", 3, "--schedule", "constant")
     assert first.code == 0
+    assert reads == {}  # a new run has no configuration to read
     printed = call(*argv, "--epochs", 2)
     assert printed.code == 0
     assert "resumed after step 0 of epoch 2" in printed.err
