@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from padless.model.network.layers import Standardize
-from padless.model.network.pooling import for_timesteps, mean_of_seen
+from padless.model.network.pooling import for_timesteps, mean_of_seen, moments_of_rows
 from padless.pipeline.batching.packing import Packing
 
 # Values that `positions` returns.
@@ -46,7 +46,7 @@ class OwnScale(NamedTuple):
 
     length: tf.Tensor | Packing | None
     centre: tf.Tensor
-    unit: tf.Tensor | float
+    unit: tf.Tensor
     rest: tf.Tensor
     mean: tf.Tensor
     deviation: tf.Tensor
@@ -56,8 +56,8 @@ class OwnScale(NamedTuple):
         cls,
         values: tf.Tensor,
         length: tf.Tensor | Packing | None,
+        standardize: Standardize,
         seen: tf.Tensor | None = None,
-        standardize: Standardize | None = None,
     ) -> OwnScale:
         """Computes the scales of sequences.
 
@@ -68,20 +68,17 @@ class OwnScale(NamedTuple):
             values: `(batch, timesteps, features)` float32; or, packed, `(timesteps of all rows,
                 features)`.
             length: see the attribute.
+            standardize: takes values to the scale of the training set.
             seen: which of the values are not missing; None where none is.
-            standardize: what takes values to the scale of the training set; None where they are on
-                it.
         """
         centre = mean_of_seen(values, length, seen)
-        unit = 1.0 if standardize is None else tf.constant(standardize.scale, values.dtype)
+        unit = tf.constant(standardize.scale, values.dtype)
         centred = (values - for_timesteps(centre, length)) / unit
-        rest = mean_of_seen(centred, length, seen)
-        mean = (centre if standardize is None else standardize(centre)) + rest
-        squares = tf.square(centred - for_timesteps(rest, length))
+        rest, variance = moments_of_rows(centred, length, seen)
         smallest = tf.maximum(SMALLEST_SHARE * tf.abs(centre) / unit, SMALLEST_DEVIATION)
-        variance = tf.maximum(mean_of_seen(squares, length, seen), tf.square(smallest))
-        deviation = tf.minimum(tf.sqrt(variance), LARGEST_DEVIATION)
-        return cls(length, centre, unit, rest, mean, deviation)
+        deviation = tf.sqrt(tf.maximum(variance, tf.square(smallest)))
+        deviation = tf.minimum(deviation, LARGEST_DEVIATION)
+        return cls(length, centre, unit, rest, standardize(centre) + rest, deviation)
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Returns values on the scale of their sequence."""

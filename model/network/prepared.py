@@ -79,7 +79,7 @@ class Prepared(NamedTuple):
         timesteps = None if isinstance(length, Packing) else tf.shape(values)[1]
         seen = ~tf.math.is_nan(values) if masks_missing else None
         values = _blank(values, length, seen)
-        scale = OwnScale.of(values, length, seen, standardize)
+        scale = OwnScale.of(values, length, standardize, seen)
         if seen is not None:
             values = carry_forward(values, seen, scale.centre, length)
         target = inputs = _blank(standardize(values), length)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_scales import deviation_of
 
 from padless.model.network.layers import Standardize
 from padless.model.network.own_scale import (
@@ -45,9 +46,10 @@ def pack(rows):
     return np.stack([rows[r][t] for r, t in zip(packing.row, packing.time, strict=True)]), packing
 
 
-def deviation_of(row):
-    share = SMALLEST_SHARE * np.abs(row.mean(axis=0))
-    return np.maximum(row.std(axis=0), share.clip(min=SMALLEST_DEVIATION))
+def scale_of(values, length):
+    """Computes the scale of values that are on that of the training set."""
+    features = values.shape[-1]
+    return OwnScale.of(values, length, Standardize([0.0] * features, [1.0] * features))
 
 
 def assert_close(received, expected):
@@ -57,16 +59,16 @@ def assert_close(received, expected):
 def test_scale_is_the_mean_and_the_deviation_of_each_sequence():
     rows = draw()
     deviation = list(map(deviation_of, rows))
-    for scale in (OwnScale.of(*pad(rows)), OwnScale.of(*pack(rows))):
+    for scale in (scale_of(*pad(rows)), scale_of(*pack(rows))):
         assert_close(scale.mean, [row.mean(axis=0) for row in rows])
         assert_close(scale.deviation, deviation)
     for row, expected in zip(rows, deviation, strict=True):
-        assert_close(OwnScale.of(row[None], None).deviation[0], expected)
+        assert_close(scale_of(row[None], None).deviation[0], expected)
 
 
 def test_on_its_own_scale_a_sequence_has_mean_0_and_deviation_1():
     (row,) = draw([50])
-    applied = OwnScale.of(row[None], None).apply(row[None])[0].numpy()
+    applied = scale_of(row[None], None).apply(row[None])[0].numpy()
     assert_close(applied, (row - row.mean(axis=0)) / row.std(axis=0))
     np.testing.assert_allclose(applied.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(applied.std(axis=0), 1, rtol=1e-5)
@@ -77,9 +79,9 @@ def test_on_its_own_scale_a_sequence_has_mean_0_and_deviation_1():
 def test_what_is_applied_can_be_inverted(lengths):
     rows = draw(lengths)
     values, packing = pack(rows)
-    packed, padded = OwnScale.of(values, packing), pad(rows)
+    packed, padded = scale_of(values, packing), pad(rows)
     assert_close(packed.invert(packed.apply(values)), values)
-    scale = OwnScale.of(*padded)
+    scale = scale_of(*padded)
     assert_close(scale.invert(scale.apply(padded[0])), padded[0])
     assert_close(packing.unpad(scale.apply(padded[0])), packed.apply(values))
 
@@ -89,7 +91,7 @@ def test_what_is_applied_can_be_inverted(lengths):
 )
 def test_a_deviation_as_small_as_rounding_is_not_scaled_up(amplitude, scaled):
     values = np.float32([[-amplitude], [amplitude]])[None]
-    scale = OwnScale.of(values, None)
+    scale = scale_of(values, None)
     smallest = max(amplitude, SMALLEST_DEVIATION)
     np.testing.assert_allclose(scale.deviation, [[smallest]], rtol=1e-4)
     np.testing.assert_allclose(scale.apply(values)[0, :, 0], [-scaled, scaled], rtol=1e-4)
@@ -98,7 +100,7 @@ def test_a_deviation_as_small_as_rounding_is_not_scaled_up(amplitude, scaled):
 def test_rounding_grows_with_the_mean():
     # The two values of a float32 that are next to each other.
     values = np.float32([[300], [np.nextafter(np.float32(300), np.float32(301))]])[None]
-    scale = OwnScale.of(values, None)
+    scale = scale_of(values, None)
     np.testing.assert_allclose(scale.deviation, [[300 * SMALLEST_SHARE]], rtol=1e-4)
     assert np.abs(scale.apply(values)).max() < 0.5
 
@@ -110,8 +112,8 @@ def test_a_small_shape_is_the_same_however_far_from_0_and_however_it_is_laid_out
     rows = [(0.7 + amplitude * rng.normal(size=(n, 2))).astype(np.float32) for n in (400, 70)]
     packed, packing = pack(rows)
     padded, length = pad(rows)
-    shapes = OwnScale.of(packed, packing).apply(packed)
-    assert_close(packing.unpad(OwnScale.of(padded, length).apply(padded)).numpy(), shapes.numpy())
+    shapes = scale_of(packed, packing).apply(packed)
+    assert_close(packing.unpad(scale_of(padded, length).apply(padded)).numpy(), shapes.numpy())
     for i, row in enumerate(rows):
         exact = row.astype(np.float64)
         expected = (exact - exact.mean(axis=0)) / exact.std(axis=0)
@@ -124,7 +126,7 @@ def test_the_mean_of_the_training_set_rounds_no_shape():
     exact = values.astype(np.float64)
     expected = (exact - exact.mean(axis=1)) / exact.std(axis=1)
     standardize = Standardize([50.0, -3.0], [0.25, 0.04])
-    scale = OwnScale.of(values, None, None, standardize)
+    scale = OwnScale.of(values, None, standardize)
     assert_close(scale.apply(values), expected)
     assert_close(scale.deviation, exact.std(axis=1) / [0.5, 0.2])
     assert_close(scale.mean, [[-100, 15]])
@@ -135,17 +137,17 @@ def test_amplitude_is_told_at_each_timestep():
     rows = draw()
     told = [TOLD_AMPLITUDE * np.log(deviation_of(row)) for row in rows]
     values, packing = pack(rows)
-    received = OwnScale.of(values, packing).amplitude(values)
+    received = scale_of(values, packing).amplitude(values)
     assert_close(received, [told[row] for row in packing.row])
     padded, length = pad(rows)
-    received = OwnScale.of(padded, length).amplitude(padded)
+    received = scale_of(padded, length).amplitude(padded)
     assert_close(received, np.repeat(np.stack(told)[:, None], padded.shape[1], axis=1))
 
 
 @pytest.mark.parametrize("size", [1e20, 1e30, 3e38])
 def test_a_deviation_whose_square_is_too_large_stays_finite(size):
     values = np.float32([[size], [-size], [0]])[None]
-    scale = OwnScale.of(values, None)
+    scale = scale_of(values, None)
     np.testing.assert_allclose(scale.deviation, [[1e18]])
     np.testing.assert_allclose(scale.level(), [[0, np.log(1e18)]], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(scale.apply(values), values / 1e18, rtol=1e-6)
@@ -155,14 +157,14 @@ def test_a_deviation_whose_square_is_too_large_stays_finite(size):
 @pytest.mark.parametrize("fill", [1e6, np.nan])
 def test_values_after_the_end_do_not_matter(fill):
     rows = draw()
-    received, expected = OwnScale.of(*pad(rows, fill)), OwnScale.of(*pad(rows))
+    received, expected = scale_of(*pad(rows, fill)), scale_of(*pad(rows))
     np.testing.assert_array_equal(received.mean, expected.mean)
     np.testing.assert_array_equal(received.deviation, expected.deviation)
 
 
 def test_level_is_the_mean_and_the_deviation_bent():
     values = np.float32([[[-2.0, 1000.0], [6.0, 1000.0]]])
-    level = OwnScale.of(values, None).level()
+    level = scale_of(values, None).level()
     smallest = 1000 * SMALLEST_SHARE
     expected = [np.arcsinh(2), np.arcsinh(1000), np.log(4), np.log(smallest)]
     np.testing.assert_allclose(level, [expected], rtol=1e-6)
@@ -173,7 +175,7 @@ def test_a_sequence_that_does_not_vary_has_a_finite_gradient(timesteps):
     values = tf.fill([1, timesteps, 1], 2.0)
     with tf.GradientTape() as tape:
         tape.watch(values)
-        scale = OwnScale.of(values, None)
+        scale = scale_of(values, None)
         first = scale.apply(values)[0, 0, 0] + tf.reduce_sum(scale.deviation)
     # Of (value - mean) / smallest deviation: its own timestep less its share of the mean.
     share = (np.eye(timesteps)[0] - 1 / timesteps) / SMALLEST_DEVIATION
@@ -182,7 +184,7 @@ def test_a_sequence_that_does_not_vary_has_a_finite_gradient(timesteps):
 
 
 def test_scales_of_no_row():
-    scale = OwnScale.of(tf.zeros((0, 2)), Packing.of(tf.zeros([0], tf.int32)))
+    scale = scale_of(tf.zeros((0, 2)), Packing.of(tf.zeros([0], tf.int32)))
     assert scale.level().shape == (0, 4)
     assert scale.apply(tf.zeros((0, 2))).shape == (0, 2)
 

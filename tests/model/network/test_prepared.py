@@ -3,15 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from own_scales import deviation_of
 
 from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.layers import Standardize
-from padless.model.network.own_scale import (
-    SMALLEST_DEVIATION,
-    SMALLEST_SHARE,
-    TOLD_AMPLITUDE,
-    OwnScale,
-)
+from padless.model.network.own_scale import TOLD_AMPLITUDE, OwnScale
 from padless.model.network.prepared import Prepared
 from padless.pipeline.batching.packing import Packing
 
@@ -56,11 +52,6 @@ def cut(values, is_packed):
     if is_packed:
         values = Packing.of(tf.constant(LENGTHS)).pad(values)
     return [row[:length] for row, length in zip(np.array(values), LENGTHS, strict=True)]
-
-
-def deviation_of(row):
-    share = SMALLEST_SHARE * np.abs(row.mean(axis=0))
-    return np.maximum(row.std(axis=0), share.clip(min=SMALLEST_DEVIATION))
 
 
 def deviations(rows):
