@@ -9,6 +9,7 @@ import time
 from padless.cli.beam_arguments import parse_beam_arguments
 from padless.cli.inference import check_usage, raw_options
 from padless.cli.messages import show
+from padless.pipeline.wording import plural
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,5 +49,5 @@ def score_in_bulk(args: argparse.Namespace) -> None:
         _LOGGER.info(report.raw)
     show(
         f"{report.counts[SEQUENCES]:,} sequences in {time.monotonic() - started:.1f} s: "
-        f"{args.output_directory} ({report.num_parts:,} file{'s' * (report.num_parts != 1)})"
+        f"{args.output_directory} ({plural(report.num_parts, 'file')})"
     )

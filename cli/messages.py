@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import shutil
 import sys
 import textwrap
@@ -33,11 +32,11 @@ def fold(text: str, width: int = 80) -> str:
 def _fold_line(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
-    indent = re.match(" *", line)
+    indent = line[: len(line) - len(line.lstrip(" "))]
     return textwrap.wrap(
         line,
         width,
-        subsequent_indent=f"{indent[0] if indent else ''}  ",
+        subsequent_indent=f"{indent}  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
