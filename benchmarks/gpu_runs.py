@@ -6,8 +6,6 @@ of the packed batch, so that every run sees the same ones.
 
 import collections
 import dataclasses
-import pathlib
-import statistics
 import tempfile
 import time
 
@@ -15,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from generated import PLAIN, write_dataset
-from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trainer
 from padless.model.kernels.fused_lstm import FusedLSTM
@@ -87,12 +84,15 @@ def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
     return Trainer(model, strategy, clip_norm=1.0)
 
 
-def walks(setting, batches_per_step):
-    """Makes packed batches as `packed_steps` does: each as one piece per replica, in a row."""
+def walks(setting, batches_per_step, *, mixed=True):
+    """Makes packed batches as `packed_steps` does: each as one piece per replica, in a row.
+
+    The sequences of a batch have many lengths, or all the longest of these if not `mixed`.
+    """
 
     def make(number):
         i, piece = number // setting.replicas, number % setting.replicas
-        padded, length = _draw_walks(setting, i)
+        padded, length = _draw_walks(setting, i, mixed)
         rows = tf.range(setting.batch, dtype=tf.int64)[piece :: setting.replicas]
         length = tf.gather(length, rows)
         packing = Packing.of(length)
@@ -109,19 +109,15 @@ def walks(setting, batches_per_step):
     return numbers.map(make).cache().repeat(100_000).prefetch(tf.data.AUTOTUNE)
 
 
-def _draw_walks(setting, i):
-    """Draws padded walks and their falling lengths; every second batch has half as long ones."""
-    length = tf.gather(tf.constant(LENGTHS, tf.int64), tf.range(setting.batch) % len(LENGTHS))
-    length = tf.sort(length // (1 + i % 2), direction="DESCENDING")
+def _draw_walks(setting, i, mixed=True):
+    """Draws padded walks and their falling lengths, of which the longest changes with `i`."""
+    lengths = tf.constant(LENGTHS, tf.int64)
+    longest = lengths[i % len(LENGTHS)]
+    length = tf.gather(lengths, tf.range(setting.batch) % len(LENGTHS)) * longest // max(LENGTHS)
+    length = tf.sort(length, direction="DESCENDING") if mixed else tf.ones_like(length) * longest
     shape = (setting.batch, max(LENGTHS), NUM_FEATURES)
     steps = tf.random.stateless_normal(shape, tf.stack([i, 0]))
     return tf.cumsum(steps, axis=1) / max(LENGTHS) ** 0.5, length
-
-
-def count_timesteps(setting):
-    """Counts the timesteps of all walks, each once."""
-    lengths = (_draw_walks(setting, tf.constant(i, tf.int64))[1] for i in range(_NUM_WALKS))
-    return sum(int(tf.reduce_sum(length)) for length in lengths)
 
 
 def deal(trainer, batches):
@@ -140,7 +136,7 @@ def analyzer(model):
 
 
 def operations_run(setting):
-    """Counts, by type, the operations that one training step and inference ran."""
+    """Counts, by type, the operations of one training step and of inference."""
     trainer = make_trainer(setting, start(setting))
     batches, analyze = deal(trainer, walks(setting, 1)), analyzer(trainer.model)
     length = np.full(setting.batch, LENGTHS[0])
@@ -149,18 +145,25 @@ def operations_run(setting):
         lambda: float(trainer.train_step(batches).loss),
         lambda: analyze(probe, length)["error"][0],
     ]
-    return [_profile(way) for way in ways]
+    return [_operations_placed(way) for way in ways]
 
 
-def _profile(way):
-    np.asarray(way())  # traced before
+def _operations_placed(way):
+    """Runs what was not traced before, and counts the operations that TensorFlow placed.
+
+    A profile of a GPU tells kernels instead.
+    """
     with tempfile.TemporaryDirectory() as directory:
-        with tf.profiler.experimental.Profile(directory):
-            np.asarray(way())
-        (file,) = pathlib.Path(directory).rglob("*.xplane.pb")
-        space = xplane_pb2.XSpace.FromString(file.read_bytes())
-    names = {event.name for plane in space.planes for event in plane.event_metadata.values()}
-    return collections.Counter(name.rpartition(":")[2] for name in names if ":" in name)
+        with tf.summary.create_file_writer(directory).as_default():
+            tf.summary.trace_on(graph=True)
+            way()
+            tf.summary.trace_export("run", step=0)
+        records = tf.data.TFRecordDataset(tf.io.gfile.glob(f"{directory}/*"))
+        events = [tf.compat.v1.Event.FromString(record.numpy()) for record in records]
+    (value,) = (value for event in events for value in event.summary.value)
+    ran = tf.compat.v1.RunMetadata.FromString(value.tensor.string_val[0])
+    graphs = [graph for function in ran.function_graphs for graph in function.partition_graphs]
+    return collections.Counter(node.op for graph in graphs for node in graph.node)
 
 
 def train(setting, steps):
@@ -219,24 +222,25 @@ def run_out_of_memory(setting):
 
 
 def speeds(setting, rounds):
-    """Returns timesteps per second of the trainer and of a bare loop, alternating.
+    """Times the trainer, with many lengths and with the longest alone, and a bare loop with that.
 
-    The loop runs batches of one length: it knows no others.
+    Returns:
+        Seconds per batch, `(rounds, 3)`: the ways take turns.
     """
     trainer = make_trainer(setting, start(setting))
-    batches = deal(trainer, walks(setting, 1))
-    ways = [lambda: float(trainer.train_step(batches).loss), bare_loop(setting)]
-    seconds = np.array([[_seconds(way) for way in ways] for _ in range(rounds + 1)])[1:]
-    timesteps = [count_timesteps(setting), setting.batch * sum(LENGTHS)]
-    speed = timesteps / seconds
-    return *np.median(speed, axis=0), statistics.median(speed[:, 0] / speed[:, 1])
+    ways = []
+    for mixed in (True, False):
+        batches = deal(trainer, walks(setting, 1, mixed=mixed))
+        ways.append(lambda batches=batches: float(trainer.train_step(batches).loss))
+    ways.append(bare_loop(setting))
+    return np.array([[_seconds(way) for way in ways] for _ in range(rounds + 1)])[1:]
 
 
 def _seconds(way):
     begun = time.perf_counter()
     for _ in range(_NUM_WALKS):
         way()
-    return time.perf_counter() - begun
+    return (time.perf_counter() - begun) / _NUM_WALKS
 
 
 def bare_loop(setting):
@@ -262,7 +266,7 @@ def bare_loop(setting):
         return loss
 
     sequences = tf.data.Dataset.range(len(LENGTHS)).map(
-        lambda i: _draw_walks(setting, i)[0][:, : tf.gather(LENGTHS, i)]
+        lambda i: _draw_walks(setting, i, mixed=False)[0][:, : tf.gather(LENGTHS, i)]
     )
     sequences = sequences.cache().repeat(100_000)
     device = tf.data.experimental.prefetch_to_device(f"/{setting.device}:0")

@@ -1,10 +1,16 @@
 """The form of the autoencoder in PyTorch and in Keras, and processes that take turns.
 
-`training_cost.py` and `scoring_cost.py` measure padless beside these.
+`training_cost.py` and `scoring_cost.py` measure padless beside these, all on the first GPU of the
+machine where it has one that they see. For PyTorch the data lie there from the start.
 """
 
 import multiprocessing
+import os
 import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The processes share the GPU, whose memory TensorFlow else takes whole.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 UNITS, LATENT_SIZE = 64, 32
 # What an `Architecture` leaves out to be of that form.
@@ -35,7 +41,14 @@ def torch_model(num_features):
             hidden, cell = torch.tanh(self.state(latent)).chunk(2, -1)
             return latent, (hidden[None].contiguous(), cell[None].contiguous())
 
-    return Autoencoder()
+    return Autoencoder().to(torch_device())
+
+
+def torch_device():
+    """Chooses the first GPU that PyTorch sees, or else the CPU."""
+    import torch
+
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
 def keras_tensors(num_features, timesteps=None):

@@ -15,14 +15,19 @@ start nor tracing is. The table shows medians. PyTorch needs
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-from peers import LATENT_SIZE, PLAIN_FORM, UNITS, keras_tensors, take_turns, torch_model
+from peers import (
+    LATENT_SIZE,
+    PLAIN_FORM,
+    UNITS,
+    keras_tensors,
+    take_turns,
+    torch_device,
+    torch_model,
+)
 
 BATCH_SIZE = 256
 
@@ -68,30 +73,31 @@ def torch_packed(count, num_features):
     import torch
     from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
-    sequences = [torch.tensor(sequence) for sequence in make_sequences(count, num_features)]
+    device = torch_device()
+    sequences = [
+        torch.tensor(sequence, device=device) for sequence in make_sequences(count, num_features)
+    ]
     model = torch_model(num_features)
 
     def run_batch(work, batch):
         packed = pack_sequence(batch, enforce_sorted=False)
         outputs, (last, _) = model.encoder(packed)
         padded, length = pad_packed_sequence(outputs, batch_first=True)
+        length = length.to(device)
         latent, state = model.embed(last, padded.sum(1) / length[:, None])
-        if work == "score":
-            repeated = pack_sequence(
-                [latent[i].expand(n, -1) for i, n in enumerate(length.tolist())],
-                enforce_sorted=False,
-            )
-            decoded, _ = model.decoder(repeated, state)
-            errors = (model.head(decoded.data) - packed.data).square()
-            decoded = decoded._replace(data=errors)
-            padded, length = pad_packed_sequence(decoded, batch_first=True)
-            padded.sum(1) / length[:, None]
-        return len(latent)
+        if work == "embed":
+            return latent.numpy(force=True)
+        rows = torch.cat([torch.arange(n) for n in packed.batch_sizes.tolist()]).to(device)
+        repeated = packed._replace(data=latent[packed.sorted_indices][rows])
+        decoded, _ = model.decoder(repeated, state)
+        errors = (model.head(decoded.data) - packed.data).square()
+        padded, _ = pad_packed_sequence(decoded._replace(data=errors), batch_first=True)
+        return (padded.sum(1) / length[:, None]).numpy(force=True)
 
     def run(work):
         with torch.no_grad():
             done = sum(
-                run_batch(work, sequences[start : start + BATCH_SIZE])
+                len(run_batch(work, sequences[start : start + BATCH_SIZE]))
                 for start in range(0, len(sequences), BATCH_SIZE)
             )
         check_count(count, done)

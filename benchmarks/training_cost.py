@@ -1,12 +1,13 @@
 """Measures an epoch of training beside PyTorch and Keras: equal lengths, packed and padded.
 
-    python benchmarks/training_cost.py DATASET... [--repeats 5] [--ways padless torch_packed ...]
-        [--json FILE] [--picture FILE]
+    python benchmarks/training_cost.py DATASET... [--batch-size 64] [--repeats 5]
+        [--ways padless torch_packed ...] [--json FILE] [--picture FILE]
 
 All ways train an autoencoder of the same form on the training split of a dataset directory: a
 bidirectional LSTM pooled as last and mean (in Keras as mean), an embedding of 32, an LSTM that
-starts from it and reads it at each timestep, a linear layer; 64 units, about 64 sequences per step,
-Adam, the gradient clipped. The ways of PyTorch need `pip install -r benchmarks/requirements.txt`.
+starts from it and reads it at each timestep, a linear layer; 64 units, about `--batch-size`
+sequences per step, Adam, the gradient clipped; on the first GPU, or on the CPU. The ways of PyTorch
+need `pip install -r benchmarks/requirements.txt`.
 
 - padless: the trainer of padless, packed steps;
 - torch_equal: PyTorch, batches of one length made by hand, whose gradients add up to steps;
@@ -25,14 +26,18 @@ import json
 import os
 import statistics
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from peers import (
+    LATENT_SIZE,
+    PLAIN_FORM,
+    UNITS,
+    keras_tensors,
+    take_turns,
+    torch_device,
+    torch_model,
+)
 
-from peers import LATENT_SIZE, PLAIN_FORM, UNITS, keras_tensors, take_turns, torch_model
 
-BATCH_SIZE = 64
-
-
-def padless(directory):
+def padless(directory, batch_size):
     """Makes a function that trains an epoch with the trainer of padless."""
     import dataclasses
 
@@ -53,7 +58,7 @@ def padless(directory):
         )
         model.compile(optimizer=keras.optimizers.Adam())
     trainer = Trainer(model, strategy, clip_norm=1.0)
-    plan = plan_batches(dataset.split("train").lengths, batch_size=BATCH_SIZE, group_size=8)
+    plan = plan_batches(dataset.split("train").lengths, batch_size=batch_size, group_size=8)
     batches = iterate_untuned(
         strategy.distribute_datasets_from_function(
             lambda context: packed_steps(dataset, plan, shuffle=Shuffle(0), epochs=range(10**4))
@@ -107,7 +112,21 @@ def torch_trainer(model):
     return step
 
 
-def torch_equal(directory):
+def until_done(run):
+    """Makes a function that returns when the GPU has done what it was given."""
+    import torch
+
+    if torch_device().type == "cpu":
+        return run
+
+    def run_whole():
+        run()
+        torch.cuda.synchronize()
+
+    return run_whole
+
+
+def torch_equal(directory, batch_size):
     """Makes a function that trains an epoch on batches of one length."""
     import collections
 
@@ -117,15 +136,17 @@ def torch_equal(directory):
     by_length = collections.defaultdict(list)
     for sequence in read_sequences(directory):
         by_length[len(sequence)].append(sequence)
-    blocks = {length: torch.tensor(np.stack(rows)) for length, rows in by_length.items()}
+    device = torch_device()
+    blocks = {n: torch.tensor(np.stack(rows), device=device) for n, rows in by_length.items()}
     model = torch_model(next(iter(blocks.values())).shape[2])
     step, rng = torch_trainer(model), np.random.default_rng(0)
 
+    @until_done
     def train_epoch():
         groups = []
         for block in blocks.values():
-            order = torch.from_numpy(rng.permutation(len(block)))
-            groups += [block[part] for part in order.tensor_split(-(-len(block) // BATCH_SIZE))]
+            order = torch.tensor(rng.permutation(len(block)), device=device)
+            groups += [block[part] for part in order.tensor_split(-(-len(block) // batch_size))]
         count = 0
         for i, number in enumerate(rng.permutation(len(groups))):
             batch = groups[number]
@@ -135,36 +156,37 @@ def torch_equal(directory):
             given = model.head(model.decoder(repeated, state)[0])
             (given - batch).square().mean((1, 2)).sum().backward()
             count += len(batch)
-            if count >= BATCH_SIZE or i == len(groups) - 1:
+            if count >= batch_size or i == len(groups) - 1:
                 step(count)
                 count = 0
 
     return train_epoch
 
 
-def torch_random(directory, train_batch):
+def torch_random(directory, batch_size, train_batch):
     """Makes a function that trains an epoch on random batches."""
     import numpy as np
     import torch
 
-    sequences = [torch.tensor(sequence) for sequence in read_sequences(directory)]
+    device = torch_device()
+    sequences = [torch.tensor(sequence, device=device) for sequence in read_sequences(directory)]
     model = torch_model(sequences[0].shape[1])
     step, rng = torch_trainer(model), np.random.default_rng(0)
 
+    @until_done
     def train_epoch():
         order = rng.permutation(len(sequences))
-        for start in range(0, len(order), BATCH_SIZE):
-            batch = [sequences[i] for i in order[start : start + BATCH_SIZE]]
+        for start in range(0, len(order), batch_size):
+            batch = [sequences[i] for i in order[start : start + batch_size]]
             batch.sort(key=len, reverse=True)
-            train_batch(
-                model, batch, torch.tensor([len(sequence) for sequence in batch])
-            ).backward()
+            length = torch.tensor([len(sequence) for sequence in batch], device=device)
+            train_batch(model, batch, length).backward()
             step(len(batch))
 
     return train_epoch
 
 
-def torch_packed(directory):
+def torch_packed(directory, batch_size):
     """Makes a function that trains an epoch on random batches as `PackedSequence`."""
     import torch
     from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
@@ -174,23 +196,22 @@ def torch_packed(directory):
         outputs, (last, _) = model.encoder(packed)
         padded, _ = pad_packed_sequence(outputs, batch_first=True)
         latent, state = model.embed(last, padded.sum(1) / length[:, None])
-        repeated = pack_sequence([latent[i].expand(n, -1) for i, n in enumerate(length.tolist())])
-        decoded, _ = model.decoder(repeated, state)
+        rows = torch.cat([torch.arange(n) for n in packed.batch_sizes.tolist()]).to(length.device)
+        decoded, _ = model.decoder(packed._replace(data=latent[rows]), state)
         errors = (model.head(decoded.data) - packed.data).square().mean(-1)
-        rows = torch.cat([torch.arange(n) for n in packed.batch_sizes.tolist()])
         return (errors / length[rows]).sum()
 
-    return torch_random(directory, train_batch)
+    return torch_random(directory, batch_size, train_batch)
 
 
-def torch_padded(directory):
+def torch_padded(directory, batch_size):
     """Makes a function that trains an epoch on random batches, padded to their longest."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     def train_batch(model, batch, length):
         padded = pad_sequence(batch, batch_first=True)
-        valid = torch.arange(padded.shape[1]) < length[:, None]
+        valid = torch.arange(padded.shape[1], device=length.device) < length[:, None]
         outputs, (last, _) = model.encoder(padded)
         mean = (outputs * valid[:, :, None]).sum(1) / length[:, None]
         latent, state = model.embed(last, mean)
@@ -199,10 +220,10 @@ def torch_padded(directory):
         errors = (given - padded).square().mean(-1) * valid
         return (errors.sum(1) / length).sum()
 
-    return torch_random(directory, train_batch)
+    return torch_random(directory, batch_size, train_batch)
 
 
-def keras_padded(directory, to_longest=False):
+def keras_padded(directory, batch_size, to_longest=False):
     """Makes a function that trains an epoch with `fit` on padded and masked batches."""
     import keras
     import numpy as np
@@ -226,16 +247,16 @@ def keras_padded(directory, to_longest=False):
     batches = (
         tf.data.Dataset.from_tensor_slices(ragged)
         .shuffle(len(sequences))
-        .ragged_batch(BATCH_SIZE)
+        .ragged_batch(batch_size)
         .map(pad, num_parallel_calls=2)
         .prefetch(2)
     )
     return lambda: model.fit(batches, shuffle=False, verbose=0)
 
 
-def keras_longest(directory):
+def keras_longest(directory, batch_size):
     """Makes a function that trains an epoch with `fit`, all padded to the longest of all."""
-    return keras_padded(directory, to_longest=True)
+    return keras_padded(directory, batch_size, to_longest=True)
 
 
 WAYS = {
@@ -244,9 +265,10 @@ WAYS = {
 }
 
 
-def measure(directory, names, repeats):
+def measure(directory, batch_size, names, repeats):
     """Trains in turns: {way: [(seconds, CPU seconds), ...]}."""
-    measured = take_turns({name: WAYS[name] for name in names}, (directory,), [()], repeats)
+    ways = {name: WAYS[name] for name in names}
+    measured = take_turns(ways, (directory, batch_size), [()], repeats)
     return {name: taken for (_, name), taken in measured.items()}
 
 
@@ -295,6 +317,7 @@ def draw(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("datasets", nargs="+", metavar="DATASET")
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--json")
@@ -305,7 +328,8 @@ def main():
     print("|---|---|---|---|---|", flush=True)
     rows = []
     for directory in args.datasets:
-        for row in rows_of(directory, measure(directory, names, args.repeats)):
+        measured = measure(directory, args.batch_size, names, args.repeats)
+        for row in rows_of(directory, measured):
             relative = "{against_padless:.2f} ({from:.2f} to {to:.2f})".format(**row)
             cells = (row["set"], row["way"], f"{row['seconds']:.2f}", f"{row['cpu_seconds']:.2f}")
             print(f"| {' | '.join(cells)} | {relative} |", flush=True)
