@@ -2,7 +2,7 @@
 
 Stages of the first, the long format: a header becomes `CsvColumns`; each row is read by them;
 consecutive rows of one key are gathered into one fragment, which is what makes the job's grouping
-cheap. The second is in `csv_wide`.
+cheap. The second is in `csv.wide`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from padless.beam_jobs.fragments import (
     first_where,
     shorten,
 )
-from padless.beam_jobs.readers.csv_columns import Constants, CsvColumns, is_number
-from padless.beam_jobs.readers.csv_header import read_header
-from padless.beam_jobs.readers.csv_rows import number_rows, tell_delimiter
-from padless.beam_jobs.readers.csv_wide import WideColumns, read_wide
+from padless.beam_jobs.readers.csv.columns import Constants, CsvColumns, is_number
+from padless.beam_jobs.readers.csv.header import read_header
+from padless.beam_jobs.readers.csv.rows import number_rows, tell_delimiter
+from padless.beam_jobs.readers.csv.wide import WideColumns, read_wide
 from padless.beam_jobs.readers.forms import InputFacts, InputForm
 from padless.beam_jobs.readers.values import is_infinite, is_missing_cell, pack_times
 from padless.pipeline.wording import list_names

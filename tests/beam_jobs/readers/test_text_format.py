@@ -10,7 +10,8 @@ import pytest
 
 from padless.beam_jobs import Columns, TextFormat
 from padless.beam_jobs.fragments import Source, UnreadableInputError
-from padless.beam_jobs.readers import csv_columns, csv_rows
+from padless.beam_jobs.readers.csv.columns import CsvColumns
+from padless.beam_jobs.readers.csv.rows import tell_delimiter
 from padless.beam_jobs.readers.inputs import FORMS, check_input
 from padless.pipeline.dataset.framing import frame_record
 from padless.pipeline.dataset.records import encode_example
@@ -174,7 +175,7 @@ def locate_columns(count):
     header, seconds = ["key", "time", *(f"x{i}" for i in range(count))], []
     for _ in range(3):
         start = time.process_time()
-        located = csv_columns.CsvColumns.locate(Source(0, "x.csv"), header, Columns())
+        located = CsvColumns.locate(Source(0, "x.csv"), header, Columns())
         seconds.append(time.process_time() - start)
         assert len(located.features) == count
     return min(seconds)
@@ -182,7 +183,7 @@ def locate_columns(count):
 
 def test_the_delimiter_named_by_a_file_is_that_of_its_key():
     lines = io.StringIO("a,b,c,d;key;time\n")
-    assert csv_rows.tell_delimiter(Source(0, "x.csv"), lines, Columns()) == ";"
+    assert tell_delimiter(Source(0, "x.csv"), lines, Columns()) == ";"
 
 
 @pytest.mark.parametrize("level", [0, 1, 6, 9])

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import RejectionError, Source, Time, shorten
-from padless.beam_jobs.readers.csv_header import find_places
+from padless.beam_jobs.readers.csv.header import find_places
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.values import (
     is_missing_cell,

@@ -9,8 +9,8 @@ import numpy as np
 
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import Item, RejectionError, Source, Whole
-from padless.beam_jobs.readers.csv_columns import ConstantColumns, parse_cells, ragged
-from padless.beam_jobs.readers.csv_header import find_places
+from padless.beam_jobs.readers.csv.columns import ConstantColumns, parse_cells, ragged
+from padless.beam_jobs.readers.csv.header import find_places
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.numbered_keys import number_key
 from padless.beam_jobs.readers.values import check_sequence, parse_key
