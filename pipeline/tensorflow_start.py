@@ -13,21 +13,19 @@ import tempfile
 from collections.abc import Iterator
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-_QUIET = "2"
+_QUIET, _QUIETER = "2", "3"
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and finds the devices; what it prints is shown only if that fails.
 
-    A user who has set another `TF_CPP_MIN_LOG_LEVEL` wants to see, and sees, what TensorFlow has
-    to say. Where TensorFlow has been imported before, nothing is left to do.
+    A user who has set a lower `TF_CPP_MIN_LOG_LEVEL` wants to see, and sees, what TensorFlow has to
+    say. Where TensorFlow has been imported before, nothing is left to do.
     """
     if "tensorflow" in sys.modules:
         return
-    # Where it is as quiet as it would be made here, a parent of this process may have set it.
-    if os.environ.get(LOG_LEVEL, _QUIET) != _QUIET:
+    if os.environ.setdefault(LOG_LEVEL, _QUIET) not in (_QUIET, _QUIETER):
         return
-    os.environ[LOG_LEVEL] = _QUIET
     with _stderr_held_back():
         import tensorflow as tf
 

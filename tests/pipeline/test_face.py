@@ -29,8 +29,11 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = pipeline.nothing
 
 
-def test_tensorflow_starts_without_its_notes():
+@pytest.mark.parametrize("level", [None, "2", "3"])
+def test_tensorflow_starts_without_its_notes(level):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    if level is not None:
+        environment["TF_CPP_MIN_LOG_LEVEL"] = level
     code = "from padless.pipeline import equal_length_batches"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
