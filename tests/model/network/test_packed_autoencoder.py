@@ -163,5 +163,6 @@ def test_a_saved_model_of_your_own_may_take_packed_rows(make_model, both_layouts
     module.model, module.analyze = model, analyze
     tf.saved_model.save(module, str(tmp_path / "saved"))
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    results = loaded.analyze(packed.values, packed.length)
     for name, expected in model.analyze(packed).items():
-        assert_close(loaded.analyze(packed.values, packed.length)[name], expected)
+        assert_close(results[name], expected)
