@@ -1,6 +1,8 @@
 """The contracts of packed steps, read from real files."""
 
 import collections
+import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -28,11 +30,14 @@ from padless.pipeline.batching.packed_rows import deal_rows, time_major
 LENGTHS = np.clip(np.random.default_rng(1).normal(20, 6, 3000).astype(int), 1, None).tolist()
 # Held whole, the rare lengths alone, and nothing; and in the order of the records.
 HELD = {"whole": 10**9, "rare": 50_000, "none": 0}
-shuffles = pytest.mark.parametrize(
-    "shuffle",
-    [*(Shuffle(5, record_buffer=500, batch_buffer=50, held_bytes=n) for n in HELD.values()), None],
-    ids=[*HELD, "unshuffled"],
-)
+SHUFFLES = {
+    name: Shuffle(5, record_buffer=500, batch_buffer=50, held_bytes=held_bytes)
+    for name, held_bytes in HELD.items()
+} | {"unshuffled": None}
+shuffles = pytest.mark.parametrize("shuffle", SHUFFLES.values(), ids=SHUFFLES)
+# A few records are held whole or not at all by these: 50,000 bytes hold them all.
+OF_FEW = {name: shuffle for name, shuffle in SHUFFLES.items() if name != "rare"}
+shuffles_of_few = pytest.mark.parametrize("shuffle", OF_FEW.values(), ids=OF_FEW)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +82,20 @@ def steps_of(batches):
             steps.append([])
     assert steps.pop() == []
     return steps
+
+
+@pytest.fixture(scope="module")
+def read_epochs(dataset):
+    """Reads three epochs, once for each shuffle: the steps of each."""
+
+    @functools.cache
+    def read(shuffle):
+        plan = plan_of(dataset)
+        steps = steps_of(packed_steps(dataset, plan, shuffle=shuffle, epochs=range(3)))
+        assert len(steps) == 3 * plan.steps_per_epoch
+        return [steps[i : i + plan.steps_per_epoch] for i in range(0, len(steps), len(steps) // 3)]
+
+    return read
 
 
 def keys_of(step):
@@ -144,27 +163,25 @@ def test_a_batch_has_the_types_and_shapes_that_it_says(make_dataset):
         assert [labels[key] for key in batch["key"].tolist()] == batch["label"].tolist()
 
 
-@pytest.mark.parametrize("shuffle", [Shuffle(5), None], ids=["whole", "unshuffled"])
-def test_steps_are_those_of_the_groups_as_batches(dataset, shuffle):
+@pytest.mark.parametrize("name", ["whole", "unshuffled"])
+def test_steps_are_those_of_the_groups_as_batches(dataset, read_epochs, name):
     # `equal_length_batches` is tested against `bucket_by_sequence_length`.
-    plan, options = plan_of(dataset), {"shuffle": shuffle, "epochs": range(2)}
+    plan, options = plan_of(dataset), {"shuffle": SHUFFLES[name], "epochs": range(2)}
     groups = [[]]
     for group in equal_length_batches(dataset, plan, **options).as_numpy_iterator():
         groups[-1] += zip(-group["length"], group["key"].tolist(), strict=True)
         if group["ends_step"][0]:
             groups.append([])
     assert groups.pop() == []
-    steps = steps_of(packed_steps(dataset, plan, **options))
-    assert len(steps) == 2 * plan.steps_per_epoch
+    steps = itertools.chain(*read_epochs(SHUFFLES[name])[:2])
     for step, rows in zip(steps, groups, strict=True):
         # Rows of one length keep the order in which they come.
         assert keys_of(step) == [key for _, key in sorted(rows, key=lambda row: row[0])]
 
 
-@pytest.mark.parametrize("held_bytes", HELD.values(), ids=HELD)
-def test_steps_are_made_of_whole_groups(dataset, held_bytes):
+@pytest.mark.parametrize("name", HELD)
+def test_steps_are_made_of_whole_groups(dataset, read_epochs, name):
     plan = plan_of(dataset)
-    shuffle = Shuffle(5, record_buffer=500, batch_buffer=50, held_bytes=held_bytes)
     planned = collections.defaultdict(set)
     for length, size in zip(plan.bucket_lengths, plan.bucket_batch_sizes, strict=True):
         planned[length].add(size)
@@ -172,15 +189,14 @@ def test_steps_are_made_of_whole_groups(dataset, held_bytes):
         length: {sum(groups) for n in range(9) for groups in itertools.product(sizes, repeat=n)}
         for length, sizes in planned.items()
     }
-    for step in steps_of(packed_steps(dataset, plan, shuffle=shuffle)):
+    for step in read_epochs(SHUFFLES[name])[0]:
         lengths = collections.Counter(length for batch in step for length in batch["length"])
         assert all(count in sums[length] for length, count in lengths.items())
         assert len(lengths) > 1
 
 
-def test_groups_are_collected_over_many_chunks(dataset, monkeypatch):
-    plan = plan_of(dataset)
-    expected = steps_of(packed_steps(dataset, plan))
+def test_groups_are_collected_over_many_chunks(dataset, read_epochs, monkeypatch):
+    plan, expected = plan_of(dataset), read_epochs(None)[0]
     monkeypatch.setattr(grouping, "_LENGTHS_PARSED_AT_ONCE", 7)
     steps = steps_of(packed_steps(dataset, plan))
     assert_same(itertools.chain(*steps), itertools.chain(*expected))
@@ -189,29 +205,28 @@ def test_groups_are_collected_over_many_chunks(dataset, monkeypatch):
 
 
 @shuffles
-def test_steps_of_a_seed_and_epoch_are_fixed(dataset, shuffle):
-    plan = plan_of(dataset)
-    epochs = steps_of(packed_steps(dataset, plan, shuffle=shuffle, epochs=range(3)))
+def test_steps_of_a_seed_and_epoch_are_fixed(dataset, read_epochs, shuffle):
+    _, *epochs = read_epochs(shuffle)
     tf.random.set_seed(7)  # which must change nothing
-    again = steps_of(packed_steps(dataset, plan, shuffle=shuffle, epochs=range(1, 3)))
-    assert_same(itertools.chain(*epochs[plan.steps_per_epoch :]), itertools.chain(*again))
+    again = packed_steps(dataset, plan_of(dataset), shuffle=shuffle, epochs=range(1, 3))
+    steps = itertools.chain(*epochs)
+    assert_same(itertools.chain(*steps), again.as_numpy_iterator())
 
 
-@pytest.mark.parametrize("held_bytes", HELD.values(), ids=HELD)
-def test_mates_of_a_step_are_others_in_each_epoch(dataset, held_bytes):
-    plan, shuffle = plan_of(dataset), Shuffle(0, held_bytes=held_bytes)
-    steps = steps_of(packed_steps(dataset, plan, shuffle=shuffle, epochs=range(2)))
-    pairs = [set(itertools.combinations(sorted(keys_of(step)), 2)) for step in steps]
-    first = set().union(*pairs[: plan.steps_per_epoch])
-    second = set().union(*pairs[plan.steps_per_epoch :])
+@pytest.mark.parametrize("name", HELD)
+def test_mates_of_a_step_are_others_in_each_epoch(read_epochs, name):
+    first, second = (
+        {pair for step in steps for pair in itertools.combinations(sorted(keys_of(step)), 2)}
+        for steps in read_epochs(SHUFFLES[name])[:2]
+    )
     # Of 3,000 sequences, 31 are mates in a step: a pair meets again once in a hundred times.
     assert len(first & second) < 0.03 * len(first)
 
 
-def test_another_seed_draws_other_steps(dataset):
-    plan = plan_of(dataset)
-    one, two = (steps_of(packed_steps(dataset, plan, shuffle=Shuffle(seed))) for seed in (1, 2))
-    assert list(map(keys_of, one)) != list(map(keys_of, two))
+def test_another_seed_draws_other_steps(dataset, read_epochs):
+    one, other = SHUFFLES["whole"], dataclasses.replace(SHUFFLES["whole"], seed=6)
+    steps = steps_of(packed_steps(dataset, plan_of(dataset), shuffle=other))
+    assert list(map(keys_of, read_epochs(one)[0])) != list(map(keys_of, steps))
 
 
 @pytest.mark.parametrize("held_bytes", [10**9, 0], ids=["whole", "none"])
@@ -224,7 +239,8 @@ def test_reading_goes_on_from_any_step_bit_for_bit(make_dataset, held_bytes):
     per_epoch = plan.steps_per_epoch
     assert (per_epoch, len(steps)) == (3, 9)
     assert any(len(step) > 1 for step in steps)
-    for epoch, step in itertools.product(range(3), range(per_epoch)):
+    # From each step of an epoch within, and from within the first and the last one.
+    for epoch, step in [(0, 2), (1, 0), (1, 1), (1, 2), (2, 1)]:
         rest = packed_steps(dataset, plan, epochs=range(epoch, 3), first_step=step, **options)
         expected = steps[epoch * per_epoch + step :]
         assert_same(rest.as_numpy_iterator(), itertools.chain(*expected))
@@ -247,7 +263,7 @@ def test_lengths_of_adjacent_steps_do_not_correlate(make_dataset, held_bytes):
     assert abs(np.mean([order.drift for order in orders])) < 0.03
 
 
-@shuffles
+@shuffles_of_few
 @pytest.mark.parametrize(
     "replicas",
     [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(4, marks=pytest.mark.slow), 8],
@@ -334,10 +350,10 @@ def test_steps_are_cut_where_the_next_group_does_not_fit(groups, limit):
 
 
 @shuffles
-def test_a_step_above_the_limit_is_cut_at_groups(dataset, shuffle):
+def test_a_step_above_the_limit_is_cut_at_groups(dataset, read_epochs, shuffle):
     plan, cut = (plan_of(dataset, packed_timesteps=n) for n in (None, 200))
     assert plan.bucket_batch_sizes.tolist() == cut.bucket_batch_sizes.tolist()
-    whole = steps_of(packed_steps(dataset, plan, shuffle=shuffle))
+    whole = read_epochs(shuffle)[0]
     parts = steps_of(packed_steps(dataset, cut, shuffle=shuffle))
     assert {len(step) for step in whole} == {1}
     assert min(len(step) for step in parts) > 1
@@ -462,7 +478,7 @@ def test_records_that_are_not_those_of_the_plan_are_an_error(
         list(packed_steps(dataset, plan, shuffle=shuffle))
 
 
-@shuffles
+@shuffles_of_few
 def test_a_record_of_an_unknown_length_is_an_error(make_dataset, shuffle):
     dataset, other = make_dataset([3] * 4 + [60] * 4), make_dataset([4])
     (file,), (more,) = dataset.split("train").files, other.split("train").files
@@ -475,7 +491,7 @@ def test_a_record_of_an_unknown_length_is_an_error(make_dataset, shuffle):
         list(packed_steps(dataset, plan_of(dataset), shuffle=shuffle))
 
 
-@shuffles
+@shuffles_of_few
 def test_a_record_whose_values_do_not_fit_its_length_is_an_error(make_dataset, shuffle):
     dataset = make_dataset([3] * 4 + [5] * 4)
     (file,) = dataset.split("train").files
