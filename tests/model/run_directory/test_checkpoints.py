@@ -74,6 +74,27 @@ def test_a_disk_that_was_full_from_the_start_is_answered(checkpoints):
         checkpoints.save(9, ARRAYS, STATE)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-100],
+        lambda data: data[:400] + bytes([data[400] ^ 1]) + data[401:],
+    ],
+    ids=["empty", "truncated", "a bit flipped"],
+)
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(checkpoints, caplog, damage):
+    for step in (3, 6, 7):
+        path = checkpoints.save(step, ARRAYS, STATE | {"step": step})
+    path.write_bytes(damage(path.read_bytes()))
+    step, _, state = checkpoints.restore()
+    assert step == state["step"] == 6
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    message = f"{path}: the checkpoint is damaged .*; trying the one before it"
+    assert re.match(message, record.getMessage())
+
+
 def test_pickled_objects_are_not_read(checkpoints, caplog):
     """What pickle would run is not run: the file counts as damaged."""
     checkpoints.save(5, ARRAYS, STATE)
