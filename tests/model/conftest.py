@@ -1,11 +1,13 @@
 """Small models, trainers and runs."""
 
+import collections
 import dataclasses
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from padless.model import (
     Architecture,
@@ -159,6 +161,21 @@ def train_small(tmp_path_factory, small):
     return train_on
 
 
+@pytest.fixture(scope="session")
+def read_events():
+    """Reads all events of a log folder: tag -> {step: tensor}, later files over earlier ones."""
+
+    def read(folder):
+        tags = collections.defaultdict(dict)
+        for file in sorted(folder.glob("events.out.*")):
+            for event in EventFileLoader(str(file)).Load():
+                for value in event.summary.value:
+                    tags[value.tag][event.step] = value.tensor
+        return tags
+
+    return read
+
+
 @pytest.fixture
 def create_run(tmp_path):
     """Makes a run directory with a configuration of two features and nothing else."""
@@ -203,4 +220,6 @@ class Spoil(keras.callbacks.Callback):
 @pytest.fixture(scope="session")
 def spoiled(train_small, validated_dataset):
     """A run whose first epoch is its best, and which waits three epochs for a better one."""
-    return train_small(validated_dataset, callbacks=[Spoil()], epochs=9, patience=3)
+    return train_small(
+        validated_dataset, callbacks=[Spoil()], epochs=9, patience=3, schedule="cosine"
+    )

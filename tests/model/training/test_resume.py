@@ -245,6 +245,20 @@ def test_a_finished_run_goes_on_with_more_epochs(legs, resumed):
     assert open_run(run).options.epochs == 6
 
 
+def test_log_of_a_resumed_run_goes_on_with_the_curves(resumed, read_events):
+    logs = resumed[0] / "tensorboard"
+    events = read_events(logs / "train")
+    assert list(events["epoch_loss"]) == list(range(1, 7))
+    assert list(events["batch_loss"]) == list(range(1, 25))
+    assert list(read_events(logs / "validation")["reconstructions"]) == [1, 2, 4, 6]
+
+
+def test_log_of_a_training_that_ends_within_an_epoch_has_no_picture_of_it(legs, read_events):
+    logs = legs[0][4] / "tensorboard"
+    assert not (logs / "validation").exists()
+    assert list(read_events(logs / "train")["batch_loss"]) == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

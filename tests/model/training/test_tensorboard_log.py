@@ -1,32 +1,20 @@
 """What is written for TensorBoard, read back with TensorBoard's own reader."""
 
-import collections
 import csv
 import importlib.util
 import io
 import logging
-import shutil
 
 import keras
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from padless.model import TrainingStopped, load_model
+from padless.model import load_model
+from padless.model.training.state import RunState
 from padless.model.training.tensorboard_log import TensorBoardLog, read_some
 
 EPOCHS, STEPS = 6, 4
-
-
-def read_events(folder):
-    """Reads all events of a log folder: tag -> {step: tensor}, later files over earlier ones."""
-    tags = collections.defaultdict(dict)
-    for file in sorted(folder.glob("events.out.*")):
-        for event in EventFileLoader(str(file)).Load():
-            for value in event.summary.value:
-                tags[value.tag][event.step] = value.tensor
-    return tags
 
 
 def scalars(tensors):
@@ -39,7 +27,7 @@ def column(path, name):
 
 
 @pytest.fixture(scope="module")
-def log(finished):
+def log(finished, read_events):
     folder = finished[0] / "tensorboard"
     return {split: read_events(folder / split) for split in ("train", "validation")}
 
@@ -59,7 +47,7 @@ def test_log_holds_each_epoch_as_keras_names_it(log, finished, split, name):
     np.testing.assert_allclose(list(losses.values()), expected, rtol=1e-6)
 
 
-def test_log_has_the_tags_of_keras(log, tmp_path):
+def test_log_has_the_tags_of_keras(log, read_events, tmp_path):
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse", optimizer="adam")
     ones = np.ones((4, 2)), np.ones((4, 1))
@@ -73,10 +61,9 @@ def test_log_has_the_tags_of_keras(log, tmp_path):
     assert "epoch_loss" in read_events(tmp_path / "validation")
 
 
-def test_log_holds_the_learning_rate_of_the_schedule(train_small, validated_dataset):
-    run, _ = train_small(validated_dataset, epochs=3, schedule="cosine", replicas=2)
-    rates = scalars(read_events(run / "tensorboard/train")["epoch_learning_rate"])
-    expected = [0.01 * (1 + np.cos(np.pi * epoch / 3)) for epoch in (1, 2, 3)]
+def test_log_holds_the_learning_rate_of_the_schedule(spoiled, read_events):
+    rates = scalars(read_events(spoiled[0] / "tensorboard/train")["epoch_learning_rate"])
+    expected = [0.01 * (1 + np.cos(np.pi * epoch / 9)) for epoch in (1, 2, 3, 4)]
     np.testing.assert_allclose(list(rates.values()), expected, rtol=1e-5, atol=1e-9)
 
 
@@ -104,50 +91,42 @@ def test_read_some_takes_a_short_a_middling_and_a_long_one(make_dataset, read_se
         np.testing.assert_array_equal(sequence, sequences[key])
 
 
+@pytest.fixture
+def play(make_model, tmp_path):
+    """Calls the log of a dataset as a training of so many epochs does: its folder."""
+
+    def train_on(dataset, epochs=1):
+        model = make_model()
+        model.compile(optimizer="sgd")
+        calls = keras.callbacks.CallbackList(
+            [TensorBoardLog(tmp_path, dataset)], model=model, epochs=epochs, steps=1, verbose=0
+        )
+        calls.on_train_begin()
+        for epoch in range(epochs):
+            calls.on_epoch_begin(epoch)
+            calls.on_train_batch_end(0, {"loss": 1.0})
+            calls.on_epoch_end(epoch, {"loss": 1.0})
+        calls.on_train_end()
+        return tmp_path
+
+    return train_on
+
+
 @pytest.mark.parametrize("count", [1, 2])
-def test_log_draws_what_a_small_training_split_has(train_small, make_dataset, count):
-    run, _ = train_small(make_dataset([1] * count), epochs=1)
-    assert list(read_events(run / "tensorboard/train")["reconstructions"]) == [1]
-
-
-class Stop(keras.callbacks.Callback):
-    """Stops the training in the given step, as a signal does."""
-
-    def __init__(self, step):
-        super().__init__()
-        self._step = step
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == self._step:
-            raise TrainingStopped("stopped", 15)
-
-
-def test_log_of_a_training_that_ends_within_an_epoch_has_no_picture_of_it(
-    train_small, validated_dataset, tmp_path
-):
-    with pytest.raises(TrainingStopped):
-        train_small(validated_dataset, callbacks=[Stop(2)], run=tmp_path / "run")
-    assert not (tmp_path / "run/tensorboard/validation").exists()
-    assert list(read_events(tmp_path / "run/tensorboard/train")["batch_loss"]) == [1, 2, 3]
-
-
-def test_log_of_a_resumed_run_goes_on_with_the_curves(
-    finished, train_small, validated_dataset, tmp_path
-):
-    run = shutil.copytree(finished[0], tmp_path / "run")
-    train_small(validated_dataset, run=run, resume=True, epochs=8)
-    train = read_events(run / "tensorboard/train")
-    assert list(train["epoch_loss"]) == list(range(1, 9))
-    assert list(train["batch_loss"]) == list(range(1, 8 * STEPS + 1))
-    pictures = read_events(run / "tensorboard/validation")["reconstructions"]
-    assert list(pictures) == [1, 2, 4, 6, 8]
+def test_log_draws_what_a_small_training_split_has(play, make_dataset, read_events, count):
+    folder = play(make_dataset([1] * count))
+    assert list(read_events(folder / "train")["reconstructions"]) == [1]
 
 
 def test_log_leaves_the_training_as_it_is(make_trainer, make_dataset, deal, weights_of, tmp_path):
     """The state that random numbers come from, and the weights, are what they were without it."""
     dataset, weights = make_dataset([3, 4, 5, 6]), []
+    trainer = make_trainer(dataset)
+    state = RunState(trainer.model)
+    start = state.capture()
     for folder in (None, tmp_path / "log"):
-        trainer = make_trainer(dataset)
+        keras.utils.set_random_seed(1)
+        state.restore(*start)
         batches, plan = deal(trainer, dataset, 2)
         log = TensorBoardLog(folder, dataset) if folder else keras.callbacks.Callback()
         calls = keras.callbacks.CallbackList(
@@ -166,17 +145,18 @@ def test_log_leaves_the_training_as_it_is(make_trainer, make_dataset, deal, weig
 
 
 def test_log_says_once_that_a_picture_needs_matplotlib(
-    train_small, make_dataset, monkeypatch, capsys, caplog
+    play, make_dataset, read_events, monkeypatch, capsys, caplog
 ):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name)
     )
-    dataset = make_dataset([3, 4])
     with caplog.at_level(logging.INFO, "padless"):
-        run, _ = train_small(dataset)
+        folder = play(make_dataset([3, 4]), epochs=2)
     assert caplog.text.count("no pictures in the TensorBoard logs") == 1
-    assert "reconstructions" not in read_events(run / "tensorboard/train")
+    events = read_events(folder / "train")
+    assert "reconstructions" not in events
+    assert list(events["epoch_loss"]) == [1, 2]
     assert capsys.readouterr().out == ""
 
 
