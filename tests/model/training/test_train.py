@@ -100,11 +100,41 @@ def test_train_logs_every_epoch_and_every_step(finished):
     assert report.best == pytest.approx({name: best[name] for name in ("loss", "val_loss")})
 
 
-def test_train_logs_the_order_of_the_steps(train_small, make_dataset):
-    dataset = make_dataset([3, 5, 8, 13] * 12)
-    run, _ = train_small(dataset, batch_size=4, epochs=2)
+class Fill(keras.callbacks.Callback):
+    """Leaves no room for the checkpoint after the second step of a run."""
+
+    def __init__(self, run):
+        super().__init__()
+        self._checkpoints = run / "checkpoints"
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            (self._checkpoints / unfinished("step-00000002.npz")).symlink_to("/dev/full")
+
+
+@pytest.fixture(scope="module")
+def without_room(train_small, make_dataset, tmp_path_factory):
+    """A run of 12 steps an epoch, resumed after it found no room: (run, dataset, what it said)."""
+    dataset, run = make_dataset([3, 5, 8, 13] * 12), tmp_path_factory.mktemp("full") / "run"
+    options = {"run": run, "batch_size": 4, "checkpoint_steps": 1}
+    with pytest.raises(OSError, match="No space left") as full:
+        train_small(dataset, callbacks=[Fill(run)], **options)
+    train_small(dataset, resume=True, **options)
+    return run, dataset, str(full.value)
+
+
+def test_train_says_where_there_is_no_room_for_a_checkpoint(without_room):
+    message = r"checkpoint after 2 steps could not be .*No space left .* the newest is of step 1"
+    assert re.search(message, without_room[2])
+
+
+def test_train_logs_the_order_of_the_steps(without_room):
+    """Also in an epoch that was resumed."""
+    run, dataset, _ = without_room
     plan = TrainingOptions(batch_size=4).plan(dataset.split("train").lengths, 1)
-    for epoch, row in enumerate(read_csv(run / "history.csv")):
+    history = read_csv(run / "history.csv")
+    assert len(history) == 2
+    for epoch, row in enumerate(history):
         means, step = [], []
         batches = equal_length_batches(
             dataset, plan, shuffle=Shuffle(0), epochs=range(epoch, epoch + 1)
@@ -356,19 +386,6 @@ def test_a_loss_that_is_not_finite_names_step_length_and_keys(
     )
     with pytest.raises(FloatingPointError, match=message):
         train_small(dataset, run=tmp_path / "run", batch_size=4, group_size=group_size)
-
-
-def test_train_says_where_there_is_no_room_for_a_checkpoint(train_small, dataset, tmp_path):
-    class Fill(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if batch == 1:
-                path = tmp_path / "run" / "checkpoints" / unfinished("step-00000002.npz")
-                path.symlink_to("/dev/full")
-
-    message = r"checkpoint after 2 steps could not be .*No space left .* the newest is of step 1"
-    with pytest.raises(OSError, match=message):
-        train_small(dataset, run=tmp_path / "run", callbacks=[Fill()], checkpoint_steps=1)
-    train_small(dataset, run=tmp_path / "run", resume=True)
 
 
 def test_train_reads_a_dataset_that_was_moved(repeated):
