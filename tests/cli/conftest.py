@@ -1,6 +1,7 @@
 """One small data set, preprocessed and trained once through the command line."""
 
 import collections
+import contextlib
 import csv
 import os
 import sys
@@ -43,8 +44,8 @@ def vowel_like():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, vowel_like):
-    """Runs preprocess and train; gives the paths of `raw`, `data` and `run`."""
+def trained(tmp_path_factory, vowel_like, listening):
+    """Runs preprocess and train; gives the paths of `raw`, `data` and `run`, and what was read."""
     folder = tmp_path_factory.mktemp("flow")
     paths = types.SimpleNamespace(
         raw=write_csv(folder / "raw.csv", *vowel_like), data=folder / "data", run=folder / "run"
@@ -53,7 +54,8 @@ def trained(tmp_path_factory, vowel_like):
     assert main([*map(str, preprocess), "--splits", "train=0.7,validation=0.3"]) == 0
     train = ["train", paths.data, "--run", paths.run, "--epochs", 2, "--replicas", 2]
     sizes = ["--units", 4, "--latent-size", 3, "--batch-size", 8]
-    assert main([str(part) for part in train + sizes]) == 0
+    with _counted() as paths.reads:
+        assert main([str(part) for part in train + sizes]) == 0
     return paths
 
 
@@ -102,7 +104,15 @@ def listening():
 @pytest.fixture
 def reads(listening):
     """Counts how often each `config.json` is read: path -> number."""
+    with _counted() as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def _counted():
     global _opened  # noqa: PLW0603
-    _opened = collections.Counter()
-    yield _opened
-    _opened = None
+    before, _opened = _opened, collections.Counter()
+    try:
+        yield _opened
+    finally:
+        _opened = before

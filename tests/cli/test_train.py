@@ -1,8 +1,10 @@
 """`padless train` as a process that is stopped and resumed."""
 
 import dataclasses
+import functools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,22 +39,11 @@ def test_choices_are_those_of_the_options(call, trained):
     assert f"{packed} packs them, the others pad: {', '.join(padding)}" in text
 
 
-def test_resume_takes_the_options_of_the_run_and_more_epochs(call, trained, reads, tmp_path):
+def test_a_new_run_has_no_configuration_to_read(call, trained, reads, tmp_path):
     argv = ("train", trained.data, "--run", tmp_path / "run", "--resume")
-    first = call(*argv, *SMALL, "--epochs", 1, "--seed", 3, "--schedule", "constant")
-    assert first.code == 0
-    assert reads == {}  # a new run has no configuration to read
-    printed = call(*argv, "--epochs", 2)
-    assert printed.code == 0
-    assert "resumed after step 0 of epoch 2" in printed.err
-    assert "epoch 2/2: " in printed.err
-    assert "epoch 1/2: " not in printed.err
-    run = open_run(tmp_path / "run")
-    architecture, options = run.architecture, run.options
-    assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
-    printed = call(*argv)
-    assert printed.code == 0
-    assert "the run has finished with 2 epochs; ask for more epochs to continue" in printed.err
+    assert call(*argv, "--batch-timesteps", 1).code == 1
+    assert reads == {}
+    assert trained.reads == {}
 
 
 @pytest.mark.parametrize(
@@ -72,44 +63,48 @@ def test_resume_rejects_other_options(call, trained, options, message):
     assert re.search(message, printed.err)
 
 
-@pytest.fixture
-def start():
-    """Starts the command in a process of its own, which does not outlive the test."""
-    processes = []
+@pytest.fixture(scope="module")
+def stop(trained, tmp_path_factory):
+    """Starts the command in a process of its own, and stops it after an epoch, by each signal once.
 
-    def start_process(*argv):
-        # Set by the commands that ran in this process; a user who sets it wants to see more.
-        environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "padless.cli.main", *map(str, argv)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        processes.append(process)
-        return process
+    Run directory, exit code, output and errors. It begins as a run to resume that is not there.
+    """
+    # Set by the commands that ran in this process; a user who sets it wants to see more.
+    environment = {name: value for name, value in os.environ.items() if name != LOG_LEVEL}
+    options = (*SMALL, "--epochs", 9999, "--seed", 3, "--schedule", "constant", "--quiet")
 
-    yield start_process
-    for process in processes:
-        with process:
-            process.kill()
+    @functools.cache
+    def stop_by(signum):
+        run = tmp_path_factory.mktemp("stopped") / "run"
+        argv = ("-m", "padless.cli.main", "train", trained.data, "--run", run, "--resume", *options)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, *map(str, argv)]
+        with subprocess.Popen(command, **pipes, env=environment) as process:
+            try:
+                _wait_for(run / "history.csv", process)
+                process.send_signal(signum)
+                output, errors = process.communicate(timeout=600)
+            finally:
+                process.kill()
+        return run, process.returncode, output, errors
+
+    return stop_by
+
+
+def _wait_for(path, process):
+    deadline = time.monotonic() + 600
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
     "signum", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
 )
-def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call, start):
-    run = tmp_path / "run"
-    process = start("train", trained.data, "--run", run, *SMALL, "--epochs", 9999, "--quiet")
-    deadline = time.monotonic() + 600
-    while not (run / "history.csv").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signum)
-    output, errors = process.communicate(timeout=600)
-    assert (process.returncode, output) == (128 + signum, "")
+def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call, stop):
+    run, code, output, errors = stop(signum)
+    assert (code, output) == (128 + signum, "")
     (line,) = errors.splitlines()
     assert line.startswith("padless train: stopped after step ")
     assert line.endswith("; resume it with --resume")
@@ -118,3 +113,24 @@ def test_a_stopped_run_says_how_to_go_on(trained, tmp_path, signum, call, start)
     assert printed.code == 1
     assert "the training of this run has not finished" in printed.err
     assert "`padless train --resume`" in printed.err
+
+
+def test_resume_takes_the_options_of_the_run_and_other_epochs(call, trained, stop, tmp_path):
+    stopped, _, _, errors = stop(signal.SIGINT)
+    place, epoch = re.search(r"stopped after (step \d+ of epoch (\d+));", errors).groups()
+    assert int(epoch) > 1
+    run = shutil.copytree(stopped, tmp_path / "run")
+    argv = ("train", trained.data, "--run", run, "--resume")
+    printed = call(*argv, "--epochs", epoch)
+    assert printed.code == 0
+    assert f"resumed after {place}" in printed.err
+    assert f"epoch {epoch}/{epoch}: " in printed.err
+    assert f"epoch 1/{epoch}: " not in printed.err
+    opened = open_run(run)
+    architecture, options = opened.architecture, opened.options
+    assert (architecture.units, options.batch_size, options.seed) == (4, 8, 3)
+    assert options.epochs == int(epoch)
+    printed = call(*argv)
+    assert printed.code == 0
+    finished = f"the run has finished with {int(epoch):,} epochs; ask for more epochs to continue"
+    assert finished in printed.err
