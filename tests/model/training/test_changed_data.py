@@ -7,67 +7,69 @@ import keras
 import numpy as np
 import pytest
 
-from padless.model import TrainingOptions, load_model, train
+from padless.model import load_model
+from padless.pipeline import open_dataset
 from padless.pipeline.dataset.snapshot import DatasetChangedError
 
 
-class _Overwrite(keras.callbacks.Callback):
-    """Overwrites a dataset after an epoch, as a job with `--overwrite` does."""
+def swap(folder, others):
+    """Lets two dataset directories change places, as a job with `--overwrite` puts one there."""
+    os.rename(folder, f"{folder}.old")
+    os.rename(others, folder)
+    os.rename(f"{folder}.old", others)
 
-    def __init__(self, folder, others, epoch):
+
+class _Overwrite(keras.callbacks.Callback):
+    """Overwrites a dataset after an epoch, or at the end of the training."""
+
+    def __init__(self, folders, epoch=None):
         super().__init__()
-        self._folder, self._others, self._epoch = folder, others, epoch
+        self._folders, self._epoch = folders, epoch
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == self._epoch:
-            os.rename(self._folder, f"{self._folder}.old")
-            os.rename(self._others, self._folder)
+            swap(*self._folders)
+
+    def on_train_end(self, logs=None):
+        if self._epoch is None:
+            swap(*self._folders)
 
 
-def test_a_dataset_that_is_overwritten_ends_the_run_with_a_checkpoint_of_the_old(
-    make_dataset, small, tmp_path
-):
+@pytest.fixture(scope="module")
+def ends(train_small, make_dataset, validated_dataset, tmp_path_factory):
+    """The run `finished` where its data were overwritten after the third epoch, and after the last.
+
+    Each time they were put back, and the run resumed: the run, and what it was before the last.
+    """
+    place = tmp_path_factory.mktemp("overwritten")
+    folders, run = (place / "data", place / "others"), place / "run"
     lengths = {"train": [3, 4, 5] * 4, "validation": [3, 4]}
-    for name, seed in (("data", 0), ("others", 5)):
-        source = make_dataset(lengths, seed=seed).split("train").files[0].parent
-        shutil.copytree(source, tmp_path / name)
-    data, run = tmp_path / "data", tmp_path / "run"
-    arguments = {"architecture": small, "options": TrainingOptions(epochs=4, batch_size=4)}
-    train(data, tmp_path / "whole", **arguments)
-    overwrite = _Overwrite(data, tmp_path / "others", epoch=2)
-    changed = r"data: the dataset must stay .*step-00000009\.npz holds what was learned before"
+    for folder, dataset in zip(folders, (validated_dataset, make_dataset(lengths)), strict=True):
+        shutil.copytree(dataset.split("train").files[0].parent, folder)
+    options = {"dataset": open_dataset(folders[0]), "run": run, "resume": True, "epochs": 6}
+
+    changed = r"data: the dataset must stay .*step-00000012\.npz holds what was learned before"
     with pytest.raises(DatasetChangedError, match=changed):
-        train(data, run, callbacks=[overwrite], **arguments)
+        train_small(callbacks=[_Overwrite(folders, epoch=2)], **options)
     with pytest.raises(ValueError, match="the dataset has changed since the run"):
-        train(data, run, resume=True, **arguments)
-    shutil.rmtree(data)
-    os.rename(f"{data}.old", data)
-    train(data, run, resume=True, **arguments)
-    whole, resumed = (load_model(path).get_weights() for path in (tmp_path / "whole", run))
+        train_small(**options)
+    swap(*folders)
+    with pytest.raises(DatasetChangedError, match="data: the dataset must stay what it was"):
+        train_small(callbacks=[_Overwrite(folders)], **options)
+    before = shutil.copytree(run, place / "before")
+    swap(*folders)
+    train_small(**options)
+    return run, before
+
+
+def test_a_dataset_that_is_overwritten_ends_the_run_with_a_checkpoint_of_the_old(ends, finished):
+    whole, resumed = (load_model(run).get_weights() for run in (finished[0], ends[0]))
     for one, other in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_dataset_that_is_overwritten_after_the_last_epoch_is_not_fitted_to(
-    make_dataset, small, tmp_path
-):
-    for name, seed in (("data", 0), ("others", 5)):
-        source = make_dataset([3, 4, 5] * 4, seed=seed).split("train").files[0].parent
-        shutil.copytree(source, tmp_path / name)
-
-    class AtTheEnd(keras.callbacks.Callback):
-        def on_train_end(self, logs=None):
-            shutil.rmtree(tmp_path / "data")
-            os.rename(tmp_path / "others", tmp_path / "data")
-
-    options = TrainingOptions(epochs=1, batch_size=4)
-    with pytest.raises(DatasetChangedError, match="data: the dataset must stay what it was"):
-        train(
-            tmp_path / "data",
-            tmp_path / "run",
-            architecture=small,
-            options=options,
-            callbacks=[AtTheEnd()],
-        )
-    assert not (tmp_path / "run" / "model.keras").exists()
-    assert not (tmp_path / "run" / "calibration.npz").exists()
+def test_a_dataset_that_is_overwritten_after_the_last_epoch_is_not_fitted_to(ends):
+    _, before = ends
+    assert (before / "checkpoints" / "step-00000024.npz").exists()
+    assert not (before / "model.keras").exists()
+    assert not (before / "calibration.npz").exists()
