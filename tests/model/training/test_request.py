@@ -44,3 +44,17 @@ def test_bands_of_few_timesteps_are_trained_timestep_by_timestep(
     model = request.make_trainer(request.plan()["train"]).model
     layers = [*model.encoder, *model.decoder]
     assert [layer.by_timestep for layer in layers] == [by_timestep] * 2
+
+
+def test_another_seed_begins_with_other_weights(make_dataset, small, weights_of):
+    dataset, strategy = make_dataset([3, 4]), tf.distribute.get_strategy()
+
+    def first_weights(seed):
+        options = TrainingOptions(batch_size=2, epochs=1, seed=seed)
+        architecture = dataclasses.replace(small, patch_length=1)
+        request = TrainingRequest(dataset, architecture, options, strategy, ignore_progress)
+        return weights_of(request.make_trainer(request.plan()["train"]).model)
+
+    first, again, other = map(first_weights, (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
