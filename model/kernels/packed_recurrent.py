@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from padless.model.kernels.band_lstm import joined, run_bands
+from padless.model.kernels.cudnn import run_cudnn
 from padless.model.kernels.fused_lstm import FusedLSTM
 from padless.model.kernels.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Bands, Packing
@@ -31,9 +32,9 @@ def run_packed(
 ) -> tf.Tensor:
     """Runs a layer with one direction over packed sequences.
 
-    An LSTM that a CPU fuses runs band by band, one operation each. Others run timestep by timestep,
-    by the formulas of `run_loop` or, with unusual options, by Keras' cell; on a GPU in a buffer
-    that cuDNN is told the lengths of.
+    On a GPU cuDNN runs it. On a CPU an LSTM that can be fused runs band by band, one operation
+    each, and others run timestep by timestep by the formulas of `run_loop`. With unusual options
+    Keras' cell runs timestep by timestep on both.
 
     Args:
         layer: a `FusedLSTM`, `keras.layers.LSTM` or `keras.layers.GRU`, built; its options but the
@@ -59,9 +60,9 @@ def run_packed(
         bands, weights = Bands.of(packing.length), layer.block_weights()
         outputs = run_bands(single[0], bands, single[1], weights, slices=slices, **options)
         return tf.cast(outputs, layer.compute_dtype)
-    if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
-        return run_in_buffer(layer, values, packing, states, training, with_states=with_states)
     if can_loop(layer, training):
+        if layer.use_cudnn is not False and tf.config.get_visible_devices("GPU"):
+            return run_cudnn(layer, values, packing, states, with_states=with_states)
         outputs = run_loop(layer, single[0], packing, single[1], **options)
         return tf.cast(outputs, layer.compute_dtype)
     return run_cell(layer, values, packing, states, training, with_states=with_states)
@@ -100,36 +101,6 @@ def run_cell(
         parallel_iterations=1,
     )
     return joined(outputs, width, count)
-
-
-def run_in_buffer(
-    layer: keras.layers.RNN,
-    values: tf.Tensor,
-    packing: Packing,
-    states: Sequence[tf.Tensor],
-    training: bool,
-    *,
-    with_states: bool = False,
-) -> tf.Tensor:
-    """Runs a layer on a rectangle and a mask, from which cuDNN takes the lengths.
-
-    cuDNN computes what is before the ends alone, but has no layout without gaps.
-    """
-    width = layer.units * (len(states) if with_states else 1)
-
-    def run() -> tf.Tensor:
-        mask = tf.sequence_mask(packing.length, tf.size(packing.live))
-        outputs, *ends = layer(
-            packing.pad(values), mask=mask, initial_state=list(states), training=training
-        )
-        others = ends[1:] if with_states else []
-        by_row = [tf.gather(state, packing.row) for state in others]
-        return tf.concat((packing.unpad(outputs), *by_row), -1)
-
-    # No kernel takes a batch without rows.
-    nothing = tf.zeros((0, width), values.dtype)
-    outputs = tf.cond(packing.num_rows > 0, run, lambda: nothing)
-    return tf.ensure_shape(outputs, (None, width))
 
 
 def _states(

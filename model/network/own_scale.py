@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from padless.model.network.layers import Standardize
 from padless.model.network.pooling import for_timesteps, mean_of_seen, moments_of_rows
-from padless.pipeline.batching.packing import Packing
+from padless.pipeline.batching.packing import Packing, on_host
 
 # Values that `positions` returns.
 NUM_POSITIONS = 4
@@ -120,11 +120,14 @@ def positions(like: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:
         `(batch, timesteps, 4)` float32; packed `(timesteps of all rows, 4)`.
     """
     if isinstance(length, Packing):
-        time, end = length.time, tf.gather(length.length, length.row)
-    else:
-        batch, timesteps = tf.shape(like)[0], tf.shape(like)[1]
-        time = tf.tile(tf.range(timesteps)[None], [batch, 1])
-        end = timesteps if length is None else tf.cast(length, tf.int32)[:, None]
+        with on_host():
+            return _waves(length.time, tf.gather(length.length, length.row))
+    batch, timesteps = tf.shape(like)[0], tf.shape(like)[1]
+    time = tf.tile(tf.range(timesteps)[None], [batch, 1])
+    return _waves(time, timesteps if length is None else tf.cast(length, tf.int32)[:, None])
+
+
+def _waves(time: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     share = (tf.cast(time, tf.float32) + 0.5) / tf.cast(end, tf.float32)
     angles = math.pi * tf.stack((share, 2 * share), axis=-1)
     return tf.concat((tf.sin(angles), tf.cos(angles)), axis=-1)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from padless.pipeline.batching.packing import Packing
+from padless.pipeline.batching.packing import Packing, on_host
 
 
 class Patches(NamedTuple):
@@ -63,13 +63,14 @@ class Patches(NamedTuple):
 
     @classmethod
     def _of_packed(cls, packing: Packing, size: int) -> Patches:
-        patches = Packing.of(_count(packing.length, size))
-        of_patch = tf.gather(packing.length, patches.row)
-        timesteps = _timesteps(patches.time, of_patch, size)
-        timesteps = tf.gather(packing.start, timesteps) + patches.row[:, None]
-        of_value = tf.gather(packing.length, packing.row)
-        number, place = _place(packing.time, of_value, size)
-        position = tf.gather(patches.start, number) + packing.row
+        with on_host():
+            patches = Packing.of(_count(packing.length, size))
+            of_patch = tf.gather(packing.length, patches.row)
+            timesteps = _timesteps(patches.time, of_patch, size)
+            timesteps = tf.gather(packing.start, timesteps) + patches.row[:, None]
+            of_value = tf.gather(packing.length, packing.row)
+            number, place = _place(packing.time, of_value, size)
+            position = tf.gather(patches.start, number) + packing.row
         return cls(size, patches, timesteps, position * size + place)
 
     def cut(self, values: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from padless.pipeline.batching.packing import Packing
+from padless.pipeline.batching.packing import Packing, on_host
 
 # How many times the width of the outputs each pooling has.
 WIDTHS = {"last": 1, "mean": 1, "last_and_mean": 2, "statistics": 7}
@@ -105,18 +105,31 @@ def _maxima(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tuple[tf.T
     A row of fewer timesteps than thirds has the maximum of all for those that are empty.
     """
     if isinstance(length, Packing):
-        rows, row, time, of_row = length.num_rows, length.row, length.time, length.length
+        rows, of_row = length.num_rows, length.length
+        with on_host():
+            segment = _thirds(length.row, length.time, of_row)
+            is_empty = tf.range(THIRDS) >= of_row[:, None]
     else:
         rows, timesteps = tf.shape(values)[0], tf.shape(values)[1]
         row, time = tf.repeat(tf.range(rows), timesteps), tf.tile(tf.range(timesteps), [rows])
         of_row = tf.fill([rows], timesteps) if length is None else tf.cast(length, tf.int32)
-    end = tf.gather(of_row, row)
-    # Of a negative number nothing is taken.
-    segment = tf.where(time < end, row * THIRDS + time * THIRDS // end, -1)
+        segment = _thirds(row, time, of_row)
+        is_empty = tf.range(THIRDS) >= of_row[:, None]
     flat = tf.reshape(values, (-1, values.shape[-1]))
     of_thirds = tf.math.unsorted_segment_max(flat, segment, rows * THIRDS)
     of_thirds = tf.reshape(of_thirds, (-1, THIRDS, values.shape[-1]))
     whole = tf.reduce_max(of_thirds, axis=1)
-    is_empty = tf.range(THIRDS) >= of_row[:, None]
     of_thirds = tf.where(is_empty[:, :, None], whole[:, None], of_thirds)
     return whole, tf.reshape(of_thirds, (-1, THIRDS * values.shape[-1]))
+
+
+def _thirds(row: tf.Tensor, time: tf.Tensor, of_row: tf.Tensor) -> tf.Tensor:
+    """Numbers the thirds of all rows, for each timestep; -1, of which nothing is taken, after ends.
+
+    Args:
+        row: the row of each timestep.
+        time: its number there.
+        of_row: valid timesteps of each row.
+    """
+    end = tf.gather(of_row, row)
+    return tf.where(time < end, row * THIRDS + time * THIRDS // end, -1)

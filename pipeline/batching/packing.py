@@ -14,9 +14,21 @@ The lengths say everything about the layout: `Packing` is what follows from them
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import tensorflow as tf
+
+
+def on_host() -> contextlib.AbstractContextManager:
+    """Places operations on the host where there is a GPU.
+
+    Positions are few and derived from one another by many small operations, of which TensorFlow
+    runs some on the host and some on the card, with a copy in between that both wait for.
+    """
+    if tf.config.get_visible_devices("GPU"):
+        return tf.device("CPU:0")
+    return contextlib.nullcontext()
 
 
 class Packing(NamedTuple):
@@ -49,12 +61,13 @@ class Packing(NamedTuple):
             >>> packing.live.numpy().tolist(), packing.row.numpy().tolist()
             ([3, 2, 1], [0, 1, 2, 0, 1, 0])
         """
-        length = tf.ensure_shape(tf.cast(length, tf.int32), (None,))
-        bands = Bands.of(length)
-        live = tf.repeat(bands.rows, bands.timesteps)
-        start = tf.cumsum(live, exclusive=True)
-        time = tf.repeat(tf.range(tf.size(live)), live)
-        row = tf.range(tf.size(time)) - tf.gather(start, time)
+        with on_host():
+            length = tf.ensure_shape(tf.cast(length, tf.int32), (None,))
+            bands = Bands.of(length)
+            live = tf.repeat(bands.rows, bands.timesteps)
+            start = tf.cumsum(live, exclusive=True)
+            time = tf.repeat(tf.range(tf.size(live)), live)
+            row = tf.range(tf.size(time)) - tf.gather(start, time)
         return cls(length, live, start, time, row)
 
     @property
@@ -65,12 +78,15 @@ class Packing(NamedTuple):
     @property
     def last(self) -> tf.Tensor:
         """Position of the last value of each row, `(rows,)`."""
-        return tf.gather(self.start, self.length - 1) + tf.range(self.num_rows)
+        with on_host():
+            return tf.gather(self.start, self.length - 1) + tf.range(self.num_rows)
 
     @property
     def mirrored(self) -> tf.Tensor:
         """Position of each value in its row read from its end, `(timesteps of all rows,)`."""
-        return tf.gather(self.start, tf.gather(self.length, self.row) - 1 - self.time) + self.row
+        with on_host():
+            mirrored = tf.gather(self.length, self.row) - 1 - self.time
+            return tf.gather(self.start, mirrored) + self.row
 
     def pad(self, values: tf.Tensor) -> tf.Tensor:
         """Pads packed values `(timesteps of all rows, width)` to `(rows, longest, width)`.

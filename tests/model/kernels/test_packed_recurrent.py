@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from padless.model import FusedLSTM, Recurrent
-from padless.model.kernels.packed_recurrent import run_cell, run_in_buffer, run_packed
+from padless.model.kernels.packed_recurrent import run_cell, run_packed
 from padless.model.kernels.timestep_loop import can_loop, run_loop
 from padless.pipeline.batching.packing import Packing
 
@@ -101,16 +101,15 @@ def test_halves_give_what_padded_rows_give(cell, precision):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_buffer_for_cudnn_and_a_loop_over_timesteps_give_the_same(cell):
+def test_a_loop_over_the_cell_gives_the_same(cell):
     layer = make(cell=cell, return_sequences=True)
     padded, packing, index = draw()
     values, states = tf.gather_nd(padded, index), [tf.ones((len(LENGTHS), 4))] * 2
     states = states[: 1 + (cell == "lstm")]
     direction = layer.forward_layer
     expected = run_packed(direction, values, packing, states)
-    for run in (run_in_buffer, run_cell):
-        outputs = run(direction, values, packing, states, training=False)
-        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    outputs = run_cell(direction, values, packing, states, training=False)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -121,7 +120,7 @@ def test_every_way_returns_the_states_at_the_end_of_each_row(cell):
     states = states[: 1 + (cell == "lstm")]
     mask = tf.sequence_mask(LENGTHS, max(LENGTHS))
     outputs, *ends = layer(padded, mask=mask, initial_state=states)
-    for run in (run_packed, run_in_buffer, run_cell):
+    for run in (run_packed, run_cell):
         results = run(layer, values, packing, states, training=False, with_states=True)
         first, *others = tf.split(results, len(states), axis=-1)
         np.testing.assert_allclose(first, tf.gather_nd(outputs, index), rtol=1e-5, atol=1e-6)
@@ -277,14 +276,6 @@ def test_no_row_gives_no_output_and_gradients_of_zero(cell, return_sequences):
     outputs, gradients = run(tf.zeros((0, 3)), tf.zeros([0], tf.int64))
     assert outputs.shape == (0, 4)
     assert not any(np.asarray(gradient).any() for gradient in gradients)
-
-
-def test_a_buffer_without_rows_gives_no_output():
-    layer = make(cell="lstm").forward_layer
-    packing = Packing.of(tf.zeros([0], tf.int32))
-    states = [tf.zeros((0, 4))] * 2
-    outputs = run_in_buffer(layer, tf.zeros((0, 3)), packing, states, training=False)
-    assert outputs.shape == (0, 4)
 
 
 def test_dropout_drops_packed_values_in_training_alone():

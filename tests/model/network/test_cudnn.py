@@ -1,7 +1,6 @@
 """What is traced where Keras sees a GPU. Operations are counted, not run: that needs no GPU."""
 
 import collections
-import sys
 
 import numpy as np
 import pytest
@@ -11,14 +10,6 @@ from padless.model import Architecture, SequenceAutoencoder
 from padless.model.run_directory.layout import save_model
 
 CUDNN = {"CudnnRNNV3", "CudnnRNNBackpropV3"}
-
-
-@pytest.fixture
-def seen_gpu(monkeypatch):
-    """Lets Keras and padless see a GPU, which both look for when they trace."""
-    keras_rnn = sys.modules["keras.src.backend.tensorflow.rnn"]
-    monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: [f"{kind}:0"])
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """`RaggedLSTM` and `RaggedGRU` against Keras' own layers, which get each sequence alone."""
 
-import importlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from cudnn_formulas import cudnn_by_formulas
 
 from padless.model import RaggedGRU, RaggedLSTM
-from padless.model.kernels.packed_recurrent import run_in_buffer
-from padless.model.network import ragged
 from padless.pipeline import PackedSequences
 
 LENGTHS = [2, 5, 1, 3, 3]
@@ -286,36 +283,23 @@ def test_a_model_of_packed_sequences_is_fitted_with_an_output_per_timestep(tmp_p
     np.testing.assert_allclose(loaded(list(sequences)), model(sequences), rtol=1e-6)
 
 
-@pytest.fixture
-def on_gpu(monkeypatch):
-    """Runs packed sequences as on a machine with a GPU, with the kernel of the CPU."""
-
-    def run(layer, values, packing, initial_state, *, with_states, own_gradient):
-        size, states = len(tf.nest.flatten(layer.cell.state_size)), initial_state
-        states = states or [tf.zeros((packing.num_rows, layer.units))] * size
-        return run_in_buffer(layer, values, packing, states, False, with_states=with_states)
-
-    monkeypatch.setattr(ragged, "run_packed", run)
-
-
 @CELLS
-def test_rows_give_the_same_in_the_buffer_for_cudnn(cell, on_gpu):
+def test_rows_give_the_same_by_the_call_of_cudnn(cell):
     options = {"return_sequences": True, "return_state": True, "go_backwards": True}
     layer, reference = make_pair(cell, **options)
     rows = draw_rows()
-    assert_rows_close(layer(rows), run_alone(reference, rows))
+    expected = run_alone(reference, rows)
+    with cudnn_by_formulas():
+        assert_rows_close(layer(rows), expected)
 
 
 @CELLS
-def test_a_gpu_runs_cudnn_once(cell, monkeypatch):
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: [f"{kind}:0"])
-    keras_rnn = importlib.import_module("keras.src.backend.tensorflow.rnn")
-    monkeypatch.setattr(keras_rnn, "_is_gpu_available", lambda: True)
+def test_a_gpu_runs_cudnn_once(cell, seen_gpu):
     layer, _ = make_pair(cell, dropout=0.5)
     run = tf.function(layer, autograph=False)
     graph = run.get_concrete_function(draw_rows(), training=True).graph.as_graph_def()
     inner = [node.op for function in graph.library.function for node in function.node_def]
-    assert inner.count("CudnnRNNV3") == 1
+    assert [node.op for node in graph.node].count("CudnnRNNV3") + inner.count("CudnnRNNV3") == 1
     assert "BlockLSTM" not in inner
 
 
