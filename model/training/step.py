@@ -52,6 +52,7 @@ class StepSums(NamedTuple):
 # `error` to `timesteps` are added up batch by batch.
 _NUM_COUNTED = StepSums._fields.index("timesteps") + 1
 _WEIGHT = StepSums._fields.index("weight")
+_GRADIENT_NORM = StepSums._fields.index("gradient_norm")
 
 
 class Trainer:
@@ -177,14 +178,14 @@ class Trainer:
         return error
 
     def _apply_gradients(self, gradients: Sequence[tf.Tensor], sums: Sequence[tf.Tensor]) -> None:
-        gradients = [gradient / sums[_WEIGHT] for gradient in gradients]
-        if self.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * self._scale)
         # Keras adds up what the replicas give it, and each gives the whole.
         share = 1.0 / self.strategy.num_replicas_in_sync
-        self.model.optimizer.apply(
-            [gradient * share for gradient in gradients], self.model.trainable_variables
-        )
+        gradients = [gradient * (share / sums[_WEIGHT]) for gradient in gradients]
+        if self.clip_norm is not None:
+            scale = share * self._scale
+            norm = sums[_GRADIENT_NORM] * scale
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * scale, use_norm=norm)
+        self.model.optimizer.apply(gradients, self.model.trainable_variables)
 
     def _take_sums(
         self, gradients: Sequence[tf.Variable]
