@@ -104,7 +104,7 @@ def model_written(
     offsets: Sequence[float] | None = None,
     p_values: PValues | None = None,
 ) -> Iterator[pathlib.Path]:
-    """Writes `model.keras`, and from it the SavedModel, free of any strategy and of cuDNN.
+    """Writes `model.keras` and the SavedModel, free of optimizer, of any strategy and of cuDNN.
 
     Yields the model's file before it is in its place, for what has to be there first.
 
@@ -120,10 +120,11 @@ def model_written(
         offsets: of the dataset that it was trained on, or None.
         p_values: computes the p-values of scores in the graph of the SavedModel, or None.
     """
-    run = pathlib.Path(run)
+    run, alone = pathlib.Path(run), type(model).from_config(model.get_config())
+    alone.set_weights(model.get_weights())
     with written_whole(run / MODEL_FILE) as beside:
-        model.save(str(beside))
-        _export(_load(beside), run / SAVED_MODEL_DIRECTORY, offsets, p_values)
+        alone.save(str(beside))
+        _export(alone, run / SAVED_MODEL_DIRECTORY, offsets, p_values)
         yield beside
 
 
