@@ -28,7 +28,8 @@ proofs: install
 	$(BIN)/python -m pytest -m slow
 
 engines: install
-	$(BIN)/python -m pytest -m engine
+	$(BIN)/python -m pytest -m engine --numprocesses auto --maxprocesses 2 --dist worksteal \
+		$(shell grep --recursive --files-with-matches --include='*.py' 'mark\.engine' tests)
 
 # The site, in build/site. A warning is an error, and nothing is fetched. The variable silences an
 # announcement of the theme.

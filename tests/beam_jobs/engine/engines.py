@@ -13,6 +13,7 @@ What is fetched goes into `build/engines`, or the folder that `PADLESS_ENGINES` 
 import argparse
 import configparser
 import contextlib
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -21,7 +22,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import grpc
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
@@ -60,24 +62,27 @@ def fetch_flink() -> pathlib.Path:
         return pathlib.Path(named).resolve(strict=True)
     _need("mvn", "the job server is fetched from Maven Central", "Maven")
     artifact = f"beam-runners-flink-{FLINK}-job-server"
-    jar = _folder() / f"{artifact}-{BEAM}.jar"
-    if not jar.exists():
-        coordinates = f"org.apache.beam:{artifact}:{BEAM}"
-        command = ["mvn", "-B", MAVEN_COPY, f"-Dartifact={coordinates}"]
-        _run([*command, f"-DoutputDirectory={jar.parent}"], coordinates)
+    with _locked_folder() as folder:
+        jar = folder / f"{artifact}-{BEAM}.jar"
+        if not jar.exists():
+            coordinates = f"org.apache.beam:{artifact}:{BEAM}"
+            command = ["mvn", "-B", MAVEN_COPY, f"-Dartifact={coordinates}"]
+            _run([*command, f"-DoutputDirectory={folder}"], coordinates)
     return jar
 
 
 def make_clean_environment() -> pathlib.Path:
     """Makes an environment with what a worker needs but padless; returns its `site-packages`."""
-    environment = _folder() / "clean"
-    made = environment / "made"
-    if not made.exists():
-        shutil.rmtree(environment, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", environment], "an environment for workers")
-        pip = [environment / "bin/python", "-m", "pip", "--disable-pip-version-check", "install"]
-        _run([*pip, "--quiet", *_worker_requirements()], "the requirements of workers")
-        made.touch()
+    with _locked_folder() as folder:
+        environment = folder / "clean"
+        made = environment / "made"
+        if not made.exists():
+            shutil.rmtree(environment, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", environment], "an environment for workers")
+            pip = [environment / "bin/python", "-m", "pip", "--disable-pip-version-check"]
+            requirements = ["install", "--quiet", *_worker_requirements()]
+            _run([*pip, *requirements], "the requirements of workers")
+            made.touch()
     (packages,) = environment.glob("lib/python*/site-packages")
     return packages
 
@@ -153,6 +158,16 @@ exec '{fetch_boot()}' --semi_persist_dir='{folder}' "$@"
     return command
 
 
+def had(get: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Gets something from here, or skips the test that asks for it."""
+    import pytest  # the script needs none
+
+    try:
+        return get(*args, **kwargs)
+    except EngineUnavailableError as error:
+        pytest.skip(str(error))
+
+
 ENGINES = {"prism": prism_options, "flink": flink_options}
 
 
@@ -180,18 +195,23 @@ def _server(command: list, environ: Mapping[str, str], port: int) -> Iterator[No
         process.wait(timeout=SERVER_SECONDS)
 
 
-def _folder() -> pathlib.Path:
+@contextlib.contextmanager
+def _locked_folder() -> Iterator[pathlib.Path]:
+    """Gives the folder of what is fetched to one process at a time."""
     folder = pathlib.Path(os.environ.get("PADLESS_ENGINES", ROOT / "build" / "engines")) / BEAM
     folder.mkdir(parents=True, exist_ok=True)
-    return folder.absolute()
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder.absolute()
 
 
 def _install_go(package: str, name: str) -> pathlib.Path:
-    binary = _folder() / name
-    if not binary.exists():
-        _need("go", f"{name} is built from Beam's Go module", "Go 1.26 or newer")
-        package = f"{GO_MODULE}/{package}@v{BEAM}"
-        _run(["go", "install", package], package, GOBIN=str(binary.parent))
+    with _locked_folder() as folder:
+        binary = folder / name
+        if not binary.exists():
+            _need("go", f"{name} is built from Beam's Go module", "Go 1.26 or newer")
+            package = f"{GO_MODULE}/{package}@v{BEAM}"
+            _run(["go", "install", package], package, GOBIN=str(folder))
     return binary
 
 

@@ -20,18 +20,11 @@ from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 sys.path.append(str(pathlib.Path(__file__).parent))
 import engines
+from engines import had
 
 pytestmark = pytest.mark.engine
 COLUMNS = ["--key-column", "key", "--time-column", "time", "--label-column", "label"]
 JOB_SECONDS = 600  # Flink inside its job server took 150 s for a job of two workers
-
-
-def had(get, *args, **kwargs):
-    """Gets something from `engines`, or skips."""
-    try:
-        return get(*args, **kwargs)
-    except engines.EngineUnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
