@@ -3,16 +3,20 @@
 import collections
 import contextlib
 import csv
+import io
 import os
 import sys
+import tempfile
 import types
 
 import numpy as np
 import pytest
 
+import padless.model
 from padless.cli.main import main
-from padless.model.comparison import compare, compared_run
+from padless.model.comparison import compare
 
+COMPARED = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 2)
 KEYS = ("../up", "a/b", "new\nline", 'quo"ted', "ünï", "sp aced")
 
 
@@ -75,14 +79,51 @@ def call(capsys):
     return run
 
 
-@pytest.fixture
-def compared_here(monkeypatch):
-    """Lets `padless compare` train in this process, where TensorFlow already runs."""
+@pytest.fixture(scope="session")
+def compared(trained, tmp_path_factory):
+    """Runs compare on two alignments, each in a process of its own.
 
-    def train_here(spec, result, progress):
-        return compared_run._train_and_evaluate(spec, progress)
+    Gives the paths of `runs` and `picture`, the exit `code`, what was printed as `out` and `err`,
+    what reached the file descriptors of both past Python as `noise`, the `comparison` itself, and
+    the `progress` that was shown.
+    """
+    folder, progress = tmp_path_factory.mktemp("compared"), []
+    runs, picture = folder / "runs", folder / "c.png"
+    chosen = ("--alignments", "dynamic_repeat,padded", "--runs", runs, "--picture", picture)
+    found = types.SimpleNamespace(runs=runs, picture=picture, progress=progress)
 
-    monkeypatch.setattr(compare, "run_in_process", train_here)
+    def keep(*args, **options):
+        shown = options.pop("progress")
+        options["progress"] = lambda of_run: (progress.append(of_run), shown(of_run))
+        found.comparison = compare.compare_alignments(*args, **options)
+        return found.comparison
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, _noise_kept() as noise:
+        patch.setattr(padless.model, "compare_alignments", keep)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            argv = ("compare", trained.data, *COMPARED, *chosen)
+            found.code = main([str(part) for part in argv])
+    found.out, found.err, found.noise = out.getvalue(), err.getvalue(), noise.getvalue()
+    return found
+
+
+@contextlib.contextmanager
+def _noise_kept():
+    """Yields what is written to the file descriptors 1 and 2, as a text once it is over."""
+    kept = io.StringIO()
+    with tempfile.TemporaryFile() as file:
+        before = {number: os.dup(number) for number in (1, 2)}
+        for number in before:
+            os.dup2(file.fileno(), number)
+        try:
+            yield kept
+        finally:
+            for number, old in before.items():
+                os.dup2(old, number)
+                os.close(old)
+            file.seek(0)
+            kept.write(file.read().decode())
 
 
 _opened = None

@@ -1,6 +1,7 @@
 """`--json` prints one JSON object, whose keys are those that the documentation lists."""
 
 import json
+import logging
 import math
 import pathlib
 import re
@@ -8,9 +9,11 @@ import re
 import numpy as np
 import pytest
 
+import padless.model
 from padless.cli.json_output import as_json
 from padless.model import report_run
 from padless.pipeline import open_dataset, plan_batches
+from padless.pipeline.progress import Progress
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "command_line.md"
 
@@ -128,17 +131,19 @@ def test_numbers_that_json_does_not_know_are_null():
     assert as_json(value) == {"a": [None, None, 0.5], "b": [0, 1], "3": {"c": [None, True]}}
 
 
-def test_json_of_compare_and_no_configuration_is_read_twice(
-    call, trained, compared_here, reads, tmp_path
-):
-    small = ("--units", 4, "--latent-size", 3, "--batch-size", 8, "--epochs", 1, "--quiet")
-    chosen = ("--alignments", "padded", "--runs", tmp_path / "runs")
-    printed = call("compare", trained.data, *small, *chosen, "--json")
+def test_json_of_compare_and_quiet(call, compared, monkeypatch, tmp_path):
+    def compare_again(dataset, *, progress, **options):
+        logging.getLogger("padless").info("padded: epoch 1/2: ...")
+        for done in (0, 1):
+            progress(Progress("padded, epoch 1/2", done, 1, "sequences"))
+        return compared.comparison
+
+    monkeypatch.setattr(padless.model, "compare_alignments", compare_again)
+    printed = call("compare", tmp_path, "--quiet", "--json")
     assert (printed.code, printed.err) == (0, "")
-    assert reads == {str(tmp_path / "runs" / "padded" / "config.json"): 1}
     found = json.loads(printed.out)
     assert found.keys() == documented_keys("compare") | {"picture"}
-    (run,) = found["runs"]
-    assert run.keys() == documented_parts("compare", "runs")
-    assert run["alignment"] == "padded"
-    assert 0 <= run["accuracy"] <= 1
+    assert [run["alignment"] for run in found["runs"]] == ["dynamic_repeat", "padded"]
+    for run in found["runs"]:
+        assert run.keys() == documented_parts("compare", "runs")
+        assert 0 <= run["accuracy"] <= 1

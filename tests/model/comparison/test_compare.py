@@ -1,8 +1,7 @@
-"""Comparisons: their words on made-up numbers, and real runs in processes of their own."""
+"""Comparisons: their words on made-up numbers, and what they run; `tests/cli` has real runs."""
 
 import dataclasses
-import json
-import logging
+import os
 
 import numpy as np
 import pytest
@@ -14,12 +13,11 @@ from padless.model import (
     TrainingOptions,
     compare_alignments,
     draw_comparison,
-    load_model,
-    summarize,
 )
-from padless.model.comparison.compared_run import ComparedRun
+from padless.model.comparison import compare, compared_run
+from padless.model.comparison.child_messages import MessagePipe
+from padless.model.comparison.compared_run import ComparedRun, train_and_evaluate
 from padless.model.comparison.label_accuracy import label_accuracy
-from padless.pipeline import open_dataset
 
 FIRST = ComparedRun(
     alignment="dynamic_repeat",
@@ -106,49 +104,69 @@ def labelled(make_dataset):
     return make_dataset(lengths, labels=["even", "odd"] * 15)
 
 
-def test_compare_runs_each_in_a_process_and_keeps_it(labelled, small, tmp_path, capfd, caplog):
-    folder, shown = labelled.split("train").files[0].parent, []
-    options = TrainingOptions(epochs=2, batch_size=8)
-    caplog.set_level(logging.INFO, "padless")
+@pytest.fixture
+def compared_specs(monkeypatch):
+    """What would be run in a process each."""
+    specs = []
+
+    def note(spec, result, progress):
+        specs.append(spec)
+        return other(spec["architecture"]["alignment"])
+
+    monkeypatch.setattr(compare, "run_in_process", note)
+    return specs
+
+
+def test_compare_runs_the_alignments_in_their_order(labelled, small, tmp_path, compared_specs):
+    folder, runs = labelled.split("train").files[0].parent, tmp_path / "runs"
+    alignments = ("padded", "dynamic_repeat")
     comparison = compare_alignments(
-        folder,
-        architecture=small,
-        options=options,
-        alignments=("dynamic_repeat", "padded"),
-        runs=tmp_path / "runs",
-        progress=shown.append,
+        folder, architecture=small, alignments=alignments, runs=runs, split="train"
     )
-    assert (comparison.split, comparison.epochs) == ("test", 2)
-    first, control = comparison.runs
-    assert (first.computed_timesteps, first.valid_timesteps) == (156, 156)
-    assert (control.computed_timesteps, control.valid_timesteps) == (270, 156)
-    for run in comparison.runs:
-        kept = tmp_path / "runs" / run.alignment
-        assert load_model(kept).architecture.alignment == run.alignment
-        expected = summarize(load_model(kept), open_dataset(folder), "test").losses.model
-        assert run.loss == pytest.approx(expected, rel=1e-5)
-        assert run.losses_by_length[0][0] == 3
-        assert 0 <= run.accuracy <= 1
-        assert run.peak_bytes > 100 * 2**20
-        assert run.seconds_per_epoch > 0
-        assert json.loads(kept.with_suffix(".json").read_text())["alignment"] == run.alignment
-        assert any(line.startswith(f"{run.alignment}: epoch 2/2: ") for line in caplog.messages)
-        works = {progress.work for progress in shown if progress.work.startswith(run.alignment)}
-        assert {f"{run.alignment}, epoch {i}/2" for i in (1, 2)} < works
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert "oneDNN" not in printed.err
-    assert "Warning" not in printed.err
+    assert tuple(run.alignment for run in comparison.runs) == alignments
+    assert [spec["run"] for spec in compared_specs] == [str(runs / name) for name in alignments]
+    assert {spec["split"] for spec in compared_specs} == {comparison.split} == {"train"}
+    for spec, name in zip(compared_specs, alignments, strict=True):
+        asked = dataclasses.replace(small, alignment=name)
+        built = Architecture(**spec["architecture"])
+        assert (built.alignment, built.units) == (name, asked.units)
 
 
-def test_compare_names_the_run_that_failed(labelled, small, tmp_path, capfd):
-    folder = labelled.split("train").files[0].parent
-    options = TrainingOptions(epochs=3, learning_rate=1e30)
-    with pytest.raises(RuntimeError, match="the alignment 'padded' must end with exit code 0"):
-        compare_alignments(folder, architecture=small, options=options, alignments=["padded"])
+def test_compare_measures_on_what_was_held_out(labelled, make_dataset, compared_specs):
+    validated = make_dataset({"train": [3, 4] * 4, "validation": [3]})
+    for dataset in (labelled, validated, make_dataset([3, 4] * 4)):
+        folder = dataset.split("train").files[0].parent
+        compare_alignments(folder, alignments=["padded"])
+    measured = [(spec["split"], spec["labels"]) for spec in compared_specs]
+    assert measured == [("test", True), ("validation", False), ("train", False)]
+
+
+def test_compare_names_the_run_that_failed(make_dataset, small, capfd):
+    """It fails before it trains; `test_train.py` tests what training says of a loss."""
+    dataset = make_dataset([3, 4] * 8)
+    (file,) = dataset.split("train").files
+    file.write_bytes(b"")
+    message = "the alignment 'padded' must end with exit code 0, got 1"
+    with pytest.raises(RuntimeError, match=message):
+        compare_alignments(file.parent, architecture=small, alignments=["padded"])
     printed = capfd.readouterr().err
-    assert "The loss and its gradient must be finite" in printed
+    assert "a shard has lost records" in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("kind", [ArithmeticError, FileNotFoundError, MemoryError, ValueError])
+def test_an_error_that_answers_the_user_ends_the_process_with_its_message(
+    monkeypatch, tmp_path, kind
+):
+    def fail(spec, progress):
+        raise kind("The loss and its gradient must be finite.")
+
+    monkeypatch.setattr(compared_run, "_train_and_evaluate", fail)
+    monkeypatch.setattr(MessagePipe, "start", lambda pipe: None)
+    writing = os.open(os.devnull, os.O_WRONLY)
+    with pytest.raises(SystemExit, match="The loss and its gradient must be finite"):
+        train_and_evaluate("{}", str(tmp_path / "result.json"), str(writing))
+    assert not (tmp_path / "result.json").exists()
 
 
 @pytest.mark.parametrize(
