@@ -61,13 +61,28 @@ def open_page(browser, file):
 def page(open_page):
     """One page for the tests that leave it as it was."""
     with open_page() as page:
-        draw_all(page)
+        draw(page)
         yield page
 
 
-def draw_all(page):
+@pytest.fixture(scope="module")
+def page_of_table(open_page):
+    """One page for the tests that sort and filter its table."""
+    with open_page() as page:
+        yield page
+
+
+@pytest.fixture
+def table(page_of_table):
+    """A page whose table shows the first of all rows."""
+    page_of_table.get_by_role("button", name="Clear").click()
+    page_of_table.evaluate("new Promise(done => setTimeout(done))")  # the page waits as well
+    return page_of_table
+
+
+def draw(page, plots=".plot"):
     """Scrolls to each chart, and waits until it has drawn."""
-    for plot in page.locator(".plot").all():
+    for plot in page.locator(plots).all():
         plot.scroll_into_view_if_needed()
         plot.locator(".main-svg").first.wait_for(state="attached")
     page.wait_for_timeout(100)
@@ -105,14 +120,13 @@ def test_hostile_names_are_shown_as_they_are(page, names):
     assert not any(key.startswith("49") for key in column(page, 1))  # of {{7*7}}
 
 
-def test_every_key_is_in_the_table_as_it_is(open_page, names):
-    with open_page() as page:
-        found = column(page, 1)
-        while page.locator("#page-next").is_enabled():
-            page.locator("#page-next").click()
-            found += page.locator("#table tbody tr td:nth-child(1)").all_text_contents()
-        shown = [" ".join(key.split()) for key in names.keys]
-        assert sorted(" ".join(key.split()) for key in found) == sorted(shown)
+def test_every_key_is_in_the_table_as_it_is(table, names):
+    found = column(table, 1)
+    while table.locator("#page-next").is_enabled():
+        table.locator("#page-next").click()
+        found += table.locator("#table tbody tr td:nth-child(1)").all_text_contents()
+    shown = [" ".join(key.split()) for key in names.keys]
+    assert sorted(" ".join(key.split()) for key in found) == sorted(shown)
 
 
 def test_hover_shows_the_key_the_length_and_the_score(page, names):
@@ -131,7 +145,7 @@ def test_hover_shows_the_key_the_length_and_the_score(page, names):
 
 def test_the_map_changes_its_colours(open_page, names):
     with open_page() as page:
-        draw_all(page)
+        draw(page, "[data-chart='map']")
         legend = page.locator("[data-chart='map'] .legendtext")
         assert names.labels[0] in legend.all_text_contents()
         page.get_by_role("radio", name="split").check()
@@ -141,22 +155,21 @@ def test_the_map_changes_its_colours(open_page, names):
         assert legend.count() == 0  # it would lie upon the scale
 
 
-def test_the_table_is_sorted_by_click_and_by_keyboard(open_page):
-    with open_page() as page:
-        number = headers(page).index("length") + 1
-        click_column(page, "length")
-        ascending = list(map(int, column(page, number)))
-        assert ascending == sorted(ascending)
-        header = page.get_by_role("columnheader", name="length", exact=True)
-        assert header.get_attribute("aria-sort") == "ascending"
-        page.keyboard.press("Enter")  # the button still has the focus
-        descending = list(map(int, column(page, number)))
-        assert descending == sorted(descending, reverse=True)
-        assert descending[0] > ascending[0]
-        assert header.get_attribute("aria-sort") == "descending"
-        click_column(page, "split")
-        assert set(column(page, 2)) == {"test"}
-        assert header.get_attribute("aria-sort") == "none"
+def test_the_table_is_sorted_by_click_and_by_keyboard(table):
+    number = headers(table).index("length") + 1
+    click_column(table, "length")
+    ascending = list(map(int, column(table, number)))
+    assert ascending == sorted(ascending)
+    header = table.get_by_role("columnheader", name="length", exact=True)
+    assert header.get_attribute("aria-sort") == "ascending"
+    table.keyboard.press("Enter")  # the button still has the focus
+    descending = list(map(int, column(table, number)))
+    assert descending == sorted(descending, reverse=True)
+    assert descending[0] > ascending[0]
+    assert header.get_attribute("aria-sort") == "descending"
+    click_column(table, "split")
+    assert set(column(table, 2)) == {"test"}
+    assert header.get_attribute("aria-sort") == "none"
 
 
 def test_the_table_begins_with_the_most_anomalous(page, report):
@@ -169,37 +182,35 @@ def test_the_table_begins_with_the_most_anomalous(page, report):
     assert found == sorted(found)
 
 
-def test_the_table_is_filtered_by_text_choice_and_p_value(open_page, names):
-    with open_page() as page:
-        status = page.locator("#table-status")
-        total = sum(names.counts.values())
-        assert status.inner_text() == f"Rows 1 to 25 of {total}"
-        page.get_by_role("combobox", name="split").select_option(label="test")
-        assert f"of {names.counts['test']}, filtered from {total}" in status.inner_text()
-        page.get_by_role("combobox", name="label").select_option(label=names.labels[1])
-        assert f"of {names.counts['test'] // 6}, filtered" in status.inner_text()
-        page.get_by_label("Search").fill("ONERROR=")
-        assert all("onerror=" in key for key in column(page, 1))
-        page.get_by_role("button", name="Clear").click()
-        page.get_by_label("p-value at most").fill("0.2")
-        found = column(page, headers(page).index("p-value") + 1)
-        assert found
-        assert all(float(value) <= 0.2 for value in found)
-        page.get_by_label("Search").fill("nothing like it")
-        assert status.inner_text() == f"No rows, filtered from {total}"
+def test_the_table_is_filtered_by_text_choice_and_p_value(table, names):
+    status = table.locator("#table-status")
+    total = sum(names.counts.values())
+    assert status.inner_text() == f"Rows 1 to 25 of {total}"
+    table.get_by_role("combobox", name="split").select_option(label="test")
+    assert f"of {names.counts['test']}, filtered from {total}" in status.inner_text()
+    table.get_by_role("combobox", name="label").select_option(label=names.labels[1])
+    assert f"of {names.counts['test'] // 6}, filtered" in status.inner_text()
+    table.get_by_label("Search").fill("ONERROR=")
+    assert all("onerror=" in key for key in column(table, 1))
+    table.get_by_role("button", name="Clear").click()
+    table.get_by_label("p-value at most").fill("0.2")
+    found = column(table, headers(table).index("p-value") + 1)
+    assert found
+    assert all(float(value) <= 0.2 for value in found)
+    table.get_by_label("Search").fill("nothing like it")
+    assert status.inner_text() == f"No rows, filtered from {total}"
 
 
-def test_the_table_has_pages(open_page, names):
-    with open_page() as page:
-        status = page.locator("#table-status")
-        first = column(page, 1)
-        assert page.locator("#page-previous").is_disabled()
-        page.locator("#page-next").click()
-        assert status.inner_text().startswith("Rows 26 to 50 of")
-        assert not set(first) & set(column(page, 1))
-        for _ in range(sum(names.counts.values()) // 25 - 1):
-            page.locator("#page-next").click()
-        assert page.locator("#page-next").is_disabled()
+def test_the_table_has_pages(table, names):
+    status = table.locator("#table-status")
+    first = column(table, 1)
+    assert table.locator("#page-previous").is_disabled()
+    table.locator("#page-next").click()
+    assert status.inner_text().startswith("Rows 26 to 50 of")
+    assert not set(first) & set(column(table, 1))
+    for _ in range(sum(names.counts.values()) // 25 - 1):
+        table.locator("#page-next").click()
+    assert table.locator("#page-next").is_disabled()
 
 
 def colours(page):
@@ -229,7 +240,7 @@ def contrast(one, other):
 
 def test_both_colour_schemes_reach_the_charts(open_page):
     with open_page(color_scheme="light") as page:
-        draw_all(page)
+        draw(page, "[data-chart='losses']")
         light = colours(page)
         page.emulate_media(color_scheme="dark")
         page.wait_for_timeout(200)
@@ -240,7 +251,7 @@ def test_both_colour_schemes_reach_the_charts(open_page):
         assert contrast(background, text) >= 4.5
         assert contrast(background, line) >= 3
     with open_page(color_scheme="dark") as page:
-        draw_all(page)
+        draw(page, "[data-chart='losses']")
         assert colours(page) == dark
 
 
@@ -258,7 +269,7 @@ def test_on_paper_everything_is_drawn_and_light(open_page):
 def test_a_phone_shows_the_page_without_scrolling_sideways(open_page):
     phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
     with open_page(**phone) as page:
-        draw_all(page)
+        draw(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         assert page.evaluate("innerWidth") == 360
         wide = page.locator("#sequences .scroll")
@@ -296,10 +307,10 @@ def test_the_keyboard_shows_where_it_is(open_page):
 
 
 @pytest.mark.parametrize(("motion", "scroll"), [("reduce", "auto"), ("no-preference", "smooth")])
-def test_motion_is_reduced_where_asked_for(open_page, motion, scroll):
-    with open_page(reduced_motion=motion) as page:
-        found = page.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
-        assert found == scroll
+def test_motion_is_reduced_where_asked_for(table, motion, scroll):
+    table.emulate_media(reduced_motion=motion)
+    found = table.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
+    assert found == scroll
 
 
 def test_the_policy_forbids_the_network_and_other_scripts(browser, file):
