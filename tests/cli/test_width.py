@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 
 import pytest
 
@@ -39,12 +40,13 @@ def test_results_are_no_wider_than_the_terminal(call, trained, tmp_path, termina
     terminal(80)
     columns = ("--feature-columns", "x,y")
     picture = ("--picture", tmp_path / "report.png")
+    run = shutil.copytree(trained.run, tmp_path / "run")
     for argv in (
         ("preprocess", trained.raw, "--output", tmp_path / "data", "--label-column", "kind"),
         ("preprocess", trained.raw, "--output", tmp_path / "short", *columns, "--max-length", 5),
         ("verify", trained.data),
         ("plan", trained.data, "--buckets", "--order", 1),
-        ("train", trained.data, "--run", tmp_path / "run", "--epochs", 1, "--units", 4),
+        ("train", trained.data, "--run", run, "--resume"),  # finished: it says what it came to
         ("report", trained.run, *picture),
         ("score", trained.run, trained.data, "--output", tmp_path / "scores.parquet"),
     ):
