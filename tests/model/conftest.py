@@ -219,6 +219,12 @@ def without_validation(train_small, unvalidated_dataset):
     return train_small(unvalidated_dataset)
 
 
+@pytest.fixture(scope="session")
+def finished_on_one_scale(train_small, validated_dataset, on_one_scale):
+    """A finished run whose loss is in units of the training variance: (run directory, report)."""
+    return train_small(validated_dataset, architecture=on_one_scale)
+
+
 class Spoil(keras.callbacks.Callback):
     """Makes every epoch from the second on worse than the first, whatever was learned."""
 

@@ -134,11 +134,8 @@ def test_losses_on_the_own_scale_are_not_drawn_beside_baselines_in_another_unit(
     assert list(lines["variance of the sequence"]) == [1, 1]
 
 
-def test_losses_on_one_scale_are_drawn_beside_the_baselines(
-    train_small, on_one_scale, validated_dataset, draw_losses
-):
-    run, _ = train_small(validated_dataset, architecture=on_one_scale)
-    report = report_run(run)
+def test_losses_on_one_scale_are_drawn_beside_the_baselines(finished_on_one_scale, draw_losses):
+    report = report_run(finished_on_one_scale[0])
     unit, lines = draw_losses(report)
     losses = report.summaries["validation"].losses
     assert unit == "squared error / training variance"

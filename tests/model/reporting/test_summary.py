@@ -68,10 +68,8 @@ def test_summarize_is_the_mean_that_numpy_takes(make_model, skewed, read_sequenc
     assert summary.num_sequences == len(sequences)
 
 
-def test_summarize_gives_the_loss_of_a_run_on_one_scale(
-    train_small, on_one_scale, validated_dataset
-):
-    run, report = train_small(validated_dataset, architecture=on_one_scale)
+def test_summarize_gives_the_loss_of_a_run_on_one_scale(finished_on_one_scale, validated_dataset):
+    run, report = finished_on_one_scale
     summary = summarize(load_model(run), validated_dataset, "validation")
     assert summary.losses.model == pytest.approx(report.best["val_loss"], rel=1e-5)
 
