@@ -10,6 +10,7 @@ import tempfile
 import types
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import padless.model
@@ -60,6 +61,57 @@ def trained(tmp_path_factory, vowel_like, listening):
     sizes = ["--units", 4, "--latent-size", 3, "--batch-size", 8]
     with _counted() as paths.reads:
         assert main([str(part) for part in train + sizes]) == 0
+    return paths
+
+
+@pytest.fixture(scope="session")
+def gaps(tmp_path_factory):
+    """A CSV file of tracks that turn by decimetres far from the origin, with gaps.
+
+    `half` has no value of `y`, and `none` none at all.
+    """
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("gaps") / "gaps.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "time", "x", "y"])
+        for name in [*(f"k{i}" for i in range(30)), "half", "none"]:
+            phase = rng.uniform(0, 6)
+            for time in range(8 + len(name)):
+                turn = phase + time / 2
+                values = [500000 + 0.1 * np.sin(turn), 5812345 + 0.1 * np.cos(turn)]
+                gap = [name == "none" or rng.random() < 0.2, name in ("half", "none")]
+                cells = ["" if g else round(v, 4) for g, v in zip(gap, values, strict=True)]
+                writer.writerow([name, time, *cells])
+    return path
+
+
+@pytest.fixture(scope="session")
+def masked(gaps, tmp_path_factory):
+    """Preprocesses with gaps and centered, trains, and scores the raw file and the dataset.
+
+    Gives the paths of `flat`, a dataset that is not centered, `data` and `run`, what the two jobs
+    `said`, and the rows of both `scores` by key.
+    """
+    folder, said = tmp_path_factory.mktemp("masked"), []
+    paths = types.SimpleNamespace(flat=folder / "flat", data=folder / "data", run=folder / "run")
+    paths.said, paths.scores = said, {}
+
+    def call(*argv):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main([str(part) for part in argv]) == 0
+        return out.getvalue()
+
+    options = ("--missing", "mask", "--splits", "train=0.8,validation=0.2")
+    said.append(call("preprocess", gaps, "--output", paths.flat, *options))
+    (remedy,) = [line.split()[1] for line in said[0].splitlines() if "--center" in line]
+    said.append(call("preprocess", gaps, "--output", paths.data, *options, "--center", remedy))
+    small = ("--epochs", 2, "--units", 4, "--latent-size", 2, "--batch-size", 8)
+    call("train", paths.data, "--run", paths.run, *small)
+    for name, source in (("raw", [gaps, "--skip-rejects"]), ("data", [paths.data])):
+        output = folder / f"{name}.parquet"
+        call("score", paths.run, *source, "--output", output, "--timesteps")
+        paths.scores[name] = {row["key"]: row for row in pq.read_table(output).to_pylist()}
     return paths
 
 
