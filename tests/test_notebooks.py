@@ -1,5 +1,6 @@
-"""The notebooks, run anew from their first cell, each in a kernel of its own."""
+"""The notebooks, run anew from their first cell, one after another in a fresh namespace."""
 
+import itertools
 import pathlib
 import re
 import shutil
@@ -20,33 +21,70 @@ def read(name):
     return nbformat.read(EXAMPLES / "notebooks" / f"{name}.ipynb", as_version=4)
 
 
-def printed(notebook):
+def printed(cells):
     """Returns what the cells of a notebook have printed."""
-    outputs = (output for cell in notebook.cells for output in cell.get("outputs", ()))
+    outputs = (output for cell in cells for output in cell.get("outputs", ()))
     return "".join(output["text"] for output in outputs if output.output_type == "stream")
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a notebook in a copy of the examples, and returns what it prints.
+def written(name, shorter=()):
+    """Reads a notebook, and replaces what its cells say by what takes less time."""
+    notebook = read(name)
+    for old, new in shorter:
+        assert sum(cell.source.count(old) for cell in notebook.cells) == 1
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(old, new)
+    return notebook
 
-    What is `written` in a cell is replaced by what takes less time.
+
+def run_all(examples, *notebooks):
+    """Runs notebooks in a copy of the examples, in one kernel, and returns what each prints.
+
+    A kernel starts TensorFlow anew, which takes longer than most cells.
     """
-    shutil.copytree(EXAMPLES, tmp_path / "examples")
-    folder = tmp_path / "examples" / "notebooks"
-    monkeypatch.setenv("PATH", str(pathlib.Path(sys.executable).parent), prepend=":")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    cells = []
+    for notebook in notebooks:
+        cells += [nbformat.v4.new_code_cell("%reset -f"), *notebook.cells]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    in_a_row = nbformat.v4.new_notebook(cells=cells, metadata=notebooks[0].metadata)
+    resources = {"metadata": {"path": str(examples / "notebooks")}}
+    nbclient.NotebookClient(in_a_row, timeout=600, resources=resources).execute()
+    ends = itertools.accumulate(len(notebook.cells) + 1 for notebook in notebooks)
+    parts = itertools.pairwise([0, *ends])
+    return [printed(in_a_row.cells[start:end]) for start, end in parts]
 
-    def run(name, written="", shorter=""):
-        notebook, resources = read(name), {"metadata": {"path": str(folder)}}
-        assert not written or sum(cell.source.count(written) for cell in notebook.cells) == 1
-        for cell in notebook.cells if written else ():
-            cell.source = cell.source.replace(written, shorter)
-        nbclient.NotebookClient(notebook, timeout=600, resources=resources).execute()
-        return printed(notebook)
 
-    run.folder = folder
-    return run
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """A copy of the examples, with beats that are made here, in the archive's form."""
+    examples = tmp_path_factory.mktemp("copy") / "examples"
+    shutil.copytree(EXAMPLES, examples)
+    rng = np.random.default_rng(0)
+    folder = examples / "notebooks" / "ECG5000"
+    folder.mkdir(exist_ok=True)
+    for part, normal, others in (("TRAIN", 120, 20), ("TEST", 60, 40)):
+        write_beats(folder / f"ECG5000_{part}.ts", rng, [1] * normal + [2] * others)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(pathlib.Path(sys.executable).parent), prepend=":")
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+        yield examples
+
+
+@pytest.fixture(scope="module")
+def said(examples):
+    """What two notebooks print; the second fit to the same utterances resumes the first."""
+    fitted, again = "range(1, 13)]{})\nembeddings, others", ", epochs=10{})"
+    kept = ', epochs=10, directory="fit"'
+    embeddings = written(
+        "embeddings",
+        [
+            (again.format(""), again.format(', directory="fit"')),
+            (fitted.format(""), fitted.format(kept)),
+        ],
+    )
+    ecg = written("ecg", [("Detector(level=0.05)", "Detector(level=0.05, epochs=10)")])
+    return dict(zip(("embeddings", "ecg"), run_all(examples, embeddings, ecg), strict=True))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -57,26 +95,19 @@ def test_what_is_shown_is_of_one_run_and_of_no_machine(path):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert kinds <= {"stream", "display_data", "execute_result"}
-    assert not re.search(r"INFO:|WARNING|/tmp|/home|/root", printed(notebook))
+    assert not re.search(r"INFO:|WARNING|/tmp|/home|/root", printed(notebook.cells))
 
 
-def test_embeddings_with_scikit_learn(run):
-    fitted = "range(1, 13)]{})\nembeddings, others"
-    said = run("embeddings", fitted.format(""), fitted.format(", epochs=10"))
-    accuracy = float(re.search(r"on the test split: (\S+),", said)[1])
-    again = float(re.search(r"(\S+) after 10 epochs", said)[1])
+def test_embeddings_with_scikit_learn(said):
+    accuracy = float(re.search(r"on the test split: (\S+),", said["embeddings"])[1])
+    again = float(re.search(r"(\S+) after 10 epochs", said["embeddings"])[1])
     assert min(accuracy, again) > 0.95
 
 
-def test_anomalies_in_an_ecg(run):
-    """On beats that are made here, in the archive's form; the pictures shown are of its own."""
-    rng = np.random.default_rng(0)
-    (run.folder / "ECG5000").mkdir(exist_ok=True)
-    for part, normal, others in (("TRAIN", 120, 20), ("TEST", 60, 40)):
-        write_beats(run.folder / "ECG5000" / f"ECG5000_{part}.ts", rng, [1] * normal + [2] * others)
-    said = run("ecg", "Detector(level=0.05)", "Detector(level=0.05, epochs=10)")
-    assert "140 beats to train on, 120 of them normal; 100 to test" in said
-    assert float(re.search(r"AUROC (\S+)", said)[1]) > 0.9
+def test_anomalies_in_an_ecg(said):
+    """On beats that are made here; the pictures shown are of the archive's own."""
+    assert "140 beats to train on, 120 of them normal; 100 to test" in said["ecg"]
+    assert float(re.search(r"AUROC (\S+)", said["ecg"])[1]) > 0.9
 
 
 def write_beats(path, rng, labels):
@@ -93,8 +124,8 @@ def write_beats(path, rng, labels):
 
 
 @pytest.mark.slow  # five processes that train; test_cluster.py and test_step.py test what it shows
-def test_several_gpus_and_machines(run):
-    said = run("several_gpus")
+def test_several_gpus_and_machines(examples):
+    (said,) = run_all(examples, written("several_gpus"))
     differences = re.findall(r"largest difference of a weight: (\S+)", said)
     assert len(differences) == 2
     assert max(map(float, differences)) < 1e-5
