@@ -25,12 +25,15 @@ from padless.pipeline import open_dataset
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
+STRICT = ("-W", "error:Your input ran out of data:UserWarning")
 # None in `sys.modules` makes every import of that name a ModuleNotFoundError.
 WITHOUT_PADLESS = """
 import runpy, sys
 sys.modules["padless"] = None
 sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+for script in sys.argv[0].split(","):
+    print("script", script)
+    runpy.run_path(script, run_name="__main__")
 """
 
 
@@ -71,11 +74,7 @@ def run(python_path, tmp_path):
     """Runs a script in an empty folder; a warning to its user, such as Keras', is an error."""
 
     def run_script(script, *args, without_padless=False):
-        options = [
-            "-W",
-            "error:Your input ran out of data:UserWarning",
-            *(["-c", WITHOUT_PADLESS] * without_padless),
-        ]
+        options = [*STRICT, *(["-c", WITHOUT_PADLESS] * without_padless)]
         return subprocess.run(
             [sys.executable, *options, str(script), *map(str, args)],
             cwd=tmp_path,
@@ -135,9 +134,31 @@ def test_without_padless_padless_cannot_be_imported(run, tmp_path):
     assert "ModuleNotFoundError" in run("script.py", without_padless=True).stderr
 
 
-def test_consume_tfrecords_reads_every_sequence_without_padding(vowels, run_alone):
-    dataset, directory = vowels
-    printed = run_alone("consume_tfrecords.py", directory, without_padless=True)
+@pytest.fixture(scope="module")
+def consumed(vowels, tmp_path_factory):
+    """What the consumers print that do without padless, one after another in one process."""
+    scripts = [EXAMPLES / f"consume_{name}.py" for name in ("tfrecords", "tfds")]
+    done = subprocess.run(
+        [
+            sys.executable,
+            *STRICT,
+            "-c",
+            WITHOUT_PADLESS,
+            ",".join(map(str, scripts)),
+            str(vowels[1]),
+        ],
+        cwd=tmp_path_factory.mktemp("consumed"),
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return re.split(r"^script .*\n", done.stdout, flags=re.MULTILINE)[1:]
+
+
+def test_consume_tfrecords_reads_every_sequence_without_padding(vowels, consumed):
+    dataset, printed = vowels[0], consumed[0]
     sequences = collections.Counter()
     for rows, timesteps in re.findall(r"^batch \((\d+), (\d+), 12\)", printed, re.MULTILINE):
         sequences[int(timesteps)] += int(rows)
@@ -147,9 +168,8 @@ def test_consume_tfrecords_reads_every_sequence_without_padding(vowels, run_alon
     assert printed.endswith(f"\n{split.num_sequences} sequences, {timesteps} timesteps, 0 padded\n")
 
 
-def test_consume_tfds_prints_features_splits_and_lengths(vowels, run_alone):
-    dataset, directory = vowels
-    printed = run_alone("consume_tfds.py", directory, without_padless=True)
+def test_consume_tfds_prints_features_splits_and_lengths(vowels, consumed):
+    dataset, printed = vowels[0], consumed[1]
     assert "feature sequence: Tensor(shape=(None, 12), dtype=float32)\n" in printed
     for name, split in dataset.splits.items():
         assert f"split {name}: {split.num_sequences} sequences in 1 shards\n" in printed
