@@ -35,11 +35,15 @@ def test_report_shows_progress_of_each_pass_over_the_data(finished, report):
     }
 
 
+@pytest.fixture(scope="module")
+def inference(make_model, make_dataset):
+    moments = make_dataset([5] * 4).moments
+    return Inference(make_model(mean=moments.mean, variance=moments.variance), WITH_BASELINES)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_report_shows_each_example_once(make_model, make_dataset, count):
+def test_report_shows_each_example_once(inference, make_dataset, count):
     dataset = make_dataset([5] * count)
-    model = make_model(mean=dataset.moments.mean, variance=dataset.moments.variance)
-    inference = Inference(model, WITH_BASELINES)
     (scored,) = inference.windows(dataset, "train")
     keys = [example.key for example in _pick_examples(inference, dataset, "train", scored)]
     assert len(keys) == len(set(keys)) == min(count, 3)
