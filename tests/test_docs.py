@@ -187,7 +187,8 @@ def test_the_python_of_the_estimators_runs_and_prints_what_it_says(run_blocks):
 
 def test_the_tutorial_runs_and_ends_as_it_says(run_blocks, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    printed = run_blocks("docs/tutorial.md", "sh|python")
+    shorter = [("--epochs 30", "--epochs 15")]
+    printed = run_blocks("docs/tutorial.md", "sh|python", shorter)
     assert "4,274 timesteps, 7,020 once they are padded: 1.64 times" in printed
     accuracy = float(re.search(r"([\d.]+) of the test utterances are given", printed)[1])
     found = float(re.search(r"AUROC of the ninth speaker: ([\d.]+)", printed)[1])
