@@ -27,6 +27,17 @@ def test_load_model_gives_back_what_was_saved(run, make_model):
     )
 
 
+def test_the_model_is_saved_without_its_optimizer(make_model, create_run):
+    model, path, sizes = make_model(), create_run(), []
+    for _ in range(2):
+        save_model(model, path)
+        sizes.append((path / "model.keras").stat().st_size)
+        model.compile(optimizer="adam")
+        model.optimizer.build(model.trainable_variables)
+    assert sizes[1] == sizes[0]
+    assert not keras.saving.load_model(path / "model.keras").compiled
+
+
 def test_the_saved_model_subtracts_the_offsets_in_float64(make_model, create_run):
     path, model = create_run(), make_model()
     save_model(model, path, (0.0, 5812345.0))
