@@ -64,14 +64,28 @@ def analyze_sequences(
     return found
 
 
-def score_sequences(model: SequenceAutoencoder, sequences: Sequence[np.ndarray]) -> np.ndarray:
-    """Computes the scores alone, `(sequences,)`, in their order."""
-    scores: list[np.ndarray] = []
-    for rows in _cut([len(sequence) for sequence in sequences]):
-        packed, order = _pack([sequences[row] for row in rows])
-        score = model.analyze(packed)["score"].numpy()
-        scores.append(score[np.argsort(order.numpy())])
-    return np.concatenate(scores) if scores else np.zeros(0, np.float32)
+class SequenceScorer:
+    """Computes the scores of sequences in memory, by one trace for all lengths.
+
+    Args:
+        model: the trained model.
+    """
+
+    def __init__(self, model: SequenceAutoencoder):
+        def score(values: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+            return model.analyze(PackedSequences(values, length))["score"]
+
+        values = tf.TensorSpec((None, model.num_features), tf.float32)
+        signature = (values, tf.TensorSpec((None,), tf.int32))
+        self._score = tf.function(score, input_signature=signature, autograph=False)
+
+    def __call__(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the scores of sequences `(timesteps, features)`, `(sequences,)`, in order."""
+        scores: list[np.ndarray] = []
+        for rows in _cut([len(sequence) for sequence in sequences]):
+            packed, order = _pack([sequences[row] for row in rows])
+            scores.append(self._score(*packed).numpy()[np.argsort(order.numpy())])
+        return np.concatenate(scores) if scores else np.zeros(0, np.float32)
 
 
 def _analyze_batch(

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from padless.model.explanation.analysis import SequenceAnalysis
+from padless.model.explanation.analysis import SequenceAnalysis, SequenceScorer
 from padless.model.explanation.places import Place
 from padless.model.explanation.replacement import Replacement, replace_features, replace_spans
 from padless.model.explanation.spans import Span, find_spans
 from padless.model.explanation.usual import UsualSequences
-from padless.model.network.autoencoder import SequenceAutoencoder
 
 FEATURES_SHOWN = 3
 # A replacement that lowers the score by less explains nothing.
@@ -66,20 +65,20 @@ class Explanation:
 
 
 def explain_anomaly(
-    model: SequenceAutoencoder, sequence: FoundSequence, usual: UsualSequences
+    score: SequenceScorer, sequence: FoundSequence, usual: UsualSequences
 ) -> Explanation:
     """Explains why a sequence is anomalous, see `Explanation`.
 
     Args:
-        model: the trained model.
+        score: computes the scores of the model.
         sequence: the sequence.
         usual: what usual sequences are like.
     """
     analysis = sequence.analysis
-    of_features = _keep_falls(replace_features(model, analysis, usual), analysis.score)
+    of_features = _keep_falls(replace_features(score, analysis, usual), analysis.score)
     fallen = [replacement.feature for replacement in of_features]
     features = list(dict.fromkeys([*fallen, *sequence.worst_features()]))[:FEATURES_SHOWN]
-    of_spans = _keep_falls(replace_spans(model, analysis, usual, features), analysis.score)
+    of_spans = _keep_falls(replace_spans(score, analysis, usual, features), analysis.score)
     spans = {
         feature: find_spans(analysis.timestep_error[:, feature], usual.error_limit[feature])
         for feature in features

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from padless.model.explanation.analysis import SequenceAnalysis, score_sequences
+from padless.model.explanation.analysis import SequenceAnalysis, SequenceScorer
 from padless.model.explanation.spans import Span
 from padless.model.explanation.usual import UsualSequences
-from padless.model.network.autoencoder import SequenceAutoencoder
 
 _MOST_FEATURES = 32
 # The usual sequences that a part is taken from; the one that lowers the score most counts.
@@ -46,7 +45,7 @@ class Replacement:
 
 
 def replace_features(
-    model: SequenceAutoencoder, analysis: SequenceAnalysis, usual: UsualSequences
+    score: SequenceScorer, analysis: SequenceAnalysis, usual: UsualSequences
 ) -> list[Replacement]:
     """Tries to replace each feature as a whole, and returns the results, the lowest score first.
 
@@ -56,11 +55,11 @@ def replace_features(
     if analysis.original.shape[1] == 1:
         return []
     features = _candidates(analysis, min(_MOST_FEATURES, _room(analysis)))
-    return _try_all(model, analysis, usual, [(feature, None) for feature in features])
+    return _try_all(score, analysis, usual, [(feature, None) for feature in features])
 
 
 def replace_spans(
-    model: SequenceAutoencoder,
+    score: SequenceScorer,
     analysis: SequenceAnalysis,
     usual: UsualSequences,
     features: Sequence[int],
@@ -68,7 +67,7 @@ def replace_spans(
     """Tries to replace parts of some features, and returns the results, the lowest score first."""
     spans = windows(len(analysis.original))
     tried = [(feature, span) for feature in features for span in spans]
-    return _try_all(model, analysis, usual, tried[: _room(analysis)])
+    return _try_all(score, analysis, usual, tried[: _room(analysis)])
 
 
 def windows(length: int) -> list[Span]:
@@ -92,7 +91,7 @@ def _room(analysis: SequenceAnalysis) -> int:
 
 
 def _try_all(
-    model: SequenceAutoencoder,
+    score: SequenceScorer,
     analysis: SequenceAnalysis,
     usual: UsualSequences,
     tried: Sequence[tuple[int, Span | None]],
@@ -112,9 +111,9 @@ def _try_all(
         for donor in donors
         for variant in _replace(analysis.original, donor, feature, span)
     ]
-    scores = score_sequences(model, replaced).reshape(len(tried), -1)
+    scores = score(replaced).reshape(len(tried), -1)
     lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1).tolist()
-    found = [Replacement(*part, score) for part, score in zip(tried, lowest, strict=True)]
+    found = [Replacement(*part, least) for part, least in zip(tried, lowest, strict=True)]
     return sorted(found, key=lambda replacement: replacement.score)
 
 

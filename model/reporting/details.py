@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from padless.model.explanation.analysis import SequenceAnalysis, analyze_sequences
+from padless.model.explanation.analysis import SequenceAnalysis, SequenceScorer, analyze_sequences
 from padless.model.explanation.explain import Explanation, FoundSequence, explain_anomaly
 from padless.model.explanation.places import Place, read_places
 from padless.model.explanation.row_sample import RowSample, order_by_anomaly
@@ -220,7 +220,7 @@ def find_details(
     by_place = dict(zip(shown, of_shown, strict=True))
     found = [collector.find(rows, by_place) for rows in groups]
     start = Progress("explanations", 0, len(found[2]), "sequences")
-    anomalous = counted(found[2], progress, start)
+    anomalous, score = counted(found[2], progress, start), SequenceScorer(model)
     return ReportDetails(
         num_sequences=collector.table.num_seen,
         rows=table,
@@ -231,7 +231,7 @@ def find_details(
         smallest_p_value=collector.smallest_p_value,
         typical=found[0],
         worst=found[1],
-        anomalies=[explain_anomaly(model, sequence, usual) for sequence in anomalous],
+        anomalies=[explain_anomaly(score, sequence, usual) for sequence in anomalous],
         usual=usual,
         labelled=collector.labelled(),
     )

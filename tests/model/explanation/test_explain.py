@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from padless.model.explanation import explain, replacement
-from padless.model.explanation.analysis import analyze_sequences
+from padless.model.explanation.analysis import SequenceScorer, analyze_sequences
 from padless.model.explanation.explain import FoundSequence, explain_anomaly
 from padless.model.explanation.places import Place, read_places
 from padless.model.explanation.replacement import replace_features, replace_spans, windows
@@ -15,6 +15,11 @@ from padless.model.explanation.usual import UsualSequences, stretch
 @pytest.fixture(scope="module")
 def model(make_model):
     return make_model(mean=[0.0, 0.0], variance=[0.5, 0.5])
+
+
+@pytest.fixture(scope="module")
+def score(model):
+    return SequenceScorer(model)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +44,8 @@ def spiked(model, usual):
     return found(model, sequence)
 
 
-def test_explain_names_feature_and_timesteps_of_a_spike(model, usual, spiked):
-    explanation = explain_anomaly(model, spiked, usual)
+def test_explain_names_feature_and_timesteps_of_a_spike(score, usual, spiked):
+    explanation = explain_anomaly(score, spiked, usual)
     assert explanation.features[0] == 1
     assert explanation.spans[1]
     assert any(span.first <= 11 and span.last >= 9 for span in explanation.spans[1])
@@ -50,8 +55,8 @@ def test_explain_names_feature_and_timesteps_of_a_spike(model, usual, spiked):
     assert part.score < 0.5 * spiked.analysis.score
 
 
-def test_a_replacement_is_scored_by_the_model(model, usual, spiked):
-    best = replace_features(model, spiked.analysis, usual)[0]
+def test_a_replacement_is_scored_by_the_model(model, score, usual, spiked):
+    best = replace_features(score, spiked.analysis, usual)[0]
     (donor, *_) = usual.nearest(spiked.analysis.original, 1)
     repaired = spiked.analysis.original.copy()
     repaired[:, best.feature] = donor[:, best.feature]
@@ -60,24 +65,24 @@ def test_a_replacement_is_scored_by_the_model(model, usual, spiked):
     assert best.span is None
 
 
-def test_replacements_come_by_rising_score(model, usual, spiked):
-    scores = [r.score for r in replace_spans(model, spiked.analysis, usual, [1, 0])]
+def test_replacements_come_by_rising_score(score, usual, spiked):
+    scores = [r.score for r in replace_spans(score, spiked.analysis, usual, [1, 0])]
     assert scores == sorted(scores)
     assert len(scores) == 2 * len(windows(24))
 
 
-def test_a_usual_sequence_is_not_explained_by_one_part(model, usual):
+def test_a_usual_sequence_is_not_explained_by_one_part(model, score, usual):
     sequence = found(model, usual.sequences[0])
-    explanation = explain_anomaly(model, sequence, usual)
+    explanation = explain_anomaly(score, sequence, usual)
     told = explanation.replacement
     assert told is None or told.score <= 0.9 * sequence.analysis.score
     assert sorted(explanation.features) == [0, 1]
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 17])
-def test_short_sequences_are_explained_too(model, usual, length):
+def test_short_sequences_are_explained_too(model, score, usual, length):
     sequence = found(model, np.full((length, 2), 9, np.float32))
-    assert explain_anomaly(model, sequence, usual).features
+    assert explain_anomaly(score, sequence, usual).features
     assert all(0 <= span.first <= span.last < length for span in windows(length))
 
 
@@ -185,22 +190,23 @@ def test_the_shortest_part_that_explains_nearly_as_much_is_told():
 
 def test_one_feature_is_not_replaced_as_a_whole(make_model):
     model = make_model(1, mean=[0.0], variance=[1.0])
+    score = SequenceScorer(model)
     rng = np.random.default_rng(0)
     sequences = [rng.normal(size=(9, 1)).astype(np.float32) for _ in range(5)]
     usual = UsualSequences.of("train", sequences, sequences)
     sequence = found(model, sequences[0] + 5)
-    assert replace_features(model, sequence.analysis, usual) == []
-    assert explain_anomaly(model, sequence, usual).features == [0]
+    assert replace_features(score, sequence.analysis, usual) == []
+    assert explain_anomaly(score, sequence, usual).features == [0]
 
 
-def test_long_sequences_are_tried_less_often(model, usual, spiked, monkeypatch):
+def test_long_sequences_are_tried_less_often(usual, spiked, monkeypatch):
     monkeypatch.setattr(replacement, "_MOST_TIMESTEPS", 24 * 10)
     tried = []
-    monkeypatch.setattr(
-        replacement,
-        "score_sequences",
-        lambda model, found: tried.append(len(found)) or np.ones(len(found)),
-    )
-    assert len(replace_spans(model, spiked.analysis, usual, [1, 0])) == 10
-    assert len(replace_features(model, spiked.analysis, usual)) == 2
+
+    def score(sequences):
+        tried.append(len(sequences))
+        return np.ones(len(sequences))
+
+    assert len(replace_spans(score, spiked.analysis, usual, [1, 0])) == 10
+    assert len(replace_features(score, spiked.analysis, usual)) == 2
     assert tried == [20, 8]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from padless.model.explanation.analysis import analyze_sequences, score_sequences
+from padless.model.explanation.analysis import SequenceScorer, analyze_sequences
 from padless.model.explanation.score_parts import PARTS, ScoreParts, divide_level
 
 LENGTHS = [5, 9, 5, 1, 12]
@@ -47,15 +47,16 @@ def test_analyses_are_those_of_each_sequence_alone(model, sequences, analyses):
 
 
 def test_scores_are_in_the_order_of_the_sequences(model, sequences, analyses):
-    scores = score_sequences(model, sequences)
+    score = SequenceScorer(model)
+    scores = score(sequences)
     np.testing.assert_allclose(scores, [analysis.score for analysis in analyses], rtol=1e-5)
-    assert len(score_sequences(model, [])) == 0
+    assert len(score([])) == 0
 
 
 def test_many_timesteps_come_in_several_batches(model, sequences, analyses, monkeypatch):
     monkeypatch.setattr("padless.model.explanation.analysis._MAX_BATCH_TIMESTEPS", 10)
     np.testing.assert_allclose(
-        score_sequences(model, sequences), [analysis.score for analysis in analyses], rtol=1e-5
+        SequenceScorer(model)(sequences), [analysis.score for analysis in analyses], rtol=1e-5
     )
 
 
