@@ -134,3 +134,8 @@ def test_resume_takes_the_options_of_the_run_and_other_epochs(call, trained, sto
     assert printed.code == 0
     finished = f"the run has finished with {int(epoch):,} epochs; ask for more epochs to continue"
     assert finished in printed.err
+    printed = call(*argv, "--epochs", int(epoch) + 1)
+    assert printed.code == 0
+    assert f"epoch {int(epoch) + 1}/{int(epoch) + 1}: " in printed.err
+    assert f"epoch {epoch}/" not in printed.err
+    assert open_run(run).options.epochs == int(epoch) + 1
