@@ -107,14 +107,12 @@ def _maxima(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tuple[tf.T
     if isinstance(length, Packing):
         rows, of_row = length.num_rows, length.length
         with on_host():
-            segment = _thirds(length.row, length.time, of_row)
-            is_empty = tf.range(THIRDS) >= of_row[:, None]
+            segment, is_empty = _thirds(length.row, length.time, of_row)
     else:
         rows, timesteps = tf.shape(values)[0], tf.shape(values)[1]
         row, time = tf.repeat(tf.range(rows), timesteps), tf.tile(tf.range(timesteps), [rows])
         of_row = tf.fill([rows], timesteps) if length is None else tf.cast(length, tf.int32)
-        segment = _thirds(row, time, of_row)
-        is_empty = tf.range(THIRDS) >= of_row[:, None]
+        segment, is_empty = _thirds(row, time, of_row)
     flat = tf.reshape(values, (-1, values.shape[-1]))
     of_thirds = tf.math.unsorted_segment_max(flat, segment, rows * THIRDS)
     of_thirds = tf.reshape(of_thirds, (-1, THIRDS, values.shape[-1]))
@@ -123,13 +121,18 @@ def _maxima(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tuple[tf.T
     return whole, tf.reshape(of_thirds, (-1, THIRDS * values.shape[-1]))
 
 
-def _thirds(row: tf.Tensor, time: tf.Tensor, of_row: tf.Tensor) -> tf.Tensor:
-    """Numbers the thirds of all rows, for each timestep; -1, of which nothing is taken, after ends.
+def _thirds(row: tf.Tensor, time: tf.Tensor, of_row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the third that each timestep is in, numbered over all rows, and those that are empty.
 
     Args:
         row: the row of each timestep.
         time: its number there.
         of_row: valid timesteps of each row.
+
+    Returns:
+        The number of each timestep's third, -1, of which nothing is taken, after the end of a row;
+        and whether a row has no timestep in a third, `(batch, THIRDS)` bool.
     """
     end = tf.gather(of_row, row)
-    return tf.where(time < end, row * THIRDS + time * THIRDS // end, -1)
+    segment = tf.where(time < end, row * THIRDS + time * THIRDS // end, -1)
+    return segment, tf.range(THIRDS) >= of_row[:, None]
