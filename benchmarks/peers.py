@@ -1,12 +1,14 @@
 """The form of the autoencoder in PyTorch and in Keras, and processes that take turns.
 
-`training_cost.py` and `scoring_cost.py` measure padless beside these, all on the first GPU of the
-machine where it has one that they see. For PyTorch the data lie there from the start.
+`training_cost.py`, `time_to_loss.py` and `scoring_cost.py` measure padless beside these, all on the
+first GPU of the machine where it has one that they see. For PyTorch the data lie there from the
+start.
 """
 
 import multiprocessing
 import os
 import time
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The processes share the GPU, whose memory TensorFlow else takes whole.
@@ -44,6 +46,23 @@ def torch_model(num_features):
     return Autoencoder().to(torch_device())
 
 
+def initialize_as_keras(model, seed):
+    """Draws the weights of a PyTorch autoencoder from the distributions that Keras draws from."""
+    import torch
+
+    torch.manual_seed(seed)
+    for name, weights in model.named_parameters():
+        if "weight_hh" in name:
+            torch.nn.init.orthogonal_(weights)
+        elif "weight" in name:
+            torch.nn.init.xavier_uniform_(weights)
+        else:
+            torch.nn.init.zeros_(weights)
+        if "bias_ih" in name:
+            weights.data[UNITS : 2 * UNITS] = 1  # of the forget gate
+    return model
+
+
 def torch_device():
     """Chooses the first GPU that PyTorch sees, or else the CPU."""
     import torch
@@ -67,6 +86,14 @@ def keras_tensors(num_features, timesteps=None):
     return inputs, latent, keras.layers.Dense(num_features)(decoded)
 
 
+class Turn(NamedTuple):
+    """One call: its seconds, its CPU seconds, and what it returned."""
+
+    seconds: float
+    cpu_seconds: float
+    result: Any
+
+
 def take_turns(ways, arguments, calls, repeats):
     """Lets each way do each call in a process of its own, one after another.
 
@@ -74,10 +101,10 @@ def take_turns(ways, arguments, calls, repeats):
         ways: name -> function of a module that takes `arguments` and makes the function to time.
         arguments: of each way.
         calls: arguments of that function, a tuple for each call.
-        repeats: number of turns; one before them, which starts and traces, is not counted.
+        repeats: number of turns after the first one, which starts and traces.
 
     Returns:
-        A dict of (arguments of the call, name) -> list of (seconds, CPU seconds).
+        A dict of (arguments of the call, name) -> list of `Turn`, the first one included.
     """
     context, processes, pipes = multiprocessing.get_context("spawn"), [], {}
     for name, way in ways.items():
@@ -87,12 +114,10 @@ def take_turns(ways, arguments, calls, repeats):
         processes[-1].start()
         other.close()
     measured = {(call, name): [] for call in calls for name in ways}
-    for repeat in range(repeats + 1):
+    for _ in range(repeats + 1):
         for (call, name), taken in measured.items():
             pipes[name].send(call)
-            seconds = pipes[name].recv()
-            if repeat:
-                taken.append(seconds)
+            taken.append(Turn(*pipes[name].recv()))
     for process, pipe in zip(processes, pipes.values(), strict=True):
         pipe.send(None)
         process.join()
@@ -103,5 +128,5 @@ def _serve(way, arguments, connection):
     run = way(*arguments)
     while (call := connection.recv()) is not None:
         wall, cpu = time.perf_counter(), time.process_time()
-        run(*call)
-        connection.send((time.perf_counter() - wall, time.process_time() - cpu))
+        result = run(*call)
+        connection.send((time.perf_counter() - wall, time.process_time() - cpu, result))

@@ -30,6 +30,7 @@ from peers import (
     LATENT_SIZE,
     PLAIN_FORM,
     UNITS,
+    initialize_as_keras,
     keras_tensors,
     take_turns,
     torch_device,
@@ -37,8 +38,8 @@ from peers import (
 )
 
 
-def padless(directory, batch_size):
-    """Makes a function that trains an epoch with the trainer of padless."""
+def padless(directory, batch_size, seed=0):
+    """Makes a function that trains an epoch with the trainer of padless, and returns its loss."""
     import dataclasses
 
     import keras
@@ -51,6 +52,7 @@ def padless(directory, batch_size):
     dataset = open_dataset(directory)
     numbers = dataclasses.replace(dataset.record_format, key=None, label=None)
     dataset = dataclasses.replace(dataset, record_format=numbers)
+    keras.utils.set_random_seed(seed)
     strategy = mirrored_strategy(1)
     with strategy.scope():
         model = SequenceAutoencoder.for_moments(
@@ -61,14 +63,13 @@ def padless(directory, batch_size):
     plan = plan_batches(dataset.split("train").lengths, batch_size=batch_size, group_size=8)
     batches = iterate_untuned(
         strategy.distribute_datasets_from_function(
-            lambda context: packed_steps(dataset, plan, shuffle=Shuffle(0), epochs=range(10**4))
+            lambda context: packed_steps(dataset, plan, shuffle=Shuffle(seed), epochs=range(10**4))
         )
     )
 
     def train_epoch():
-        for _ in range(plan.steps_per_epoch):
-            sums = trainer.train_step(batches)
-        return float(sums.loss)
+        steps = [trainer.train_step(batches) for _ in range(plan.steps_per_epoch)]
+        return float(sum(step.error for step in steps) / sum(step.weight for step in steps))
 
     return train_epoch
 
@@ -112,22 +113,13 @@ def torch_trainer(model):
     return step
 
 
-def until_done(run):
-    """Makes a function that returns when the GPU has done what it was given."""
-    import torch
-
-    if torch_device().type == "cpu":
-        return run
-
-    def run_whole():
-        run()
-        torch.cuda.synchronize()
-
-    return run_whole
+def mean_error(errors, num_sequences):
+    """Returns the mean of the batches' sums of errors, when a GPU has done what it was given."""
+    return sum(errors).item() / num_sequences
 
 
-def torch_equal(directory, batch_size):
-    """Makes a function that trains an epoch on batches of one length."""
+def torch_equal(directory, batch_size, seed=0):
+    """Makes a function that trains an epoch on batches of one length, and returns its loss."""
     import collections
 
     import numpy as np
@@ -138,12 +130,11 @@ def torch_equal(directory, batch_size):
         by_length[len(sequence)].append(sequence)
     device = torch_device()
     blocks = {n: torch.tensor(np.stack(rows), device=device) for n, rows in by_length.items()}
-    model = torch_model(next(iter(blocks.values())).shape[2])
-    step, rng = torch_trainer(model), np.random.default_rng(0)
+    model = initialize_as_keras(torch_model(next(iter(blocks.values())).shape[2]), seed)
+    step, rng = torch_trainer(model), np.random.default_rng(seed)
 
-    @until_done
     def train_epoch():
-        groups = []
+        groups, errors = [], []
         for block in blocks.values():
             order = torch.tensor(rng.permutation(len(block)), device=device)
             groups += [block[part] for part in order.tensor_split(-(-len(block) // batch_size))]
@@ -154,39 +145,44 @@ def torch_equal(directory, batch_size):
             latent, state = model.embed(last, outputs.mean(1))
             repeated = latent[:, None].expand(-1, batch.shape[1], -1)
             given = model.head(model.decoder(repeated, state)[0])
-            (given - batch).square().mean((1, 2)).sum().backward()
+            error = (given - batch).square().mean((1, 2)).sum()
+            error.backward()
+            errors.append(error.detach())
             count += len(batch)
             if count >= batch_size or i == len(groups) - 1:
                 step(count)
                 count = 0
+        return mean_error(errors, sum(map(len, blocks.values())))
 
     return train_epoch
 
 
-def torch_random(directory, batch_size, train_batch):
-    """Makes a function that trains an epoch on random batches."""
+def torch_random(directory, batch_size, seed, train_batch):
+    """Makes a function that trains an epoch on random batches, and returns its loss."""
     import numpy as np
     import torch
 
     device = torch_device()
     sequences = [torch.tensor(sequence, device=device) for sequence in read_sequences(directory)]
-    model = torch_model(sequences[0].shape[1])
-    step, rng = torch_trainer(model), np.random.default_rng(0)
+    model = initialize_as_keras(torch_model(sequences[0].shape[1]), seed)
+    step, rng = torch_trainer(model), np.random.default_rng(seed)
 
-    @until_done
     def train_epoch():
-        order = rng.permutation(len(sequences))
+        order, errors = rng.permutation(len(sequences)), []
         for start in range(0, len(order), batch_size):
             batch = [sequences[i] for i in order[start : start + batch_size]]
             batch.sort(key=len, reverse=True)
             length = torch.tensor([len(sequence) for sequence in batch], device=device)
-            train_batch(model, batch, length).backward()
+            error = train_batch(model, batch, length)
+            error.backward()
+            errors.append(error.detach())
             step(len(batch))
+        return mean_error(errors, len(sequences))
 
     return train_epoch
 
 
-def torch_packed(directory, batch_size):
+def torch_packed(directory, batch_size, seed=0):
     """Makes a function that trains an epoch on random batches as `PackedSequence`."""
     import torch
     from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
@@ -201,10 +197,10 @@ def torch_packed(directory, batch_size):
         errors = (model.head(decoded.data) - packed.data).square().mean(-1)
         return (errors / length[rows]).sum()
 
-    return torch_random(directory, batch_size, train_batch)
+    return torch_random(directory, batch_size, seed, train_batch)
 
 
-def torch_padded(directory, batch_size):
+def torch_padded(directory, batch_size, seed=0):
     """Makes a function that trains an epoch on random batches, padded to their longest."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -220,7 +216,7 @@ def torch_padded(directory, batch_size):
         errors = (given - padded).square().mean(-1) * valid
         return (errors.sum(1) / length).sum()
 
-    return torch_random(directory, batch_size, train_batch)
+    return torch_random(directory, batch_size, seed, train_batch)
 
 
 def keras_padded(directory, batch_size, to_longest=False):
@@ -269,7 +265,10 @@ def measure(directory, batch_size, names, repeats):
     """Trains in turns: {way: [(seconds, CPU seconds), ...]}."""
     ways = {name: WAYS[name] for name in names}
     measured = take_turns(ways, (directory, batch_size), [()], repeats)
-    return {name: taken for (_, name), taken in measured.items()}
+    return {
+        name: [(turn.seconds, turn.cpu_seconds) for turn in taken[1:]]
+        for (_, name), taken in measured.items()
+    }
 
 
 def ratios(measured, name):
