@@ -53,13 +53,15 @@ def run(args: argparse.Namespace) -> None:
         report = report_run(
             args.run_directory, args.dataset, details=bool(args.html), progress=progress
         )
-        _write_files(report, args, progress)
+    # Before the files, which may fail.
     if args.json:
         print_json(_as_dict(report) | {"picture": args.picture, "html": args.html})
-        return
-    show(report)
+    else:
+        show(report)
+    with progress_shown(quiet=args.quiet) as progress:
+        _write_files(report, args, progress)
     for name in ("picture", "html"):
-        if file := getattr(args, name):
+        if (file := getattr(args, name)) and not args.json:
             show(f"{name}: {file}")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from padless.pipeline.protected import check_unprotected
+from padless.pipeline.protected import check_output_file
+from padless.pipeline.wording import list_names
 from padless.pipeline.written_whole import written_whole
 
 if TYPE_CHECKING:
@@ -32,18 +33,25 @@ def check_picture(path: epath.PathLike) -> None:
 
     Raises:
         FileNotFoundError: if its folder is missing.
-        ValueError: if it is inside a dataset or a training run.
+        ImportError: if matplotlib is not installed.
+        IsADirectoryError: if it is a folder itself.
+        ValueError: if its extension names no format, or it is inside a dataset or a training run.
     """
-    check_unprotected(path, "picture")
-    if not (folder := pathlib.Path(path).parent).is_dir():
-        raise FileNotFoundError(f"{path}: the folder {folder} does not exist.")
+    check_output_file(path, "picture")
+    formats = sorted(new_figure().canvas.get_supported_filetypes())
+    extension = pathlib.Path(path).suffix
+    if extension[1:].lower() not in formats:
+        raise ValueError(
+            f"{path}: the extension of `picture` must be one of {list_names(formats, most=20)}, "
+            f"got {extension!r}."
+        )
 
 
 def save_figure(figure: Figure, file: epath.PathLike | io.BytesIO) -> None:
     """Writes a figure, whole or not at all; the extension of a path decides the format.
 
     Raises:
-        FileNotFoundError, ValueError: as `check_picture`.
+        FileNotFoundError, IsADirectoryError, ValueError: as `check_picture`.
     """
     if not isinstance(file, io.BytesIO):
         check_picture(file)

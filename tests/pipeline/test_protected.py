@@ -54,6 +54,12 @@ def test_files_of_the_same_name_of_others_protect_nothing(tmp_path, name, conten
     check_unprotected(tmp_path / "x")
 
 
-def test_a_picture_without_a_folder_is_rejected_before_any_work(tmp_path):
+def test_a_picture_that_cannot_be_written_is_rejected_before_any_work(tmp_path):
+    check_picture(tmp_path / "x.PNG")
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not"):
         check_picture(tmp_path / "nowhere" / "x.png")
+    with pytest.raises(IsADirectoryError, match="`picture` must be a file"):
+        check_picture(tmp_path)
+    for name in ("x.xyz", "x"):
+        with pytest.raises(ValueError, match=rf"/{name}: the extension .* 'png'.*, got '.*'\."):
+            check_picture(tmp_path / name)
