@@ -11,7 +11,6 @@ from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option, options_checked
 from padless.cli.train import add_model_arguments, add_training_arguments, replace_given
-from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.architecture import Architecture
 from padless.model.run_directory.training_options import TrainingOptions
 
@@ -27,7 +26,7 @@ def add_arguments(parser: Parser) -> None:
     parser.names |= {"alignment": "--alignments"}
     parser.add_argument("dataset", metavar="DATASET", help="dataset directory")
     comparison = parser.add_argument_group("comparison")
-    alignments = "what to compare (default: all that `padless train --alignment` knows)"
+    alignments = "what to compare (default: all that can be trained on the dataset)"
     options: dict[str, Any] = {"type": comma_separated, "metavar": "A,B,..."}
     add_option(comparison, "--alignments", alignments, **options)
     split = "split to measure on (default: test, else validation, else train)"
@@ -46,11 +45,10 @@ def run(args: argparse.Namespace) -> None:
     from padless.model import compare_alignments
     from padless.pipeline.figures import check_picture
 
-    alignments = args.alignments or tuple(ALIGNMENTS)
     with options_checked(args.parser):
         architecture = replace_given(Architecture(), args)
         options = replace_given(TrainingOptions(), args)
-        for name in alignments:
+        for name in args.alignments or ():
             dataclasses.replace(architecture, alignment=name)
     if args.picture:
         check_picture(args.picture)
@@ -59,19 +57,20 @@ def run(args: argparse.Namespace) -> None:
             args.dataset,
             architecture=architecture,
             options=options,
-            alignments=alignments,
+            alignments=args.alignments,
             split=args.split,
             runs=args.runs,
             progress=progress,
         )
+    # Before the picture, which may fail: this took long.
+    if args.json:
+        found = {"conclusion": comparison.conclusion(), "picture": args.picture}
+        print_json(as_json(comparison) | found)
+    else:
+        show(comparison)
     if args.picture:
         from padless.model import draw_comparison
 
         draw_comparison(comparison, args.picture)
-    if args.json:
-        found = {"conclusion": comparison.conclusion(), "picture": args.picture}
-        print_json(as_json(comparison) | found)
-        return
-    show(comparison)
-    if args.picture:
-        show(f"picture: {args.picture}")
+        if not args.json:
+            show(f"picture: {args.picture}")

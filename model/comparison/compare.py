@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pathlib
 import tempfile
 from collections.abc import Sequence
@@ -26,8 +27,9 @@ from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.progress import ShowProgress, ignore_progress
 from padless.pipeline.protected import check_unprotected
-from padless.pipeline.wording import plural
+from padless.pipeline.wording import list_names, plural
 
+_logger = logging.getLogger(__name__)
 _MIB = 2**20
 # Losses that differ by less are called the same: two seeds of one option differ by more.
 _SAME_LOSS = 0.02
@@ -104,7 +106,7 @@ def compare_alignments(
     *,
     architecture: Architecture | None = None,
     options: TrainingOptions | None = None,
-    alignments: Sequence[str] = tuple(ALIGNMENTS),
+    alignments: Sequence[str] | None = None,
     split: str | None = None,
     runs: epath.PathLike | None = None,
     progress: ShowProgress = ignore_progress,
@@ -115,7 +117,8 @@ def compare_alignments(
         directory: dataset directory.
         architecture: what to build; its own alignment is not read. The default one if None.
         options: how to train; the default if None.
-        alignments: what to compare, names of `ALIGNMENTS`.
+        alignments: what to compare, names of `ALIGNMENTS`, each once; if None, all that can be
+            trained on the dataset: where it masks missing values, some cannot.
         split: what to measure on; the test split, or else the validation split, or else the
             training split if None.
         runs: directory to keep the run directories in, `RUNS/<alignment>`; must not exist.
@@ -127,7 +130,7 @@ def compare_alignments(
         FileNotFoundError: if the dataset or a part of it is missing.
         ImportError: if there are labels to tell and scikit-learn is not installed.
         RuntimeError: if a run fails.
-        ValueError: if an option does not fit the data, or an alignment is unknown.
+        ValueError: if an option does not fit the data, or an alignment is unknown or named twice.
     """
     if runs is not None:
         check_unprotected(runs, "runs")
@@ -140,6 +143,12 @@ def compare_alignments(
         masks_missing=dataset.masks_missing,
     )
     options = chosen.options
+    if alignments is None:
+        alignments = _possible(chosen.architecture)
+    elif not alignments or len(set(alignments)) < len(alignments):
+        raise ValueError(
+            f"`alignments` must be at least one, each named once, got {list_names(alignments)}."
+        )
     aligned = [dataclasses.replace(chosen.architecture, alignment=name) for name in alignments]
     split = split or _held_out(dataset)
     dataset.split(split)
@@ -174,7 +183,21 @@ def _run_all(
         described = {"run": str(run), "architecture": dataclasses.asdict(architecture)}
         result = runs / f"{architecture.alignment}.json"
         compared.append(run_in_process(spec | described, result, progress))
+    if spec["labels"] and all(run.accuracy is None for run in compared):
+        _logger.info("accuracy of labels: left out, as the training split has one label alone")
     return Comparison(dataset.name, spec["split"], spec["options"]["epochs"], tuple(compared))
+
+
+def _possible(architecture: Architecture) -> list[str]:
+    """Lists the alignments that an architecture can have, and says which are left out."""
+    names = [
+        name
+        for name, alignment in ALIGNMENTS.items()
+        if alignment.can_mask_missing or not architecture.masks_missing
+    ]
+    if left_out := [name for name in ALIGNMENTS if name not in names]:
+        _logger.info("left out: %s, which cannot mask missing values", list_names(left_out))
+    return names
 
 
 def _held_out(dataset: SequenceDataset) -> str:

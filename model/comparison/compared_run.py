@@ -54,7 +54,8 @@ class ComparedRun:
         peak_bytes: most memory: of the GPU that held most, or of the whole process without GPUs.
         loss: error at valid timesteps, on the split that is compared.
         losses_by_length: the same by length: shortest, longest and loss of each range.
-        accuracy: share of that split's labels predicted from the embedding; None without labels.
+        accuracy: share of that split's labels predicted from the embedding; None where there are no
+            labels, or the training split has one kind alone.
     """
 
     alignment: str
@@ -157,10 +158,14 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _measure_accuracy(model: SequenceAutoencoder, dataset: SequenceDataset, split: str) -> float:
+def _measure_accuracy(
+    model: SequenceAutoencoder, dataset: SequenceDataset, split: str
+) -> float | None:
     inference, parts = Inference(model, EMBEDDING), []
     for name in (TRAINING_SPLIT, split):
         windows = list(inference.windows(dataset, name))
         for column in ("embedding", "label"):
             parts.append(np.concatenate([window[column] for window in windows]))
+        if len(np.unique(parts[1])) < 2:
+            return None
     return label_accuracy(*parts)

@@ -43,6 +43,11 @@ class Alignment:
     counts_tail: bool = False
     counts_padding: bool = False
 
+    @property
+    def can_mask_missing(self) -> bool:
+        """Whether values may be missing: only if the loss counts the sequence's timesteps alone."""
+        return not (self.counts_tail or self.counts_padding)
+
 
 DYNAMIC_REPEAT = "dynamic_repeat"
 ALIGNMENTS = {

@@ -89,8 +89,7 @@ class Architecture:
                 )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must be at least 0 and below 1, got {self.dropout}.")
-        alignment = self.align()
-        if self.masks_missing and (alignment.counts_tail or alignment.counts_padding):
+        if self.masks_missing and not self.align().can_mask_missing:
             raise ValueError(
                 f"the alignment {self.alignment!r} cannot mask missing values, as its loss counts "
                 "more than the timesteps of a sequence."

@@ -141,6 +141,37 @@ def test_compare_measures_on_what_was_held_out(labelled, make_dataset, compared_
     assert measured == [("test", True), ("validation", False), ("train", False)]
 
 
+def test_compare_leaves_out_what_cannot_mask_missing_values(
+    labelled, small, compared_specs, caplog
+):
+    folder = labelled.split("train").files[0].parent
+    masking = dataclasses.replace(small, masks_missing=True)
+    with caplog.at_level("INFO", "padless"):
+        comparison = compare_alignments(folder, architecture=masking)
+    names = ["dynamic_repeat", "cropped_output", "propagated_mask"]
+    assert [run.alignment for run in comparison.runs] == names
+    told = "left out: 'masked_repeat' and 'padded', which cannot mask missing values"
+    assert told in caplog.messages
+    with pytest.raises(ValueError, match="'padded' cannot mask missing values"):
+        compare_alignments(folder, architecture=masking, alignments=["padded"])
+
+
+def test_accuracy_needs_two_labels_in_the_training_split(
+    labelled, make_dataset, make_model, small, monkeypatch, caplog
+):
+    model = make_model()
+    accuracy = compared_run._measure_accuracy(model, labelled, "test")
+    assert 0 <= accuracy <= 1
+    alike = make_dataset({"train": [3, 4] * 4, "test": [3, 4]}, labels=["a"] * 8)
+    assert compared_run._measure_accuracy(model, alike, "test") is None
+    without = dataclasses.replace(FIRST, accuracy=None)
+    monkeypatch.setattr(compare, "run_in_process", lambda *args: without)
+    with caplog.at_level("INFO", "padless"):
+        compare_alignments(alike.split("train").files[0].parent, architecture=small)
+    told = "accuracy of labels: left out, as the training split has one label alone"
+    assert told in caplog.messages
+
+
 def test_compare_names_the_run_that_failed(make_dataset, small, capfd):
     """It fails before it trains; `test_train.py` tests what training says of a loss."""
     dataset = make_dataset([3, 4] * 8)
@@ -173,6 +204,8 @@ def test_an_error_that_answers_the_user_ends_the_process_with_its_message(
     ("asked", "options", "message"),
     [
         ({"alignments": ["mask"]}, {}, "`alignment` must be one of"),
+        ({"alignments": ["padded"] * 2}, {}, "each named once, got 'padded' and 'padded'"),
+        ({"alignments": []}, {}, "`alignments` must be at least one, .* got none"),
         ({"split": "later"}, {}, "later"),
         ({}, {"group_size": 65}, "`group_size` must be at most `batch_size`, 16"),
         ({}, {"batch_timesteps": 5}, "`batch_timesteps` must be at least the length"),
