@@ -97,7 +97,7 @@ class ReconstructionModel(keras.Model, abc.ABC):
         losses, reconstruction = self.reconstruct(*sequences_of(inputs), training=training)
         weight = tf.ones_like(losses) if weight is None else tf.cast(weight, losses.dtype)
         total = tf.reduce_sum(weight)
-        loss = tf.reduce_sum(weight * losses) / total
+        loss = tf.math.divide_no_nan(tf.reduce_sum(weight * losses), total)
         self._loss_tracker.update_state(loss, sample_weight=total)
         # What regularizers add is the same for every batch, and no part of the loss of sequences.
         return loss + sum(self.losses), reconstruction

@@ -133,6 +133,16 @@ def test_arrays_need_no_target(model):
     assert len(model.fit(sequence, batch_size=4, epochs=2, verbose=0).history["loss"]) == 2
 
 
+def test_a_batch_that_weighs_nothing_changes_nothing(model):
+    sequence = np.random.default_rng(0).normal(size=(4, 5, 2)).astype(np.float32)
+    model.compile(optimizer="sgd")
+    before = model.get_weights()
+    fitted = model.fit({"sequence": sequence, "weight": np.zeros(4, np.float32)}, verbose=0)
+    assert fitted.history["loss"] == [0]
+    for received, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(received, expected)
+
+
 def test_predict_reconstructs_each_batch(model, batches_of):
     batches = batches_of().take(3)
     predicted = model.predict(batches, verbose=0)
