@@ -336,9 +336,12 @@ class SequenceAutoencoder(ReconstructionModel):
     def _encode(self, prepared: Prepared, patches: Patches, training: bool) -> tf.Tensor:
         """Returns what the encoder's outputs are pooled to."""
         encoded = patches.cut(prepared.inputs)
+        if self.compute_dtype == "float16":
+            # Beyond its range a value would become infinite, and what is computed of it NaN.
+            encoded = tf.clip_by_value(encoded, tf.float16.min, tf.float16.max)
         for layer in self.encoder:
             encoded = layer(encoded, length=patches.length, training=training)
-        return tf.cast(encoded, tf.float32)
+        return encoded
 
     def _reconstruct(
         self, prepared: Prepared, training: bool

@@ -35,16 +35,16 @@ def pool(
         pooling: a key of `WIDTHS`.
 
     Returns:
-        `(batch, WIDTHS[pooling] * width)`, in the dtype of `outputs`.
+        `(batch, WIDTHS[pooling] * width)` float32.
     """
+    last, values = tf.cast(last, tf.float32), tf.cast(outputs, tf.float32)
     if pooling == "last":
         return last
-    values = tf.cast(outputs, tf.float32)
     mean, variance = moments_of_rows(values, length)
-    parts = [mean] if pooling == "mean" else [tf.cast(last, tf.float32), mean]
+    parts = [mean] if pooling == "mean" else [last, mean]
     if pooling == "statistics":
         parts += [tf.sqrt(variance + SMALLEST_VARIANCE), *_maxima(values, length)]
-    return tf.cast(tf.concat(parts, axis=-1), outputs.dtype)
+    return tf.concat(parts, axis=-1)
 
 
 def mean_of_rows(values: tf.Tensor, length: tf.Tensor | Packing | None) -> tf.Tensor:

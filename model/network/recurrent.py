@@ -64,8 +64,8 @@ class Recurrent(keras.layers.Layer):
 
     Returns:
         `(batch, timesteps, width)`, packed `(timesteps of all rows, width)`, or, pooled, `(batch,
-        width)`; `width` is `units`, twice that if bidirectional, and of pooled outputs as many
-        times that as the pooling holds. A row is of no meaning after its end, unless masked.
+        width)` float32; `width` is `units`, twice that if bidirectional, and of pooled outputs as
+        many times that as the pooling holds. A row is of no meaning after its end, unless masked.
 
     Raises:
         ValueError: if the cell or the pooling is unknown, `dropout` is not from 0 to 1, or a masked

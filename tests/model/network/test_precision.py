@@ -108,6 +108,24 @@ def test_mixed_precision_keeps_values_out_of_the_range_of_float16(make, precisio
     assert np.abs(huge(raw)).max() > 1e35
 
 
+def test_float16_takes_sequences_far_out_of_its_range(make):
+    mean, deviation = draw().mean((0, 1)), draw().std((0, 1))
+    # 300,000 deviations, as after a sensor has failed.
+    raw = (mean + deviation * 3e5 * np.sign(draw() - mean)).astype(np.float32)
+    results = make("mixed_float16").analyze(raw)
+    for name, expected in make().analyze(raw).items():
+        assert np.isfinite(results[name]).all()
+        np.testing.assert_allclose(results[name], expected, rtol=0.05, atol=0.05)
+
+
+@all_precisions
+def test_embeddings_are_not_rounded_to_16_bits(make, precision):
+    embedding = make(precision).embed(draw())
+    rounded = tf.cast(tf.cast(embedding, make(precision).compute_dtype), tf.float32)
+    # The means and deviations, 2 of the 7 parts of what is pooled; the others are outputs.
+    assert np.mean(rounded != embedding) > 0.25
+
+
 @all_precisions
 def test_mixed_precision_is_saved_with_the_model(make, precision, tmp_path):
     model = make(precision, bidirectional=True)
