@@ -183,7 +183,7 @@ def fit_anomaly_score(
     kept = [
         (
             window["length"],
-            recordings.number(window.get("key", ())),
+            recordings.number(window.get("key", ()), window["length"].tolist()),
             layer.parts(Traits(*(window[name] for name in Traits._fields))),
         )
         for window in held_out

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from padless.model.scoring.inference import TIMESTEPS
-from padless.pipeline.dataset.keys import piece_span, whole_key
+from padless.pipeline.dataset.keys import place_of
+from padless.pipeline.dataset.names import NUM_PIECES, TIMESTEP_SCORE, WORST_PIECE
 
-NUM_PIECES, WORST_PIECE, TIMESTEP_SCORE = "pieces", "worst_piece", "timestep_score"
 _SAME = ("label", "split")
 
 Row = dict[str, Any]
+Span = tuple[int, int]
 
 
 def merge_pieces(
@@ -45,11 +46,12 @@ def merge_pieces(
           features)`, NaN where none does; `error` and `feature_error`, its means;
         - `timestep_score`, the mean score of these pieces, `(timesteps,)`.
     """
-    pieces: dict[bytes, list[Row]] = collections.defaultdict(list)
+    pieces: dict[bytes, list[tuple[Row, Span]]] = collections.defaultdict(list)
     for window in windows:
         for row in _rows(window):
-            pieces[whole_key(row["key"])].append(row)
-    merged = [_merge(key, rows, same) for key, rows in pieces.items()]
+            key, span = place_of(row["key"], length := int(row["length"]))
+            pieces[key].append((row, span or (0, length)))
+    merged = [_merge(key, *zip(*found, strict=True), same) for key, found in pieces.items()]
     names = merged[0] if merged else ()
     return {name: _column(name, [row[name] for row in merged]) for name in names}
 
@@ -59,9 +61,8 @@ def _rows(window: Mapping[str, np.ndarray]) -> Iterator[Row]:
         yield {name: values[number] for name, values in window.items()}
 
 
-def _merge(key: bytes, rows: list[Row], same: Sequence[str]) -> Row:
+def _merge(key: bytes, rows: Sequence[Row], spans: Sequence[Span], same: Sequence[str]) -> Row:
     scores = np.array([row["score"] for row in rows])
-    spans = [piece_span(row["key"]) or (0, int(row["length"])) for row in rows]
     errors, timestep_scores = _by_timestep(rows, spans)
     worst = rows[int(np.argmax(np.nan_to_num(scores, nan=np.inf)))]
     merged = {name: rows[0][name] for name in same if name in rows[0]}
@@ -81,7 +82,7 @@ def _merge(key: bytes, rows: list[Row], same: Sequence[str]) -> Row:
     }
 
 
-def _by_timestep(rows: list[Row], spans: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def _by_timestep(rows: Sequence[Row], spans: Sequence[Span]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mean errors `(timesteps, features)` and scores `(timesteps,)` of the pieces."""
     length, num_features = max(stop for _, stop in spans), rows[0][TIMESTEPS].shape[1]
     # Beside the errors the score, which all timesteps of a piece have.

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from padless.model.scoring.calibration import Calibration
-from padless.pipeline.dataset.keys import is_piece_key, whole_key
+from padless.pipeline.dataset.keys import place_of
 
 # The fewest among which a p-value gets as small as 0.05.
 FEWEST_RECORDINGS = 19
@@ -28,13 +28,12 @@ class RecordingScores:
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
 
-    def number(self, keys: Iterable[bytes]) -> np.ndarray:
+    def number(self, keys: Iterable[bytes], lengths: Iterable[int]) -> np.ndarray:
         """Numbers the recordings that pieces are from, `(keys,)` int64; -1 for a whole sequence."""
+        places = map(place_of, keys, lengths)
         found = [
-            self._numbers.setdefault(whole_key(key), len(self._numbers))
-            if is_piece_key(key)
-            else _WHOLE
-            for key in keys
+            _WHOLE if span is None else self._numbers.setdefault(key, len(self._numbers))
+            for key, span in places
         ]
         return np.array(found, np.int64)
 

@@ -14,7 +14,7 @@ from etils import epath
 
 from padless.model.scoring.calibration import Calibration, check_level
 from padless.model.scoring.inference import TIMESTEPS, Inference
-from padless.model.scoring.merging import NUM_PIECES, TIMESTEP_SCORE, WORST_PIECE, merge_pieces
+from padless.model.scoring.merging import merge_pieces
 from padless.model.scoring.recordings import (
     FEWEST_RECORDINGS,
     are_compared,
@@ -22,7 +22,14 @@ from padless.model.scoring.recordings import (
     smallest_recording_p_values,
 )
 from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.dataset.names import VALIDATION_SPLIT, meta_feature
+from padless.pipeline.dataset.names import (
+    NUM_PIECES,
+    OUTPUT_COLUMNS,
+    TIMESTEP_SCORE,
+    VALIDATION_SPLIT,
+    WORST_PIECE,
+    meta_feature,
+)
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 from padless.pipeline.protected import check_output_file
 from padless.pipeline.wording import list_names, plural
@@ -76,7 +83,8 @@ def write_parquet(
     Raises:
         FileNotFoundError: if the folder of `output` is missing.
         ValueError: if a split is unknown, the records are damaged or have no keys, a key is not
-            UTF-8, there is a calibration but no score, or the level is one that no p-value reaches.
+            UTF-8, a column that the dataset carries is one of the output, there is a calibration
+            but no score, or the level is one that no p-value reaches.
     """
     output = check_output(output)
     if dataset.record_format.key is None:
@@ -254,12 +262,18 @@ def check_output(output: epath.PathLike) -> epath.Path:
 
 def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> pa.Schema:
     """Returns the columns: those of the outputs, and of `added` those that are not always there."""
+    carried = dataset.record_format.meta_columns
+    if clash := [name for name in carried if name in OUTPUT_COLUMNS]:
+        raise ValueError(
+            f"Dataset {dataset.name!r} must not carry columns that the output has, got "
+            f"{list_names(clash)}."
+        )
     of_features = pa.list_(pa.float32(), inference.model.num_features)
     types = {
         "key": pa.string(),
         "split": pa.string(),
         "label": pa.string(),
-        **dict.fromkeys(dataset.record_format.meta_columns, pa.string()),
+        **dict.fromkeys(carried, pa.string()),
         "length": pa.int64(),
         "embedding": pa.list_(pa.float32(), inference.embedding_size),
         "score": pa.float32(),
@@ -275,7 +289,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
     }
     written = {"key", "length", *added, *inference.outputs}
     written |= {"label"} if dataset.record_format.label else set()
-    written |= set(dataset.record_format.meta_columns)
+    written |= set(carried)
     return pa.schema([(name, kind) for name, kind in types.items() if name in written])
 
 

@@ -117,6 +117,28 @@ def piece_span(key: bytes) -> tuple[int, int] | None:
     return None if found is None else (int(found[1]), int(found[2]))
 
 
+def place_of(key: bytes, length: int) -> tuple[bytes, tuple[int, int] | None]:
+    """Returns the key of the sequence that a record is of, and the timesteps of it that it holds.
+
+    A piece has as many timesteps as its key says: a key of the user may look like one by chance.
+
+    Args:
+        key: of the record.
+        length: its timesteps.
+
+    Returns:
+        The key, and the first timestep and the one after the last; None if it is no piece.
+
+    Example:
+        >>> place_of(b"run[100:150]", 50), place_of(b"shelf[0:2]", 9)
+        ((b'run', (100, 150)), (b'shelf[0:2]', None))
+    """
+    span = piece_span(key)
+    if span is None or span[1] - span[0] != length:
+        return key, None
+    return whole_key(key), span
+
+
 def whole_key(key: bytes) -> bytes:
     """Returns the key of the sequence that a piece was cut from, or the key itself."""
     return _PIECE.sub(b"", key)

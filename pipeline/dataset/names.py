@@ -31,7 +31,8 @@ def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
 
 
-# What models write of each sequence.
+NUM_PIECES, WORST_PIECE, TIMESTEP_SCORE = "pieces", "worst_piece", "timestep_score"
+# What models write of each sequence, the last three where the scores of pieces are merged.
 OUTPUT_COLUMNS = (
     "key",
     "split",
@@ -45,6 +46,9 @@ OUTPUT_COLUMNS = (
     "unexplained",
     "feature_error",
     "timestep_error",
+    NUM_PIECES,
+    WORST_PIECE,
+    TIMESTEP_SCORE,
 )
 # Features of a record that are carried into outputs are named by this and their column.
 META = "meta"

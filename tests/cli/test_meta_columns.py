@@ -70,6 +70,7 @@ def test_rows_of_a_key_that_differ_are_rejected(call, tmp_path):
         (("kind", "--label-column", "kind"), "--meta-columns must not hold 'kind', which is"),
         (("x", "--feature-columns", "x,y"), "--meta-columns must not hold 'x', which is"),
         (("score",), "--meta-columns must not hold 'score', as what a model writes has a column"),
+        (("pieces",), "--meta-columns must not hold 'pieces', as what a model writes"),
         (("a/b",), "--meta-columns must hold names without a slash, got 'a/b'"),
     ],
 )
@@ -84,6 +85,6 @@ def test_a_bad_column_names_the_option(call, sited, tmp_path, option, options, m
 def test_the_names_that_are_taken_are_those_of_the_output(trained):
     run = open_run(trained.run)
     inference = Inference(run.model, (*EVERYTHING, TIMESTEPS))
-    added = {"split", "p_value", "is_anomaly"}
+    added = {"split", "p_value", "is_anomaly", "pieces", "worst_piece", "timestep_score"}
     schema = scores_file._schema(inference, run.open_dataset(), added)
     assert set(schema.names) == set(OUTPUT_COLUMNS)

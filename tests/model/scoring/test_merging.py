@@ -101,6 +101,14 @@ def test_a_piece_whose_score_is_not_finite_is_the_worst():
     assert np.isnan([merged["score"][0], merged["p_value"][0]]).all()
 
 
+def test_a_key_that_looks_like_one_of_a_piece_by_chance_stays_a_sequence():
+    rows = {b"shelf[0:2]": (1, 0.5, np.ones((3, 2), np.float32))}
+    rows[b"shelf[2:4]"] = (2, 0.1, np.ones((1, 2), np.float32))
+    merged = merge_pieces([window_of(rows)])
+    assert merged["key"].tolist() == list(rows)
+    assert (merged["length"].tolist(), merged["pieces"].tolist()) == ([3, 1], [1, 1])
+
+
 def test_nothing_is_merged_of_nothing():
     assert merge_pieces([]) == {}
 

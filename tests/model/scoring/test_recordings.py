@@ -30,7 +30,8 @@ def calibrate(rng, count, draw_pieces=lambda rng: rng.integers(2, 30)):
     recordings, numbers, scores = RecordingScores(), [], []
     for name in range(count):
         scores.append(draw_recording(rng, draw_pieces(rng)))
-        numbers.append(recordings.number(piece_keys(name, len(scores[-1]))))
+        count = len(scores[-1])
+        numbers.append(recordings.number(piece_keys(name, count), [LENGTH] * count))
     score = np.concatenate(scores)
     found = recordings.calibrate("validation", np.concatenate(numbers), score)
     return Calibration("validation", np.full(len(score), LENGTH), score, found)
@@ -49,9 +50,10 @@ def p_values_of(calibration, recordings):
 
 def test_the_highest_score_of_each_recording_is_kept_and_whole_sequences_are_not():
     recordings = RecordingScores()
-    first = recordings.number([b"a[0:8]", b"whole", b"b[0:8]"])
-    second = recordings.number([b"b[8:16]", b"a[8:16]"])
-    score = np.array([1.0, 99.0, 5.0, 3.0, 2.0])
+    first = recordings.number([b"a[0:8]", b"whole", b"b[0:8]"], [8] * 3)
+    # The last one has not the timesteps that its key says: it is no piece.
+    second = recordings.number([b"b[8:16]", b"a[8:16]", b"a[16:24]"], [8, 8, 5])
+    score = np.array([1.0, 99.0, 5.0, 3.0, 2.0, 98.0])
     found = recordings.calibrate("validation", np.concatenate((first, second)), score)
     assert found.length.tolist() == [2, 2]
     assert found.score.tolist() == [2.0, 5.0]
