@@ -237,6 +237,7 @@ def add_inference_arguments(parser: Parser, *, in_bulk: bool = False) -> None:
         metavar="NAME",
         help="split of the dataset directory, may be repeated (default: all)",
     )
+    first = len(parser._actions)
     files.add_argument(
         "--skip-rejects",
         action="store_true",
@@ -244,11 +245,17 @@ def add_inference_arguments(parser: Parser, *, in_bulk: bool = False) -> None:
     )
     add_raw_arguments(parser, of_run=True)
     add_length_arguments(parser.add_argument_group("lengths of raw files"), of_run=True)
+    parser.raw_actions = parser._actions[first:]
 
 
 def comma_separated(text: str) -> tuple[str, ...]:
     """Parses `a,b,c`; a name that holds a comma is written in double quotes."""
-    return tuple(next(csv.reader([text], strict=True)))
+    try:
+        return tuple(next(csv.reader([text], strict=True)))
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(
+            f"must be names with commas between them, got {text!r}: {error}"
+        ) from error
 
 
 def count_or_share(text: str) -> int | float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import logging
 import os
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from padless.cli.arguments import COLUMNS, TEXT, columns_of, text_of
+from padless.cli.arguments import columns_of, text_of
 from padless.cli.messages import show
 from padless.pipeline.wording import list_names
 
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
     from padless.pipeline import SequenceDataset, ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
-RULE_OPTIONS = ("missing", "time_order", "min_length", "max_length", "too_long", "stride")
-# The options of raw files, as they are parsed where they are not given.
-RAW_OPTIONS = {
-    "input_format": None,
-    **{f"{name}_column": COLUMNS[name] for name in ("key", "time", "sequence", "length", "label")},
-    "feature_columns": COLUMNS["features"],
-    "meta_columns": COLUMNS["meta"],
-    **dict.fromkeys(RULE_OPTIONS),
-    **TEXT,
-}
 
 
 def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
@@ -84,16 +75,16 @@ def check_usage(args: argparse.Namespace, output: str, option: str = "--output")
             f"--split goes with a dataset directory, got {list_names(args.split)} and raw files"
         )
     if not is_raw:
-        given = [name for name, default in RAW_OPTIONS.items() if getattr(args, name) != default]
-        given += ["skip_rejects"] if args.skip_rejects else []
+        given = [
+            action.option_strings[0]
+            for action in args.parser.raw_actions
+            if getattr(args, action.dest) != action.default
+        ]
         if given:
-            shown = ", ".join(map(_as_option, given))
-            args.parser.error(f"{shown} goes with raw files, got the dataset {args.inputs[0]}")
+            args.parser.error(
+                f"{', '.join(given)} goes with raw files, got the dataset {args.inputs[0]}"
+            )
     return is_raw
-
-
-def _as_option(name: str) -> str:
-    return "--format" if name == "input_format" else f"--{name.replace('_', '-')}"
 
 
 @contextlib.contextmanager
@@ -125,15 +116,15 @@ def raw_options(args: argparse.Namespace, run: Run) -> dict[str, Any]:
     """Returns how raw files are read for a run, as `open_raw` takes it."""
     from padless.beam_jobs import Columns, TextFormat
     from padless.beam_jobs.raw_input import rules_like
+    from padless.pipeline.dataset.rules import SequenceRules
 
+    rules = [field.name for field in dataclasses.fields(SequenceRules)]
     static = [scale.name for scale in run.config.static] or None
     return {
         # Columns by the names that the run was trained on, whatever else the file holds.
         "columns": Columns(**columns_of(args, center=run.config.center, static=static)),
         "feature_names": run.config.feature_names,
-        "rules": rules_like(
-            run.config.rules, **{name: getattr(args, name) for name in RULE_OPTIONS}
-        ),
+        "rules": rules_like(run.config.rules, **{name: getattr(args, name) for name in rules}),
         "input_format": args.input_format,
         "text": TextFormat(**text_of(args)),
         "skip_rejects": args.skip_rejects,

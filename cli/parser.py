@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         names: Python name -> option, for error messages: of what is named otherwise in Python.
+        raw_actions: the options that only raw files have, where a dataset may be given instead.
     """
 
     def __init__(self, **options: Any):
@@ -33,6 +34,7 @@ class Parser(argparse.ArgumentParser):
             **options,
         )
         self.names: dict[str, str] = {}
+        self.raw_actions: list[argparse.Action] = []
         self._given: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -97,6 +97,14 @@ def test_help_of_each_command(call, command):
             "--label-column goes with raw files",
         ),
         (["embed", "r", ".", "--skip-rejects", "--output=o"], "--skip-rejects goes with raw files"),
+        (
+            ["score", "r", ".", "--wide", "--drop-columns=x", "--no-header", "--output=o"],
+            "--drop-columns, --wide, --no-header goes with raw files",
+        ),
+        (
+            ["preprocess", "a.csv", "--output=o", '--meta-columns="a'],
+            "must be names with commas between them, got '\"a'",
+        ),
     ],
 )
 def test_bad_usage(call, argv, message):
