@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,9 +16,9 @@ from padless.model.explanation.score_parts import (
 )
 from padless.model.network.anomaly_score import Traits
 from padless.model.network.autoencoder import SequenceAutoencoder
+from padless.model.scoring.inference import cut_batches
 from padless.pipeline.batching.packing import PackedSequences
 
-_MAX_BATCH_TIMESTEPS = 65_536
 _OF_SEQUENCES = ("score", "feature_error", *Traits._fields)
 
 
@@ -58,10 +58,10 @@ def analyze_sequences(
         model: the trained model.
         sequences: `(timesteps, features)` float32 each, raw units.
     """
-    found: list[SequenceAnalysis] = []
-    for rows in _cut([len(sequence) for sequence in sequences]):
-        found += _analyze_batch(model, [sequences[row] for row in rows])
-    return found
+    found: dict[int, SequenceAnalysis] = {}
+    for rows in cut_batches(model, _lengths(sequences)):
+        found |= zip(rows, _analyze_batch(model, [sequences[row] for row in rows]), strict=True)
+    return [found[row] for row in range(len(sequences))]
 
 
 class SequenceScorer:
@@ -75,17 +75,18 @@ class SequenceScorer:
         def score(values: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
             return model.analyze(PackedSequences(values, length))["score"]
 
+        self._model = model
         values = tf.TensorSpec((None, model.num_features), tf.float32)
         signature = (values, tf.TensorSpec((None,), tf.int32))
         self._score = tf.function(score, input_signature=signature, autograph=False)
 
     def __call__(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the scores of sequences `(timesteps, features)`, `(sequences,)`, in order."""
-        scores: list[np.ndarray] = []
-        for rows in _cut([len(sequence) for sequence in sequences]):
+        scores = np.zeros(len(sequences), np.float32)
+        for rows in cut_batches(self._model, _lengths(sequences)):
             packed, order = _pack([sequences[row] for row in rows])
-            scores.append(self._score(*packed).numpy()[np.argsort(order.numpy())])
-        return np.concatenate(scores) if scores else np.zeros(0, np.float32)
+            scores[rows[order.numpy()]] = self._score(*packed)
+        return scores
 
 
 def _analyze_batch(
@@ -119,19 +120,10 @@ def _analyze_batch(
 
 
 def _pack(sequences: Sequence[np.ndarray]) -> tuple[PackedSequences, tf.Tensor]:
-    lengths = [len(sequence) for sequence in sequences]
+    lengths = _lengths(sequences)
     values = tf.constant(np.concatenate(sequences), tf.float32)
     return PackedSequences.of(tf.RaggedTensor.from_row_lengths(values, lengths))
 
 
-def _cut(lengths: Sequence[int]) -> Iterator[range]:
-    """Cuts rows into batches of a bounded number of timesteps, as far as their lengths allow."""
-    begin = total = 0
-    for row, length in enumerate(lengths):
-        if total and total + length > _MAX_BATCH_TIMESTEPS:
-            yield range(begin, row)
-            begin = row
-            total = 0
-        total += length
-    if total:
-        yield range(begin, len(lengths))
+def _lengths(sequences: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([len(sequence) for sequence in sequences], np.int64)

@@ -107,7 +107,7 @@ class Inference:
         self, window: Mapping[str, np.ndarray], record_format: RecordFormat
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Yields the rows of the window that each packed batch holds, and its outputs."""
-        for rows in self._cut(window["length"]):
+        for rows in cut_batches(self.model, window["length"]):
             batch = parse_packed(tf.gather(window["serialized"], rows), record_format)
             assert_not_empty(batch["length"])
             computed = self._run(batch.pop("values"), batch["length"])
@@ -126,22 +126,6 @@ class Inference:
         ]
         return np.column_stack((found["embedding"], *columns)).astype(np.float32)
 
-    def _cut(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields the rows of each packed batch: by falling length, and of bounded size.
-
-        Where the model pads, and on a GPU, whose operation works on a rectangle, that is counted.
-        """
-        order = np.argsort(-lengths, kind="stable")
-        if not self.model.alignment.pads and not tf.config.get_visible_devices("GPU"):
-            before = lengths[order].cumsum() - lengths[order]
-            cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
-            yield from np.split(order, cuts)
-            return
-        while len(order):
-            rows = max(1, _MAX_BATCH_TIMESTEPS // self.model.padded_length(lengths[order]))
-            yield order[:rows]
-            order = order[rows:]
-
     def _compute(self, values: tf.Tensor, length: tf.Tensor) -> dict[str, tf.Tensor]:
         packed = PackedSequences(values, length)
         if self.outputs == EMBEDDING:
@@ -157,6 +141,30 @@ class Inference:
             for name, error in zip(BASELINES, (standardized, deviation), strict=True):
                 computed[name] = mean_of_seen(tf.square(error), packing, seen)
         return computed
+
+
+def cut_batches(model: SequenceAutoencoder, lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Cuts sequences into packed batches of bounded size.
+
+    Where the model pads, and on a GPU, whose operation works on a rectangle, that is counted.
+
+    Args:
+        model: what is to run.
+        lengths: of the sequences, `(sequences,)`.
+
+    Yields:
+        The numbers of the sequences of a batch, `(rows,)`, by falling length.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    if not model.alignment.pads and not tf.config.get_visible_devices("GPU"):
+        before = lengths[order].cumsum() - lengths[order]
+        cuts = np.flatnonzero(np.diff(before // _MAX_BATCH_TIMESTEPS)) + 1
+        yield from filter(len, np.split(order, cuts))
+        return
+    while len(order):
+        rows = max(1, _MAX_BATCH_TIMESTEPS // model.padded_length(lengths[order]))
+        yield order[:rows]
+        order = order[rows:]
 
 
 def read_windows(split: Split, record_format: RecordFormat) -> Iterator[dict[str, np.ndarray]]:

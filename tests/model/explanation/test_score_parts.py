@@ -54,7 +54,7 @@ def test_scores_are_in_the_order_of_the_sequences(model, sequences, analyses):
 
 
 def test_many_timesteps_come_in_several_batches(model, sequences, analyses, monkeypatch):
-    monkeypatch.setattr("padless.model.explanation.analysis._MAX_BATCH_TIMESTEPS", 10)
+    monkeypatch.setattr("padless.model.scoring.inference._MAX_BATCH_TIMESTEPS", 10)
     np.testing.assert_allclose(
         SequenceScorer(model)(sequences), [analysis.score for analysis in analyses], rtol=1e-5
     )

@@ -129,6 +129,21 @@ def test_results_do_not_depend_on_windows_and_batches(
     assert len(done) == 1 + -(-24 // window) + -(-3 // window)
 
 
+@pytest.mark.parametrize("alignment", ["dynamic_repeat", "cropped_output", "padded"])
+def test_batches_have_a_bounded_size_and_every_sequence(make_model, alignment):
+    model = make_model(alignment=alignment, longest=40_000)
+    lengths = np.array([1] * 100 + [40_000] + [30_000] * 3 + [7] * 200)
+    batches = list(inference.cut_batches(model, lengths))
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    for rows in batches:
+        computed = lengths[rows].sum()
+        if model.alignment.pads:
+            computed = len(rows) * model.padded_length(lengths[rows])
+        # Packed, the sequence that passes the bound is the last one of its batch.
+        assert computed < 65_536 + lengths[rows].max()
+    assert list(inference.cut_batches(model, lengths[:0])) == []
+
+
 def test_inference_needs_one_trace_for_all_lengths(model, dataset):
     everything = Inference(model)
     for split in LENGTHS:
