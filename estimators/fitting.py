@@ -11,12 +11,9 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-import random
 import signal
 import tempfile
 from collections.abc import Iterable, Iterator
-
-import numpy as np
 
 from padless.beam_jobs import Output, PreprocessOptions, Rules, preprocess
 from padless.beam_jobs.assembly.rounding import describe_lost_digits
@@ -78,7 +75,7 @@ def train_model(given: Input, recipe: Recipe) -> TrainedModel:
         ValueError: if the directory holds the fit of other data or parameters.
         TrainingStopped: if SIGTERM has come.
     """
-    with _place(recipe.directory) as place, _generators_kept(), retracing_expected():
+    with _place(recipe.directory) as place, retracing_expected():
         _write_dataset(given, recipe, place / _DATA)
         try:
             train(
@@ -125,17 +122,6 @@ def _place(directory: str | None) -> Iterator[pathlib.Path]:
     else:
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
         yield pathlib.Path(directory)
-
-
-@contextlib.contextmanager
-def _generators_kept() -> Iterator[None]:
-    """Leaves the process's random generators as they were: `train` seeds them."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 def _write_dataset(given: Input, recipe: Recipe, dataset: pathlib.Path) -> None:

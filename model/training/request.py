@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import random
+from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -78,8 +80,7 @@ class TrainingRequest:
         if moments is None:
             raise ValueError(f"Dataset {self.dataset.name!r} must have moments, it has none.")
         self._check_deviations(np.sqrt(moments.variance))
-        keras.utils.set_random_seed(options.seed)
-        with self.strategy.scope():
+        with _weights_drawn_by(options.seed), self.strategy.scope():
             model = SequenceAutoencoder.for_moments(
                 moments,
                 self.architecture,
@@ -107,3 +108,18 @@ class TrainingRequest:
                 f"Dataset {self.dataset.name!r}: the standard deviation of {names[feature]} must "
                 f"be from 1e-37 to 1e+37 (or 0), got {deviations[feature]:.3g}; change its unit."
             )
+
+
+@contextlib.contextmanager
+def _weights_drawn_by(seed: int) -> Iterator[None]:
+    """Seeds the generator of Python, which Keras draws the seeds of weights and dropout from.
+
+    Afterwards it is as it was. `keras.utils.set_random_seed` would change those of NumPy and
+    TensorFlow too, which belong to the user and which nothing here reads.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import random
 import signal
 
 import keras
@@ -86,17 +85,6 @@ def test_a_directory_of_another_fit_is_named(encoder, frame, parameters, message
 def test_a_directory_of_other_data_is_named(encoder, waves):
     with pytest.raises(ValueError, match="Name another directory, or delete this one"):
         clone(encoder).fit([2 * wave for wave in waves])
-
-
-def test_the_random_generators_of_the_process_are_kept():
-    random.seed(5)
-    np.random.seed(5)
-    expected = random.random(), np.random.uniform()
-    random.seed(5)
-    np.random.seed(5)
-    with fitting._generators_kept():
-        keras.utils.set_random_seed(1)
-    assert (random.random(), np.random.uniform()) == expected
 
 
 def test_digits_that_float32_loses_are_named(encoder, tmp_path, caplog):

@@ -1,7 +1,9 @@
 """What cannot be trained on is named before anything is built."""
 
 import dataclasses
+import random
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -44,6 +46,22 @@ def test_bands_of_few_timesteps_are_trained_timestep_by_timestep(
     model = request.make_trainer(request.plan()["train"]).model
     layers = [*model.encoder, *model.decoder]
     assert [layer.by_timestep for layer in layers] == [by_timestep] * 2
+
+
+def test_the_random_generators_of_the_process_are_left_alone(make_dataset, small):
+    def draw():
+        return random.random(), np.random.uniform(), float(tf.random.uniform(()))
+
+    dataset = make_dataset([3, 4])
+    options = TrainingOptions(seed=3, batch_size=2, epochs=1)
+    strategy = tf.distribute.get_strategy()
+    architecture = dataclasses.replace(small, patch_length=1, dropout=0.1)
+    request = TrainingRequest(dataset, architecture, options, strategy, ignore_progress)
+    keras.utils.set_random_seed(5)
+    expected = draw()
+    keras.utils.set_random_seed(5)
+    request.make_trainer(request.plan()["train"])
+    assert draw() == expected
 
 
 def test_another_seed_begins_with_other_weights(make_dataset, small, weights_of):
