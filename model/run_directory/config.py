@@ -199,7 +199,7 @@ def _why_not_free(name: str, started: RunConfig) -> str:
     """Explains why an option that is free otherwise is not."""
     schedule = started.training.schedule
     if name == "epochs" and schedule != "constant":
-        return f" The schedule {schedule!r} runs along all epochs."
+        return f" The schedule {schedule!r} runs along all epochs: for more, begin a new run."
     return ""
 
 

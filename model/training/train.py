@@ -70,6 +70,7 @@ from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.log_filters import notes_dropped
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+from padless.pipeline.wording import plural
 
 
 @notes_dropped(
@@ -91,8 +92,8 @@ def train(
     that of the training split does.
 
     A resumed run continues from its newest checkpoint, in mid-epoch, and ends as an uninterrupted
-    run: bit for bit on a CPU with as many replicas. A finished run continues where more
-    epochs are asked for.
+    run: bit for bit on a CPU with as many replicas. A finished run continues where more epochs are
+    asked for, if the learning rate does not depend on their number: `schedule="constant"`.
 
     Args:
         directory: dataset directory.
@@ -175,17 +176,16 @@ def _train_and_report(
     """Trains from the newest checkpoint to the end, and reports."""
     loop = _make_loop(request, plans, run)
     request.log(_introduce(plans, loop.model, request))
-    if loop.restore():
-        progress = loop.state.progress
+    is_restored, progress = loop.restore(), loop.state.progress
+    is_over = loop.is_over() and is_finished(run)
+    if is_restored and not is_over:
         request.log(f"resumed after step {progress.step} of epoch {progress.epoch + 1}")
     newest = f"the newest checkpoint of {run}, in steps"
     check_same_number(request.strategy, loop.total_steps, newest)
     inference, summary = Inference(loop.model, WITH_BASELINES), None
-    if loop.is_over() and is_finished(run):
+    if is_over:
         loop.state.use_best()
-        epochs = loop.state.progress.epoch
-        count = "1 epoch" if epochs == 1 else f"{epochs:,} epochs"
-        request.log(f"the run has finished with {count}; ask for more epochs to continue")
+        request.log(_describe_end(progress.epoch, request.options.schedule))
     else:
         _train_to_the_end(request, loop, run, callbacks)
         if is_chief(request.strategy):
@@ -270,6 +270,16 @@ def _windows(
     start = Progress(f"anomaly score, {split}", 0, total, "sequences")
     windows = inference.windows(dataset, split)
     return counted(windows, progress, start, size=lambda window: len(window["length"]))
+
+
+def _describe_end(epochs: int, schedule: str) -> str:
+    """Says that there is nothing left to train, and how to train longer."""
+    longer = "ask for more epochs to continue"
+    if schedule != "constant":
+        longer = (
+            f"to train longer, begin a new run, as the schedule {schedule!r} has come to its end"
+        )
+    return f"the run has finished with {plural(epochs, 'epoch')}; {longer}"
 
 
 def _introduce(
