@@ -20,6 +20,7 @@ import numpy as np
 import padless
 from padless.estimators.trained import FILES
 from padless.model.run_directory.stored_arrays import check_stored
+from padless.pipeline.protected import check_output_file
 from padless.pipeline.written_whole import written_whole
 
 _ESTIMATOR_FILE = "estimator.json"
@@ -52,12 +53,21 @@ def write_archive(path: str | os.PathLike[str], kind: str, saved: Saved) -> None
         path: the file; one that exists is replaced.
         kind: name of the estimator's class.
         saved: what to write.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, ValueError: if it cannot be written there, see
+            `padless.pipeline.protected.check_output_file`.
     """
+    check_output_file(path, "path")
     parameters = {name: _plain(value) for name, value in saved.parameters.items()}
     values = (kind, padless.__version__, parameters, dict(saved.learned))
     described = json.dumps(dict(zip(_KEYS, values, strict=True)), indent=2)
-    with written_whole(pathlib.Path(path)) as beside, zipfile.ZipFile(beside, "w") as archive:
-        for name, data in {_ESTIMATOR_FILE: described.encode(), **saved.files}.items():
+    contents = {_ESTIMATOR_FILE: described.encode(), **saved.files}
+    with (
+        written_whole(pathlib.Path(path), shared=True) as beside,
+        zipfile.ZipFile(beside, "w") as archive,
+    ):
+        for name, data in contents.items():
             archive.writestr(name, data)
 
 

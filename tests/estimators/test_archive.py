@@ -58,6 +58,13 @@ def test_a_loaded_encoder_gives_the_same(encoder, waves, tmp_path):
     np.testing.assert_array_equal(loaded.transform(waves), encoder.transform(waves))
 
 
+def test_a_file_that_cannot_be_written_is_named(encoder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
+        encoder.save(tmp_path / "nowhere" / "encoder")
+    with pytest.raises(IsADirectoryError, match="`path` must be a file"):
+        encoder.save(tmp_path)
+
+
 def test_parameters_are_written_as_json_has_them(encoder, tmp_path):
     changed = encoder.get_params() | {
         "units": np.int64(2),
