@@ -140,13 +140,14 @@ class Calibration:
 
         Once for all windows of records. Returns the trend too.
         """
-        if (start, stop) not in self._windows:
-            if len(self._windows) == _CACHED_WINDOWS:
+        # Several threads score at once: what one has found, another may clear.
+        if (found := self._windows.get((start, stop))) is None:
+            if len(self._windows) >= _CACHED_WINDOWS:
                 self._windows.clear()
             length, logarithm = self.length[start:stop], log_of(self.score[start:stop])
             slope = fit_trend(length, logarithm)
-            self._windows[start, stop] = np.sort(logarithm - slope * length), slope
-        return self._windows[start, stop]
+            self._windows[start, stop] = found = np.sort(logarithm - slope * length), slope
+        return found
 
 
 def check_scores(length: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

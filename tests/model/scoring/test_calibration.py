@@ -163,6 +163,15 @@ def test_p_values_do_not_depend_on_batches_and_cached_windows(monkeypatch):
     assert len(again._windows) <= 2
 
 
+def test_cached_windows_stay_few_where_threads_have_added_too_many(monkeypatch):
+    monkeypatch.setattr(module, "_CACHED_WINDOWS", 2)
+    length = np.repeat(np.arange(1, 31), 40)
+    calibration = Calibration("validation", length, np.arange(1200.0))
+    calibration._windows.update({(0, stop): (np.zeros(stop), 0.0) for stop in (1, 2, 3)})
+    calibration.p_values(np.array([20]), np.array([5.0]))
+    assert len(calibration._windows) == 1
+
+
 def test_p_values_do_not_depend_on_a_length_that_scores_follow_exactly():
     # Every sequence of the trend is as usual as another; beyond its ends it is not followed.
     length = np.repeat(np.arange(20, 53), 3)
