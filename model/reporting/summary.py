@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -128,8 +129,8 @@ class Summary:
 
     @property
     def worst_features(self) -> list[FeatureErrors]:
-        """The features, that of the highest loss first."""
-        return sorted(self.features, key=lambda feature: -feature.loss)
+        """The features, that of the highest loss first; last those without a value, that is NaN."""
+        return sorted(self.features, key=lambda feature: (math.isnan(feature.loss), -feature.loss))
 
     def warnings(self) -> list[str]:
         """Returns sentences that say where the model is no better than a mean."""

@@ -30,6 +30,11 @@ def test_parts_survive_pickling(part):
     assert copy.values.dtype == np.float32
 
 
+def test_values_that_were_not_rounded_are_not_pickled():
+    with pytest.raises(ValueError, match="must be rounded to float32 first, got float64"):
+        pickle.dumps(Whole(PLACE, VALUES.astype(np.float64), None))
+
+
 @pytest.mark.parametrize(
     "part",
     [RejectedPart(PLACE, "bad_time", "rule.", True), Reject(PLACE, None, "bad_time", "rule.")],

@@ -260,4 +260,4 @@ def _count_masked(facts: Facts) -> Masked | None:
 
 def _write(value: float) -> str:
     """Writes a number as Python does, whole ones with one decimal."""
-    return f"{value:g}" if value != int(value) or abs(value) > 1e6 else f"{value:.1f}"
+    return f"{value:.1f}" if abs(value) <= 1e6 and value == int(value) else f"{value:g}"

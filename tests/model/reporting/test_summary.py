@@ -1,6 +1,7 @@
 """The summary's numbers against NumPy, its ranges of lengths, its words."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -205,6 +206,15 @@ def test_summary_shows_the_worst_features_and_counts_the_others():
     ]
     assert lines[-1] == "and 32 more with a smaller loss"
     assert lines[-9].split() == ["f39", "0.3900", "3.9", "1000", "500"]
+
+
+def test_a_feature_without_values_comes_last_of_the_worst():
+    summary = made_summary((0.4, 1.0, 0.5), num_features=3)
+    first, second, third = summary.features
+    without = dataclasses.replace(second, loss=math.nan)
+    for features in ((first, without, third), (without, first, third), (first, third, without)):
+        worst = dataclasses.replace(summary, features=features).worst_features
+        assert worst == [third, first, without]
 
 
 def test_train_sums_up_the_best_weights(spoiled):

@@ -267,6 +267,15 @@ def test_zeros_inside_padded_sequences_are_named():
     assert "2 timesteps inside 1 sequence are 0.0 too" in found.cost
 
 
+def test_padding_may_be_infinite():
+    values = padded_tensor()
+    values[np.arange(values.shape[1]) >= np.array(LENGTHS)[:, None]] = -np.inf
+    values[7, 2] = -np.inf
+    parts = {"values": values, "length": np.array(LENGTHS)}
+    found = find(tf.data.Dataset.from_tensor_slices(parts).batch(4), "masked_values")
+    assert dict(found.numbers) == {"timesteps": 1, "sequences": 1, "value": -np.inf}
+
+
 def test_weights_on_padding_are_found():
     def weigh_all(batch):
         features, target, mask = to_weighted(batch)
