@@ -70,7 +70,8 @@ def finish(
     report = PreprocessReport.of(
         shards, rejected, tally=tally, splits=_possible_splits(job, layout)
     ).with_features(layout.num_features, names)
-    if job.offsets is not None and len(job.offsets) != layout.num_features:
+    offsets = job.offsets if report.accepted else None
+    if offsets is not None and len(offsets) != layout.num_features:
         return Outcome(failure=_other_features(len(job.offsets), layout.num_features))
     if (spread := spreads.get(layout.num_features)) is not None:
         lost = find_lost_digits(spread, job.offsets)

@@ -122,6 +122,12 @@ def test_a_bad_center_is_named(write_csv, make_options, tmp_path, center, messag
     assert not (tmp_path / "out").exists()
 
 
+def test_rejects_are_named_where_nothing_is_left_to_center(write_csv, make_options):
+    path = write_csv("x.csv", [("a", 0, 1, 2), ("a", 0, 3, 4)])
+    with pytest.raises(ValueError, match=r"No sequence was accepted(.|\n)*duplicate_time"):
+        preprocess(make_options(path, center={"y": UTM}))
+
+
 def test_offsets_of_other_features_than_most_sequences_have(write_npz, make_options, tmp_path):
     arrays = {"a": np.ones((3, 1)), "b": np.ones((3, 2)), "c": np.ones((4, 2))}
     with pytest.raises(ValueError, match="most sequences, which have 2, got offsets of 1"):
