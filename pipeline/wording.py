@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _MOST_CHARACTERS = 60
 
@@ -64,3 +64,14 @@ def plural(number: int, unit: str) -> str:
     if unit.endswith("y"):
         return f"{number:,} {unit[:-1]}ies"
     return f"{number:,} {unit}{'es' if unit.endswith('tch') else 's'}"
+
+
+def as_range(numbers: Collection[int]) -> str:
+    """Writes the smallest and the largest of some numbers.
+
+    Example:
+        >>> as_range([5, 3, 1000]), as_range([7, 7])
+        ('3 to 1,000', '7')
+    """
+    first, last = min(numbers), max(numbers)
+    return f"{first:,}" if first == last else f"{first:,} to {last:,}"

@@ -12,6 +12,7 @@ from padless.beam_jobs.assembly.split_draw import LEFT_OUT
 from padless.beam_jobs.output.writer import RejectSummary
 from padless.pipeline.dataset.metadata import ShardSummary
 from padless.pipeline.dataset.provenance import Counts
+from padless.pipeline.wording import as_range
 
 # What the rules do to sequences: how the report names it, and what it counts.
 MENDINGS = {
@@ -192,7 +193,7 @@ class PreprocessReport:
                 (
                     f"  {name}",
                     split.num_sequences,
-                    f"{split.min_length} to {split.max_length} timesteps",
+                    f"{as_range((split.min_length, split.max_length))} timesteps",
                 )
                 for name, split in self.splits.items()
             ),

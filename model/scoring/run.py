@@ -19,7 +19,7 @@ from padless.model.scoring.inference import (
     EVERYTHING_AND_TIMESTEPS,
     Inference,
 )
-from padless.model.scoring.scores_file import check_output, write_parquet
+from padless.model.scoring.scores_file import check_output, warn_of_other_lengths, write_parquet
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
@@ -219,8 +219,12 @@ class Run:
                 damaged or have no keys, a key is not UTF-8, or no p-value reaches the level.
         """
         self.check_features(dataset)
+        outputs = EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING
+        inference = self.inference(outputs)
+        if p_values:
+            warn_of_other_lengths(self.calibration, dataset, splits)
         return write_parquet(
-            self.inference(EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING),
+            inference,
             dataset,
             check_output(output),
             splits=splits,

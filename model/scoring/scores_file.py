@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 import logging
 import math
@@ -32,10 +33,12 @@ from padless.pipeline.dataset.names import (
 )
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
 from padless.pipeline.protected import check_output_file
-from padless.pipeline.wording import list_names, plural
+from padless.pipeline.wording import as_range, list_names, plural
 from padless.pipeline.written_whole import written_whole
 
 _LOGGER = logging.getLogger(__name__)
+# How many times as long as the longest, or as short as the shortest, is much longer or shorter.
+_MUCH_LONGER = 1.5
 
 
 def write_parquet(
@@ -147,6 +150,29 @@ def warn_not_finite(
         )
 
 
+def warn_of_other_lengths(
+    calibration: Calibration, dataset: SequenceDataset, splits: Sequence[str] | None = None
+) -> None:
+    """Warns of sequences much shorter or longer than all that their p-values compare with.
+
+    Args:
+        calibration: of the run.
+        dataset: what is scored.
+        splits: names of the splits to take; all if None.
+    """
+    first, last = int(calibration.length[0]), int(calibration.length[-1])
+    counts: collections.Counter[int] = collections.Counter()
+    for name in dataset.splits if splits is None else splits:
+        counts.update(dataset.split(name).lengths)
+    if beyond := [n for n in counts if n * _MUCH_LONGER < first or n > last * _MUCH_LONGER]:
+        _LOGGER.warning(
+            "%s of %s sequences are much shorter or longer (%s timesteps) than all that p-values "
+            "compare with (%s timesteps, split %r): what is usual at such lengths is not known.",
+            *(f"{sum(counts[n] for n in beyond):,}", f"{counts.total():,}", as_range(beyond)),
+            *(as_range((first, last)), calibration.split),
+        )
+
+
 def _warn_silent(
     output: epath.Path, counts: tuple[int, int], level: float, least_p_value: float
 ) -> None:
@@ -234,7 +260,7 @@ def _check_level(level: float | None, calibration: Calibration | None) -> None:
         return
     if calibration is None:
         raise ValueError(f"`level` needs p-values, got {level} without a calibration.")
-    check_level(level, len(calibration.score))
+    check_level(level, calibration.length)
 
 
 def _p_values(calibration: Calibration, window: dict[str, np.ndarray]) -> np.ndarray:

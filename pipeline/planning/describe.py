@@ -8,6 +8,7 @@ from padless.pipeline.planning.padding import (
     timesteps_padded_to_longest,
 )
 from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.wording import as_range
 
 
 def describe_plan(plan: BatchPlan) -> str:
@@ -15,7 +16,7 @@ def describe_plan(plan: BatchPlan) -> str:
     unit = "sequences" if plan.budget.batch_size else "timesteps"
     rows = [
         ("sequences", plan.num_sequences, ""),
-        ("lengths", len(plan.lengths), f"{min(plan.lengths)} to {max(plan.lengths)} timesteps"),
+        ("lengths", len(plan.lengths), f"{as_range(plan.lengths)} timesteps"),
         _batch_row(plan, unit),
         ("  of them partial", plan.partial_batches, "below that limit"),
         ("steps per epoch", plan.steps_per_epoch, _step_note(plan, unit)),

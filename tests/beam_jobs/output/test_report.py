@@ -83,7 +83,7 @@ def test_report_shows_aligned_lines():
         "rejected   2  bad_time 1, ragged_row 1",
         "filled    12  missing values, by the last one of their feature",
         "  train    4  2 to 9 timesteps",
-        "  test     1  4 to 4 timesteps",
+        "  test     1  4 timesteps",
         "  extra    0  no sequence was drawn for it: left out",
         "  x.csv, line 2: a rule.",
     ]

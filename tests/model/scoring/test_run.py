@@ -53,6 +53,17 @@ def test_a_run_loads_each_part_once(run):
     )
 
 
+def test_lengths_that_p_values_do_not_know_are_told(run, make_dataset, tmp_path, caplog):
+    dataset = make_dataset({"test": [2, 5, 7], "other": [1, 8, 8, 4]})
+    run.write_scores(dataset, tmp_path / "scores.parquet", splits=["test"])
+    run.write_scores(dataset, tmp_path / "scores.parquet", p_values=False)
+    assert caplog.messages == []
+    run.write_scores(dataset, tmp_path / "scores.parquet")
+    (message,) = caplog.messages
+    told = "3 of 7 sequences are much shorter or longer (1 to 8 timesteps) than all that p-values "
+    assert message.startswith(f"{told}compare with (3 to 5 timesteps, split 'validation'): ")
+
+
 def test_write_scores_writes_p_values_unless_told_not_to(run, make_dataset, tmp_path):
     dataset = make_dataset({"train": [3, 4], "test": [5, 3, 4]})
     assert run.write_scores(dataset, tmp_path / "scores.parquet", splits=["test"]) == 3
