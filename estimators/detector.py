@@ -145,7 +145,8 @@ class SequenceAnomalyDetector(OutlierMixin, SequenceEstimator):
                 f"{self.contamination} and {self.level}."
             )
         if self.level is not None:
-            check_level(self.level, counts.get(VALIDATION_SPLIT, 0))
+            # With lengths that are all the same the most compare; the fit knows which they are.
+            check_level(self.level, np.zeros(counts.get(VALIDATION_SPLIT, 0), np.int64))
         elif not 0 < self._share <= 0.5:
             raise ValueError(
                 f"`contamination` must be above 0 and at most 0.5, got {self.contamination}."
@@ -160,6 +161,9 @@ class SequenceAnomalyDetector(OutlierMixin, SequenceEstimator):
             offset = np.percentile(self._score_samples(sequences), 100 * self._share)
             self._set_learned({"offset": offset, "threshold": -offset, "has_level": False})
         else:
+            from padless.model.scoring.calibration import check_level
+
+            check_level(self.level, self._trained.run.calibration.length)
             # p-values are float32, and one that is equal to the level is that of an anomaly.
             offset = np.nextafter(np.float32(self.level), np.float32(2))
             self._set_learned({"offset": offset, "threshold": self.level, "has_level": True})

@@ -224,18 +224,39 @@ def smallest_p_value(size: int) -> float:
     return 1 / (1 + count_neighbours(size))
 
 
-def check_level(level: float, size: int) -> None:
-    """Checks that a calibration on `size` sequences can give a p-value of at most `level`.
+def least_p_value(lengths: np.ndarray) -> float:
+    """Returns the smallest p-value that a sequence of one of a calibration's lengths can have.
+
+    Args:
+        lengths: of the sequences of the calibration, `(n,)` integers.
+
+    Example:
+        >>> round(least_p_value(np.arange(200)), 4), round(least_p_value(np.full(200, 7)), 4)
+        (0.0098, 0.005)
+    """
+    lengths = np.sort(lengths)
+    if not len(lengths):
+        return 1.0
+    start, stop = find_nearest(lengths, np.unique(lengths), count_neighbours(len(lengths)))
+    return 1 / (1 + int((stop - start).max()))
+
+
+def check_level(level: float, lengths: np.ndarray) -> None:
+    """Checks that a calibration can give a p-value of at most `level`.
+
+    Args:
+        level: largest p-value of what is called an anomaly.
+        lengths: of the sequences of the calibration, `(n,)` integers.
 
     Raises:
         ValueError: if it cannot, or the level is above 1.
     """
-    smallest = smallest_p_value(size)
-    if not smallest <= level <= 1:
+    least = least_p_value(lengths)
+    if not least <= level <= 1:
+        advice = " A larger validation split allows a smaller one." if level < least else ""
         raise ValueError(
-            f"`level` must be from {smallest:.3g}, the smallest p-value that a comparison with "
-            f"{size:,} sequences gives, to 1, got {level}. A larger validation split allows a "
-            "smaller one."
+            f"`level` must be from {least:.3g}, the smallest p-value that a comparison with "
+            f"{len(lengths):,} sequences gives, to 1, got {level}.{advice}"
         )
 
 

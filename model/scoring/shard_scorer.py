@@ -68,7 +68,7 @@ class ShardScorer:
 
         run.check_finished()
         if level is not None:
-            check_level(level, len(run.calibration.score))
+            check_level(level, run.calibration.length)
         directory = absolute_path(run.directory)
         return cls(directory, digest_model(run.directory), name_splits, level, timesteps)
 

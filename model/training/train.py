@@ -44,8 +44,8 @@ from padless.model.scoring.anomaly_fit import fit_anomaly_score
 from padless.model.scoring.calibration import (
     choose_split,
     is_finished,
+    least_p_value,
     save_calibration,
-    smallest_p_value,
 )
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.p_value_graph import p_values_in_graph
@@ -65,7 +65,7 @@ from padless.model.training.request import TrainingRequest
 from padless.model.training.state import RunState
 from padless.model.training.tensorboard_log import TensorBoardLog
 from padless.model.training.training_report import TrainingReport
-from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.directory import SequenceDataset, Split, open_dataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.log_filters import notes_dropped
 from padless.pipeline.planning.plan import BatchPlan
@@ -199,7 +199,7 @@ def _train_and_report(
         steps_per_epoch=loop.steps_per_epoch,
         times=loop.times,
         calibration_split=split,
-        smallest_p_value=smallest_p_value(request.dataset.split(split).num_sequences),
+        smallest_p_value=least_p_value(_lengths_of(request.dataset.split(split))),
         summary=summary or summarize(inference, request.dataset, split, request.options.weighting),
     )
 
@@ -280,6 +280,11 @@ def _describe_end(epochs: int, schedule: str) -> str:
             f"to train longer, begin a new run, as the schedule {schedule!r} has come to its end"
         )
     return f"the run has finished with {plural(epochs, 'epoch')}; {longer}"
+
+
+def _lengths_of(split: Split) -> np.ndarray:
+    """Returns the length of each sequence, `(sequences,)`."""
+    return np.repeat(list(split.lengths), list(split.lengths.values()))
 
 
 def _introduce(

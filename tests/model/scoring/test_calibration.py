@@ -163,6 +163,17 @@ def test_p_values_do_not_depend_on_batches_and_cached_windows(monkeypatch):
     assert len(again._windows) <= 2
 
 
+def test_a_level_may_be_as_small_as_a_p_value_gets():
+    for length in (np.full(184, 7), np.arange(184), np.repeat([5, 9], [150, 34])):
+        calibration = Calibration("validation", length, np.arange(184.0))
+        least = calibration.p_values(length, np.full(184, 1e9)).min()
+        module.check_level(least, length)
+        with pytest.raises(ValueError, match=r"A larger validation split allows a smaller one"):
+            module.check_level(np.nextafter(least, 0), length)
+    with pytest.raises(ValueError, match=r"to 1, got 5\.$"):
+        module.check_level(5, length)
+
+
 def test_cached_windows_stay_few_where_threads_have_added_too_many(monkeypatch):
     monkeypatch.setattr(module, "_CACHED_WINDOWS", 2)
     length = np.repeat(np.arange(1, 31), 40)
