@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     from padless.beam_jobs.engine.quiet import beam_quieted
     from padless.beam_jobs.readers.feature_columns import describe_features
     from padless.cli.progress import progress_shown
-    from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+    from padless.pipeline.dataset.names import REJECTS_FILE, TRAINING_SPLIT, VALIDATION_SPLIT
 
     beam_options = parse_beam_arguments(args.beam_arguments, args.parser)
     with options_checked(args.parser, COLUMN_OPTIONS):
@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> None:
         print_json(counts | as_json(report))
         return
     show(report)
+    if report.num_rejected:
+        show(f"  all of them: {args.output}/{REJECTS_FILE}")
     if not args.quiet:
         show(describe_features(report.num_features, report.features, report.unused_columns))
 

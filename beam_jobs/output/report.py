@@ -72,7 +72,7 @@ class PreprocessReport:
         lost_digits: the features whose differences float32 does not keep.
         empty_splits: names of the splits without a sequence, which the dataset does not have; none
             of them if there is no dataset, as nothing was accepted.
-        examples: messages of the first few rejects.
+        examples: messages of a few rejects, the first of each reason before others.
         seconds: wall time of the job.
     """
 
@@ -206,6 +206,8 @@ class PreprocessReport:
         digits = max(len(f"{count:,}") for _, count, _ in lines)
         shown = [f"{name:<{width}}  {count:>{digits},}  {note}" for name, count, note in lines]
         shown += [f"  {example}" for example in self.examples]
+        if self.examples and (others := self.num_rejected - len(self.examples)):
+            shown.append(f"  and {others:,} more")
         shown += [
             f"  {remedy}"
             for reason, (remedy, done) in _REMEDIES.items()

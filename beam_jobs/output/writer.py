@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
@@ -37,7 +36,7 @@ class RejectSummary:
 
     Attributes:
         counts: reason -> number of rejects, sorted by reason.
-        examples: messages of the first few.
+        examples: messages of a few: the first of each reason, then those that come first.
         written: what was written to their file.
     """
 
@@ -49,6 +48,37 @@ class RejectSummary:
     def total(self) -> int:
         """Number of rejects."""
         return sum(self.counts.values())
+
+
+class _Examples:
+    """Keeps a few of the rejects: the first of each reason, then those that come first.
+
+    Args:
+        num_reasons: how many reasons there are.
+    """
+
+    def __init__(self, num_reasons: int):
+        self._num_reasons = num_reasons
+        self._of_reasons: dict[str, tuple[int, str]] = {}
+        self._others: list[tuple[int, str]] = []
+
+    def noted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Yields the lines of the rejects, in their order, and notes some."""
+        wanted = min(self._num_reasons, MAX_EXAMPLES)
+        for number, line in enumerate(lines):
+            if number < MAX_EXAMPLES or len(self._of_reasons) < wanted:
+                self._note(number, json.loads(line))
+            yield line
+
+    def _note(self, number: int, reject: Mapping[str, str]) -> None:
+        example = number, reject["message"]
+        if self._of_reasons.setdefault(reject["reason"], example) is not example:
+            self._others.append(example)
+
+    def messages(self) -> tuple[str, ...]:
+        """Returns the messages of those that were kept, in their order."""
+        kept = [*self._of_reasons.values(), *self._others][:MAX_EXAMPLES]
+        return tuple(message for _, message in sorted(kept))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,14 +123,13 @@ class DatasetWriter:
         """Writes the rejects, in the order of the input, one JSON line each."""
         segments = list(segments)
         lines = read_in_input_order(segments) if segments else iter(())
-        examples = list(itertools.islice(lines, MAX_EXAMPLES))
-        path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
-        written = self.write_file(path, itertools.chain(examples, lines))
         counts = sum(
             (collections.Counter(segment.counts) for segment in segments), collections.Counter()
         )
-        messages = tuple(json.loads(line)["message"] for line in examples)
-        return RejectSummary(dict(sorted(counts.items())), messages, written)
+        examples = _Examples(len(counts))
+        path = FileSystems.join(self.directory, *REJECTS_FILE.split("/"))
+        written = self.write_file(path, examples.noted(lines))
+        return RejectSummary(dict(sorted(counts.items())), examples.messages(), written)
 
     def write_metadata(
         self,

@@ -86,4 +86,5 @@ def test_report_shows_aligned_lines():
         "  test     1  4 timesteps",
         "  extra    0  no sequence was drawn for it: left out",
         "  x.csv, line 2: a rule.",
+        "  and 1 more",
     ]

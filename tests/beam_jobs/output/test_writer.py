@@ -114,6 +114,17 @@ def test_write_rejects_sorts_and_counts(writer, tmp_path):
     }
 
 
+def test_examples_are_the_first_of_each_reason_and_then_the_first(writer):
+    reasons = ["a"] * 9 + ["b", "c", "c", "a"]
+    rejects = [Reject(SOURCE.place(i), None, name, "rule.") for i, name in enumerate(reasons, 1)]
+    summary = writer.write_rejects([build_reject_segment(rejects, writer.temporary)])
+    numbers = [int(message.split()[2].rstrip(":")) for message in summary.examples]
+    assert numbers == [1, 2, 3, 10, 11]
+    many = [Reject(SOURCE.place(i), None, f"reason {i}", "rule.") for i in range(9)]
+    summary = writer.write_rejects([build_reject_segment(many, writer.temporary)])
+    assert len(summary.examples) == 5
+
+
 def test_write_rejects_writes_an_empty_file_where_there_is_none(writer, tmp_path):
     assert writer.write_rejects([]).total == 0
     assert (tmp_path / "rejects/rejects-00000-of-00001.jsonl").read_bytes() == b""
