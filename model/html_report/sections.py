@@ -24,7 +24,6 @@ from padless.model.html_report.words import PART_NAMES, explain_in_words
 from padless.model.reporting.details import LabelledScores, ReportDetails
 from padless.model.reporting.length_bins import bin_lengths
 from padless.model.reporting.report import RunReport
-from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.moments import Moments
 from padless.pipeline.planning.describe import count_timesteps, name_ways
 from padless.pipeline.suggestions import did_you_mean
@@ -122,7 +121,7 @@ def _describe_column(report: RunReport, moments: Moments, feature: int) -> Conte
     offsets = report.dataset.offsets
     offset = offsets[feature] if offsets else 0.0
     return {
-        "name": feature_name(report.dataset, feature),
+        "name": report.dataset.feature_name(feature),
         "mean": float(moments.mean[feature]) + offset,
         "deviation": float(moments.variance[feature]) ** 0.5,
         "minimum": float(moments.minimum[feature]) + offset,

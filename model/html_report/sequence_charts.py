@@ -12,7 +12,6 @@ from padless.model.explanation.spans import Span
 from padless.model.explanation.usual import UsualSequences
 from padless.model.html_report.charts import Chart, Figure, axis, layout
 from padless.model.html_report.safe_text import as_chart_text, significant
-from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
 
 MOST_TIMESTEPS = 1_000
@@ -58,7 +57,7 @@ def draw_sequence(
         if course is not None:
             data += _band(course[:, :, feature] + offset, times, axes)
         data += _lines(sequence, feature, rows, offset, axes)
-        figure["annotations"].append(_title(feature_name(dataset, feature), i, len(features)))
+        figure["annotations"].append(_title(dataset.feature_name(feature), i, len(features)))
         figure["shapes"] += [_shade(span, axes["yaxis"]) for span in (spans or {}).get(feature, ())]
         if replaced is not None and replaced.feature == feature and replaced.span is not None:
             figure["shapes"].append(_underline(replaced.span, axes["yaxis"]))
@@ -172,7 +171,7 @@ def _underline(span: Span, y: str) -> Figure:
 
 
 def _describe(sequence: FoundSequence, features: Sequence[int], dataset: SequenceDataset) -> str:
-    names = ", ".join(feature_name(dataset, feature) for feature in features)
+    names = ", ".join(dataset.feature_name(feature) for feature in features)
     return (
         f"Line chart of {sequence.key}, {len(sequence.analysis.original):,} timesteps: {names}, "
         f"each beside its reconstruction, with an error of {sequence.analysis.error:.3g}."

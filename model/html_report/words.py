@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from padless.model.explanation.explain import Explanation
 from padless.model.explanation.replacement import Replacement
 from padless.model.explanation.score_parts import LevelShare, ScoreParts
-from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
 
 # A part of the score of at least this share is named.
@@ -58,7 +57,7 @@ def _name_level(level: Sequence[LevelShare], dataset: SequenceDataset) -> str:
     first = level[0]
     what = "mean" if first.is_mean else "spread"
     side = "high" if first.is_high else "low"
-    return f", above all by a {side} {what} of {feature_name(dataset, first.feature)}"
+    return f", above all by a {side} {what} of {dataset.feature_name(first.feature)}"
 
 
 def _explain_replacement(explanation: Explanation, dataset: SequenceDataset) -> str:
@@ -71,7 +70,7 @@ def _explain_replacement(explanation: Explanation, dataset: SequenceDataset) -> 
 
 
 def _name_part(replacement: Replacement, dataset: SequenceDataset) -> str:
-    name = feature_name(dataset, replacement.feature)
+    name = dataset.feature_name(replacement.feature)
     if replacement.span is None:
         return name
     return f"{name} at {_count(replacement.span.first, replacement.span.last)}"
@@ -91,4 +90,4 @@ def _name_spans(explanation: Explanation, dataset: SequenceDataset) -> str:
     *others, last = explanation.spans[worst]
     where = "timesteps" if others or last.first < last.last else "timestep"
     spans = f"{', '.join(map(str, others))} and {last}" if others else str(last)
-    return f"{feature_name(dataset, worst)} at {where} {spans}"
+    return f"{dataset.feature_name(worst)} at {where} {spans}"

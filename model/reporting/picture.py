@@ -12,7 +12,6 @@ from etils import epath
 from padless.model.reporting.examples import ExampleSequence
 from padless.model.reporting.length_bins import bin_lengths
 from padless.model.reporting.report import RunReport
-from padless.model.reporting.summary import feature_name
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.figures import new_figure, save_figure
@@ -165,5 +164,5 @@ def draw_example(
 
 def _label(dataset: SequenceDataset, feature: int) -> str:
     """Names a feature for a legend, which reads `$` as a formula and leaves `_name` out."""
-    name = feature_name(dataset, feature).replace("$", r"\$")
+    name = dataset.feature_name(feature).replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name

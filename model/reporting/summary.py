@@ -132,8 +132,18 @@ class Summary:
         """The features, that of the highest loss first; last those without a value, that is NaN."""
         return sorted(self.features, key=lambda feature: (math.isnan(feature.loss), -feature.loss))
 
+    @property
+    def has_shapes(self) -> bool:
+        """Whether any sequence varies from timestep to timestep."""
+        return not self.losses.own_mean <= SMALLEST_DEVIATION**2
+
     def warnings(self) -> list[str]:
-        """Returns sentences that say where the model is no better than a mean."""
+        """Returns sentences that say where the model is no better than a mean, or cannot be."""
+        if self.losses.feature_mean <= SMALLEST_DEVIATION**2:
+            return [f"on {self.split} no feature varies: there is nothing to learn."]
+        if not self.has_shapes:
+            found = "no sequence varies from timestep to timestep: there is no shape to learn"
+            return [f"on {self.split} {found}, and scores tell of levels alone."]
         if (baseline := self.losses.unbeaten()) is not None:
             advice = "Train longer, or with another learning rate or size."
             return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
@@ -316,7 +326,7 @@ class ErrorSums:
             ),
             features=tuple(
                 FeatureErrors(
-                    feature_name(self.dataset, i), float(losses[0]), _errors(scale * losses**0.5)
+                    self.dataset.feature_name(i), float(losses[0]), _errors(scale * losses**0.5)
                 )
                 for i, (scale, losses) in enumerate(of_features)
             ),
@@ -325,11 +335,6 @@ class ErrorSums:
     def _explained(self) -> tuple[float, ...]:
         shares = 1 - np.concatenate(self.unexplained)
         return tuple(np.quantile(shares, _QUANTILES).tolist())
-
-
-def feature_name(dataset: SequenceDataset, feature: int) -> str:
-    """Names a feature as the input did, or by its position."""
-    return dataset.feature_names[feature] if dataset.feature_names else f"feature {feature}"
 
 
 def divide_lengths(lengths: Mapping[int, int]) -> list[tuple[int, int]]:

@@ -103,10 +103,10 @@ class TrainingRequest:
         """Checks that no deviation, nor its inverse, is 0 or infinite once it is float32."""
         beyond = (deviations > 0) & ~((deviations >= 1e-37) & (deviations <= 1e37))
         for feature in np.flatnonzero(beyond):
-            names = self.dataset.feature_names or [f"feature {i}" for i in range(len(deviations))]
             raise ValueError(
-                f"Dataset {self.dataset.name!r}: the standard deviation of {names[feature]} must "
-                f"be from 1e-37 to 1e+37 (or 0), got {deviations[feature]:.3g}; change its unit."
+                f"Dataset {self.dataset.name!r}: the standard deviation of "
+                f"{self.dataset.feature_name(feature)} must be from 1e-37 to 1e+37 (or 0), got "
+                f"{deviations[feature]:.3g}; change its unit."
             )
 
 

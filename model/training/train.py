@@ -70,7 +70,7 @@ from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.log_filters import notes_dropped
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.wording import plural
+from padless.pipeline.wording import list_names, plural
 
 
 @notes_dropped(
@@ -299,9 +299,18 @@ def _introduce(
     where = _name_devices(request.strategy)
     lines = [f"{sequences} in {steps}; {weights:,} weights; replicas: {where}"]
     lines += [f"chosen: {reason}" for reason in request.reasons]
+    if constant := _list_constant(request.dataset):
+        lines += [f"the same throughout the training split: {list_names(constant)}"]
     if VALIDATION_SPLIT not in plans:
         lines += [f"no split {VALIDATION_SPLIT!r}: the training loss decides which epoch is best"]
     return "\n".join(lines)
+
+
+def _list_constant(dataset: SequenceDataset) -> list[str]:
+    """Lists the features that have one value alone in the training split."""
+    if (moments := dataset.moments) is None:
+        return []
+    return [dataset.feature_name(i) for i in np.flatnonzero(moments.variance == 0)]
 
 
 def _name_devices(strategy: tf.distribute.Strategy) -> str:

@@ -97,7 +97,7 @@ class TrainingReport:
             f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
             f"{epochs}, {self.steps:,} steps in {self.seconds:.1f} s",
         ]
-        if self.last_fall > _STILL_FALLING:
+        if self.last_fall > _STILL_FALLING and self.summary.has_shapes:
             lines.append(
                 f"{self.monitor} still fell by {self.last_fall:.0%} in the last fifth of the "
                 "epochs: more epochs may give a better model"

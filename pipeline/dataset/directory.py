@@ -112,6 +112,10 @@ class SequenceDataset:
             )
         return self.splits[name]
 
+    def feature_name(self, feature: int) -> str:
+        """Names a feature as the input did, or by its position."""
+        return self.feature_names[feature] if self.feature_names else f"feature {feature}"
+
     def check_unchanged(self) -> None:
         """Checks that the files hold what they held when the dataset was opened.
 

@@ -11,7 +11,6 @@ from padless.model import report_run, write_html
 from padless.model.html_report import sections
 from padless.model.html_report.sequence_charts import MOST_TIMESTEPS, thin
 from padless.model.html_report.words import explain_in_words
-from padless.model.reporting.summary import feature_name
 
 
 @pytest.fixture
@@ -116,7 +115,7 @@ def test_words_name_the_parts_the_feature_and_the_timesteps(report):
         assert "% of the score" in words[0]
         if (part := explanation.replacement) is not None:
             (told,) = (sentence for sentence in words if "as in a usual sequence" in sentence)
-            assert feature_name(report.dataset, part.feature) in told
+            assert report.dataset.feature_name(part.feature) in told
             assert f"{part.score:.3g}, not" in told
         spans = [span for found in explanation.spans.values() for span in found]
         assert any("(shaded)" in sentence for sentence in words) == bool(spans)

@@ -170,8 +170,9 @@ def made_summary(losses, ranges=((0.1, 1.0, 0.5),), num_features=2, explained=(0
         ((0.5, 1.0, 0.5), "on validation the model does not beat the mean of each sequence: "),
         ((1.0, 1.0, 0.5), "on validation the model does not beat the mean of each feature: "),
         ((float("nan"), 1.0, 0.5), "the model does not beat the mean of each feature"),
-        ((0.1, 1.0, 0.0), None),
-        ((1e-8, 1.0, 1e-14), None),
+        ((0.1, 1.0, 0.0), "on validation no sequence varies from timestep to timestep: there is "),
+        ((1e-8, 1.0, 1e-14), "there is no shape to learn, and scores tell of levels alone."),
+        ((0.0, 0.0, 0.0), "on validation no feature varies: there is nothing to learn."),
     ],
 )
 def test_summary_warns_of_a_model_that_only_learned_a_mean(losses, warning):

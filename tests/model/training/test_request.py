@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from padless.model import Architecture, TrainingOptions
 from padless.model.training.request import TrainingRequest
+from padless.model.training.train import _list_constant
 from padless.pipeline.dataset.moments import Moments
 from padless.pipeline.progress import ignore_progress
 
@@ -46,6 +47,15 @@ def test_bands_of_few_timesteps_are_trained_timestep_by_timestep(
     model = request.make_trainer(request.plan()["train"]).model
     layers = [*model.encoder, *model.decoder]
     assert [layer.by_timestep for layer in layers] == [by_timestep] * 2
+
+
+def test_features_with_one_value_alone_are_listed(make_dataset):
+    dataset = make_dataset([3, 4])
+    assert _list_constant(dataset) == []
+    values = np.array([[1.0, 7.0], [2.0, 7.0]])
+    still = dataclasses.replace(dataset, moments=Moments.of(values))
+    assert _list_constant(still) == ["feature 1"]
+    assert _list_constant(dataclasses.replace(still, feature_names=("x", "still"))) == ["still"]
 
 
 def test_the_random_generators_of_the_process_are_left_alone(make_dataset, small):
