@@ -76,7 +76,7 @@ class SequenceDataset:
     """A dataset of variable-length sequences on disk, opened.
 
     Attributes:
-        name: its name.
+        name: that of its directory, by which messages call it.
         record_format: how its records are read.
         splits: name -> `Split`, in the order of the directory.
         moments: moments of the training split, or None where there is none.
@@ -188,7 +188,8 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
     shards = [shard for split in info.splits.values() for shard in split.shards]
     snapshot = snapshot.with_shards(shards, _read_written(directory))
     dataset = SequenceDataset(
-        name=info.name,
+        # The shards keep the name of the directory that they were made in.
+        name=directory.name or info.name,
         record_format=RecordFormat(
             contract.num_features,
             label="label" if contract.has_label else None,
