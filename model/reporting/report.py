@@ -28,6 +28,7 @@ from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.rules import read_train_labels
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+from padless.pipeline.wording import list_names
 
 _KEPT = ("key", "label", "length", "score", "error", "unexplained")
 
@@ -171,6 +172,12 @@ def report_run(
     inference, calibration = run.inference(WITH_BASELINES), run.calibration
     dataset = run.open_dataset(directory)
     place = epath.Path(directory or run.config.dataset)
+    if TRAINING_SPLIT not in dataset.splits:
+        raise ValueError(
+            f"{place}: a report counts an epoch of the split {TRAINING_SPLIT!r}, the dataset has "
+            f"{list_names(dataset.splits)} alone. `padless score` scores them, and writes by "
+            "timestep where they are unusual with `--timesteps`."
+        )
     plan, options = run.plan(dataset), run.options
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT

@@ -41,6 +41,12 @@ def inference(make_model, make_dataset):
     return Inference(make_model(mean=moments.mean, variance=moments.variance), WITH_BASELINES)
 
 
+def test_report_of_data_without_a_training_split_says_what_scores_them(finished, make_dataset):
+    folder = make_dataset({"test": [3, 4]}).split("test").files[0].parent
+    with pytest.raises(ValueError, match=r"has 'test' alone. `padless score` scores them"):
+        report_run(finished[0], folder)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_report_shows_each_example_once(inference, make_dataset, count):
     dataset = make_dataset([5] * count)
