@@ -11,6 +11,7 @@ import padless
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.options import FORMS, MISSING, TIME_ORDERS, TOO_LONG, Rules
 from padless.beam_jobs.text_format import TextFormat
+from padless.cli.json_output import add_json_argument
 from padless.cli.parser import Parser, add_option, defaults_of
 from padless.pipeline.planning.plan import DEFAULT_GROUP_SIZE
 
@@ -237,6 +238,7 @@ def add_inference_arguments(parser: Parser, *, in_bulk: bool = False) -> None:
         metavar="NAME",
         help="split of the dataset directory, may be repeated (default: all)",
     )
+    add_json_argument(files)
     first = len(parser._actions)
     files.add_argument(
         "--skip-rejects",

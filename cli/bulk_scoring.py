@@ -8,6 +8,7 @@ import time
 
 from padless.cli.beam_arguments import parse_beam_arguments
 from padless.cli.inference import check_usage, raw_options
+from padless.cli.json_output import print_json
 from padless.cli.messages import show
 from padless.pipeline.wording import plural
 
@@ -47,7 +48,12 @@ def score_in_bulk(args: argparse.Namespace) -> None:
         )
     if report.raw is not None and (report.raw.rejected or report.raw.mended):
         _LOGGER.info(report.raw)
+    count, seconds = report.counts[SEQUENCES], time.monotonic() - started
+    if args.json:
+        found = {"output": args.output_directory, "files": report.num_parts}
+        print_json(found | {"sequences": count, "seconds": seconds})
+        return
     show(
-        f"{report.counts[SEQUENCES]:,} sequences in {time.monotonic() - started:.1f} s: "
-        f"{args.output_directory} ({plural(report.num_parts, 'file')})"
+        f"{plural(count, 'sequence')} in {seconds:.1f} s: {args.output_directory} "
+        f"({plural(report.num_parts, 'file')})"
     )

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from padless.cli.arguments import columns_of, text_of
+from padless.cli.json_output import print_json
 from padless.cli.messages import show
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, plural
 
 if TYPE_CHECKING:
     from padless.model import Run
@@ -52,7 +53,11 @@ def infer(args: argparse.Namespace, *, scores: bool, **columns: Any) -> None:
             progress=progress,
             **columns,
         )
-    show(f"{count:,} sequences in {time.monotonic() - started:.1f} s: {args.output}")
+    seconds = time.monotonic() - started
+    if args.json:
+        print_json({"output": args.output, "sequences": count, "seconds": seconds})
+    else:
+        show(f"{plural(count, 'sequence')} in {seconds:.1f} s: {args.output}")
 
 
 def check_usage(args: argparse.Namespace, output: str, option: str = "--output") -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from padless.cli.arguments import add_budget_arguments
+from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.messages import show, tell
 from padless.cli.parser import Parser, add_option, defaults_of, options_checked
 from padless.model.network.alignment import ALIGNMENTS
@@ -42,6 +43,7 @@ def add_arguments(parser: Parser) -> None:
     )
     _add(run, "--checkpoint-steps", "write a checkpoint every N steps (default: never)", type=int)
     _add(run, "--checkpoint-minutes", "write a checkpoint every X minutes", type=float)
+    add_json_argument(run)
     model = add_model_arguments(parser)
     packed, *padding = ALIGNMENTS
     alignment = (
@@ -126,8 +128,12 @@ def run(args: argparse.Namespace) -> int:
     except TrainingStopped as stopped:
         tell(f"padless train: {stopped}; resume it with --resume")
         return 128 + stopped.signal
-    show(f"{report}\n")
-    show(f"run directory: {args.run_directory}")
+    if args.json:
+        found = {"run": args.run_directory, "warnings": report.summary.warnings()}
+        print_json(as_json(report) | found)
+    else:
+        show(f"{report}\n")
+        show(f"run directory: {args.run_directory}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """`padless score --output-directory`: the scores of `padless score`, by workers of Beam."""
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -84,7 +85,11 @@ def test_splits_of_a_dataset_are_scored_and_named(score_both, call, trained, tmp
     assert {"is_anomaly", "timestep_error"} < {*job.column_names}
     assert len(parts_of(tmp_path / "scores")) == 2
     output = ("--output-directory", tmp_path / "train")
-    assert call("score", trained.run, trained.data, *output, "--split", "train").code == 0
+    done = call("score", trained.run, trained.data, *output, "--split", "train", "--json")
+    found = json.loads(done.out)
+    assert found.pop("seconds") > 0
+    count = open_dataset(trained.data).split("train").num_sequences
+    assert found == {"output": str(tmp_path / "train"), "files": 1, "sequences": count}
     assert {*pq.read_table(tmp_path / "train")["split"].to_pylist()} == {"train"}
     (name,) = parts_of(tmp_path / "train")
     assert name == "part-00000-of-00001.parquet"

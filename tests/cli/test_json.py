@@ -92,6 +92,24 @@ def test_json_of_preprocess(call, trained, tmp_path):
     assert found["splits"]["train"].keys() == documented_parts("preprocess", "splits")
 
 
+def test_json_of_train(call, trained):
+    done = call("train", trained.data, "--run", trained.run, "--resume", "--json")
+    found = json.loads(done.out)
+    assert (done.code, found.keys()) == (0, documented_keys("train"))
+    assert (found["run"], found["epochs"]) == (str(trained.run), 2)
+    assert found["summary"]["losses"] == as_json(
+        report_run(trained.run).summaries["validation"].losses
+    )
+
+
+@pytest.mark.parametrize("command", ["embed", "score"])
+def test_json_of_embed_and_score(call, trained, tmp_path, command):
+    output = tmp_path / "out.parquet"
+    found = json.loads(call(command, trained.run, trained.data, "--output", output, "--json").out)
+    assert found.keys() == documented_keys("embed, score") - {"files"}
+    assert (found["output"], found["sequences"]) == (str(output), 60)
+
+
 def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
     picture = tmp_path / "r.png"
     page = tmp_path / "r.html"
