@@ -17,9 +17,9 @@ from apache_beam.io.filesystems import FileSystems
 
 from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
+from padless.pipeline.dataset.framing import GZIP_MAGIC
 from padless.pipeline.zlib_stream import ZlibStream
 
-GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
 _MARKS = {  # of the longer ones first, as one begins as another does
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",

@@ -17,7 +17,7 @@ import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.files import GZIP_MAGIC, decompress, open_bytes
+from padless.beam_jobs.files import decompress, open_bytes
 from padless.beam_jobs.fragments import (
     Item,
     Place,
@@ -40,11 +40,8 @@ from padless.beam_jobs.readers.values import (
     parse_split,
 )
 from padless.pipeline.dataset.example_proto import parse_record, read_float_rows, read_numbers
-from padless.pipeline.dataset.framing import begins_record, read_record_stream
+from padless.pipeline.dataset.framing import SNIFFED_BYTES, find_compression, read_record_stream
 from padless.pipeline.wording import list_names
-
-_SNIFFED_BYTES = 12
-_ZLIB_HEADS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of each level
 
 
 def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterator[Item]:
@@ -84,23 +81,11 @@ def read_tfrecord(stream: BinaryIO, source: Source, columns: Columns) -> Iterato
 
 @contextlib.contextmanager
 def decode_records(path: str, stream: BinaryIO) -> Iterator[BinaryIO]:
-    """Decompresses a TFRecord file if it is compressed by gzip or ZLIB; `path` is for messages.
-
-    The first bytes of either may also be those of a record's size; the CRC after it decides.
-    """
-    head = stream.read(_SNIFFED_BYTES)
+    """Decompresses a TFRecord file if it is compressed by gzip or ZLIB; `path` is for messages."""
+    form = find_compression(stream.read(SNIFFED_BYTES))
     stream.seek(0)
-    form = _find_compression(head)
     with decompress(path, stream, form) if form else contextlib.nullcontext(stream) as plain:
         yield plain
-
-
-def _find_compression(head: bytes) -> str | None:
-    if begins_record(head):
-        return None
-    if head.startswith(GZIP_MAGIC):
-        return "gzip"
-    return "ZLIB" if head[:2] in _ZLIB_HEADS else None
 
 
 def read_example(features: Mapping[str, Any], columns: Columns) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 import google_crc32c
 from etils import epath
@@ -13,6 +13,9 @@ from etils import epath
 _LENGTH_BYTES = 8
 _CRC_BYTES = 4
 _HEAD_BYTES = _LENGTH_BYTES + _CRC_BYTES
+GZIP_MAGIC = b"\x1f\x8b"  # no text begins like that: the second byte is not UTF-8
+# Of the first bytes of a file, what `find_compression` needs.
+SNIFFED_BYTES = _HEAD_BYTES
 # More than that is no protocol buffer, and so no example.
 _MOST_BYTES = 2**31 - 1
 _CHUNK_BYTES = 1 << 24
@@ -131,6 +134,28 @@ def begins_record(data: bytes) -> bool:
     """Checks whether the first 12 bytes of a file are a size and its CRC, as a record's are."""
     size, crc = data[:_LENGTH_BYTES], data[_LENGTH_BYTES:_HEAD_BYTES]
     return len(data) >= _HEAD_BYTES and _masked_crc(size) == crc
+
+
+def find_compression(head: bytes) -> Literal["gzip", "ZLIB"] | None:
+    """Returns how a file of TFRecords is compressed, or None where it is not.
+
+    The first bytes of either may also be those of a record's size; the CRC after it decides.
+
+    Args:
+        head: the first `SNIFFED_BYTES` of the file.
+
+    Example:
+        >>> import zlib
+        >>> find_compression(zlib.compress(frame_record(b"one"))[:SNIFFED_BYTES])
+        'ZLIB'
+    """
+    if begins_record(head):
+        return None
+    if head.startswith(GZIP_MAGIC):
+        return "gzip"
+    # RFC 1950, section 2.2: the method is 8, and both bytes are a multiple of 31.
+    is_zlib = len(head) > 1 and head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+    return "ZLIB" if is_zlib else None
 
 
 def _is_seekable(path: epath.PathLike) -> bool:

@@ -23,12 +23,16 @@ from etils import epath
 from google.protobuf.message import DecodeError
 
 from padless.pipeline.dataset.example_proto import parse_record, read_numbers
-from padless.pipeline.dataset.framing import Readable, begins_record, scan_records
+from padless.pipeline.dataset.framing import (
+    SNIFFED_BYTES,
+    Readable,
+    begins_record,
+    find_compression,
+    scan_records,
+)
 from padless.pipeline.progress import Progress, ShowProgress
 from padless.pipeline.zlib_stream import ZlibStream
 
-_HEAD_BYTES = 12
-_GZIP_MAGIC = b"\x1f\x8b"
 _MISSING = -1
 KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
@@ -225,21 +229,18 @@ def count_repeated(hashes: Sequence[int | None]) -> int:
 def _opened(file: str) -> Iterator[tuple[Readable, str | None]]:
     """Opens a file of TFRecords, and yields it with its compression."""
     with epath.Path(file).open("rb") as raw:
-        head = raw.read(_HEAD_BYTES)
+        head = raw.read(SNIFFED_BYTES)
         raw.seek(0)
-        if not head or begins_record(head):
-            yield raw, None
-        elif head.startswith(_GZIP_MAGIC):
-            with gzip.GzipFile(fileobj=raw) as unpacked:
-                yield unpacked, "GZIP"
-        elif _is_zlib(head):
-            with io.BufferedReader(ZlibStream(raw)) as unpacked:
-                yield unpacked, "ZLIB"
-        else:
-            raise ValueError(
-                f"{file}: must be TFRecords, its first {len(head)} bytes are no record's."
-            )
-
-
-def _is_zlib(head: bytes) -> bool:
-    return head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+        match find_compression(head):
+            case "gzip":
+                with gzip.GzipFile(fileobj=raw) as unpacked:
+                    yield unpacked, "GZIP"
+            case "ZLIB":
+                with io.BufferedReader(ZlibStream(raw)) as unpacked:
+                    yield unpacked, "ZLIB"
+            case None if head and not begins_record(head):
+                raise ValueError(
+                    f"{file}: must be TFRecords, its first {len(head)} bytes are no record's."
+                )
+            case None:
+                yield raw, None

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import struct
+import zlib
 
 import hypothesis
 import numpy as np
@@ -248,6 +249,14 @@ def test_gzip_is_read(tmp_path):
     path = write(tmp_path, gzip.compress(frame_record(encode_example(b"a", VALUES))))
     assert check_input(path, FORM, NAMED).features == ("a", "b")
     assert [key for key, _ in read_file(path)] == [b"a"]
+
+
+@pytest.mark.parametrize("level", [0, 6, 9])
+@pytest.mark.parametrize("window_bits", [9, 12, 15])
+def test_zlib_of_any_window_and_level_is_read(tmp_path, window_bits, level):
+    packer = zlib.compressobj(level, wbits=window_bits)
+    data = packer.compress(frame_record(encode_example(b"a", VALUES))) + packer.flush()
+    assert [key for key, _ in read_file(write(tmp_path, data))] == [b"a"]
 
 
 def test_a_record_whose_size_begins_as_gzip_does_is_no_gzip(tmp_path):

@@ -1,7 +1,9 @@
 """Sizes of records that lead out of their file are found before TensorFlow reads them."""
 
+import gzip
 import io
 import struct
+import zlib
 
 import pytest
 
@@ -47,3 +49,22 @@ def test_large_records_are_read_in_chunks(monkeypatch):
     data = bytes(range(97))
     (record,) = framing.scan_records(io.BytesIO(framing.frame_record(data)))
     assert record.data == data
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"", None),
+        (b"x", None),
+        (b"\x1f", None),
+        (b"key,label\n", None),
+        (framing.frame_record(bytes(8)), None),
+        (framing.frame_record(bytes(0x8B1F)), None),  # its size begins as gzip does
+        (framing.frame_record(bytes(0x8948)), None),  # its size begins as ZLIB does
+        (gzip.compress(b""), "gzip"),
+        (zlib.compress(b""), "ZLIB"),
+        (b"\x48\x89", "ZLIB"),
+    ],
+)
+def test_compression_is_found_by_the_first_bytes(head, expected):
+    assert framing.find_compression(head[: framing.SNIFFED_BYTES]) == expected
