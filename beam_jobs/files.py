@@ -18,6 +18,7 @@ from apache_beam.io.filesystems import FileSystems
 from padless.beam_jobs.bombs import UnpackedStream
 from padless.beam_jobs.fragments import UnreadableInputError
 from padless.pipeline.dataset.framing import GZIP_MAGIC
+from padless.pipeline.paths import is_local
 from padless.pipeline.zlib_stream import ZlibStream
 
 _MARKS = {  # of the longer ones first, as one begins as another does
@@ -28,16 +29,6 @@ _MARKS = {  # of the longer ones first, as one begins as another does
 }
 _HEAD_BYTES = 16
 _GLOB_CHARACTERS = frozenset("*?[")
-
-
-def is_local(path: str) -> bool:
-    """Checks whether a path is on a file system of this machine."""
-    return FileSystems.get_scheme(path) is None
-
-
-def make_absolute(path: str) -> str:
-    """Makes a path of this machine absolute; links and `..` in it stay as they are."""
-    return os.path.join(os.getcwd(), path) if is_local(path) else path
 
 
 def open_bytes(path: str) -> BinaryIO:

@@ -23,7 +23,6 @@ from apache_beam.utils.shared import Shared
 
 from padless.beam_jobs.engine.progress import JobCounts, WorkerCounts, watched
 from padless.beam_jobs.engine.running import running_pipeline
-from padless.beam_jobs.files import is_local
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.report import PreprocessReport
 from padless.beam_jobs.output.staging import Staging, free_reserve
@@ -31,6 +30,7 @@ from padless.beam_jobs.raw_input import RAW_SPLIT, RawFiles
 from padless.beam_jobs.stages.finish import explain_hopeless
 from padless.pipeline import DatasetChangedError, SequenceDataset
 from padless.pipeline.dataset.shards import Shard, list_shards
+from padless.pipeline.paths import is_local
 from padless.pipeline.progress import Progress, ShowProgress, ignore_progress
 from padless.pipeline.protected import check_unprotected
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from etils import epath
 
+from padless.pipeline.paths import is_local
+
 # What marks a directory that padless wrote: the name of a file, and keys that its JSON must have.
 _MARKS = {
     "dataset": ("provenance.json", {"format_version", "made"}),
@@ -31,7 +33,7 @@ def check_unprotected(output: str | os.PathLike, option: str = "output") -> None
     Raises:
         ValueError: if it is; names the path and the directory.
     """
-    if "://" in os.fspath(output):
+    if not is_local(output):
         return
     place = os.path.abspath(output)
     for path in {place, os.path.realpath(place), _behind_directory(place)}:

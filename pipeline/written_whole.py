@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from padless.pipeline.claims import claimed, sweep
 from padless.pipeline.full_disk import full_disk_named
+from padless.pipeline.paths import is_local
 
 # Hidden, so that a reader of all files of a folder leaves out what is being written.
 _UNFINISHED = ".incomplete."
@@ -67,7 +68,7 @@ def written_whole(path: _Path, *, durable: bool = False, shared: bool = False) -
 @contextlib.contextmanager
 def _claimed_of(path: pathlib.Path, beside: pathlib.Path) -> Iterator[None]:
     """Claims a name to write to, after what killed writers of the same file left is removed."""
-    if "://" in os.fspath(path):  # where there are no locks
+    if not is_local(path):  # where there are no locks
         yield
         return
     pattern = re.compile(re.escape(_UNFINISHED) + r"[0-9a-f]{8}\." + re.escape(path.name))

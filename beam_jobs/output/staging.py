@@ -27,12 +27,13 @@ from contextlib import AbstractContextManager
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from padless.beam_jobs.files import is_local, open_bytes
+from padless.beam_jobs.files import open_bytes
 from padless.beam_jobs.options import Output
 from padless.beam_jobs.output.writer import TEMPORARY_DIRECTORY
 from padless.pipeline.claims import claimed, is_claimed, remove_at_once, sweep
 from padless.pipeline.dataset.names import INFO_FILE, PROVENANCE_FILE, REJECTS_FILE
 from padless.pipeline.dataset.provenance import is_provenance
+from padless.pipeline.paths import is_local
 from padless.pipeline.protected import check_unprotected
 
 _LOGGER = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.files import make_absolute
 from padless.beam_jobs.fragments import Item, Source
 from padless.beam_jobs.text_format import PLAIN, TextFormat
+from padless.pipeline.paths import make_absolute
 
 
 class InputFacts(NamedTuple):

@@ -33,6 +33,7 @@ from padless.beam_jobs.readers.offsets import find_offsets
 from padless.beam_jobs.readers.values import parse_split
 from padless.beam_jobs.text_format import PLAIN, TextFormat
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.paths import is_local
 from padless.pipeline.wording import list_names
 
 FORMS = {
@@ -245,7 +246,7 @@ def _check_format(options: PreprocessOptions) -> None:
 def _check_distinct(paths: Iterable[str]) -> None:
     seen = set()
     for path in paths:
-        normal = path if "://" in path else os.path.normpath(path)
+        normal = os.path.normpath(path) if is_local(path) else path
         if normal in seen:
             raise ValueError(f"`inputs` must name each file once, got {path!r} more than once.")
         seen.add(normal)

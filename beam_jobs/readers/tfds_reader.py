@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 
 from padless.beam_jobs.columns import Columns
-from padless.beam_jobs.files import make_absolute
 from padless.beam_jobs.fragments import (
     Item,
     Place,
@@ -43,6 +42,7 @@ from padless.beam_jobs.readers.values import (
 )
 from padless.pipeline.dataset.names import INFO_FILE
 from padless.pipeline.log_filters import records_dropped
+from padless.pipeline.paths import make_absolute
 from padless.pipeline.suggestions import did_you_mean
 from padless.pipeline.tensorflow_start import start_tensorflow
 from padless.pipeline.wording import list_names

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.engine.progress import WorkerCounts
-from padless.beam_jobs.files import is_local
 from padless.beam_jobs.options import Output, Rules
 from padless.beam_jobs.output.staging import Staging
 from padless.beam_jobs.output.writer import DatasetWriter
 from padless.pipeline.dataset.names import dataset_name
+from padless.pipeline.paths import is_local
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

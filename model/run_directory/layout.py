@@ -29,6 +29,7 @@ from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.run_directory.config import CONFIG_FILE
 from padless.model.run_directory.lock import LOCK_FILE
 from padless.model.run_directory.model_file import check_model_file
+from padless.pipeline.paths import is_local
 from padless.pipeline.protected import check_unprotected
 from padless.pipeline.written_whole import unfinished, written_whole
 
@@ -53,7 +54,7 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
         ValueError: if it is not in a file system of this machine, is inside a dataset or another
             run, or holds a link.
     """
-    if "://" in str(run):
+    if not is_local(run):
         raise ValueError(
             f"{run}: the run directory must be in a file system of this machine (a mounted one "
             "as well), as it is locked while it is written."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
 
-from padless.pipeline.dataset.shards import absolute_path
+from padless.pipeline.paths import make_absolute
 from padless.pipeline.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class ShardScorer:
         run.check_finished()
         if level is not None:
             check_level(level, run.calibration.length)
-        directory = absolute_path(run.directory)
+        directory = make_absolute(run.directory)
         return cls(directory, digest_model(run.directory), name_splits, level, timesteps)
 
     def open(self) -> ShardScores:

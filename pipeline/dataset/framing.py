@@ -10,6 +10,8 @@ from typing import BinaryIO, Literal, NamedTuple, Protocol
 import google_crc32c
 from etils import epath
 
+from padless.pipeline.paths import is_local
+
 _LENGTH_BYTES = 8
 _CRC_BYTES = 4
 _HEAD_BYTES = _LENGTH_BYTES + _CRC_BYTES
@@ -124,7 +126,7 @@ def check_record_sizes(path: epath.PathLike) -> None:
         file.seek(0, os.SEEK_END)
         end = file.tell()
         file.seek(0)
-        is_sound = _end_within(file, end) if _is_seekable(path) else False
+        is_sound = _end_within(file, end) if is_local(path) else False
     if not is_sound:
         for _ in read_records(path):  # which says what is wrong
             pass
@@ -156,11 +158,6 @@ def find_compression(head: bytes) -> Literal["gzip", "ZLIB"] | None:
     # RFC 1950, section 2.2: the method is 8, and both bytes are a multiple of 31.
     is_zlib = len(head) > 1 and head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
     return "ZLIB" if is_zlib else None
-
-
-def _is_seekable(path: epath.PathLike) -> bool:
-    """Checks whether parts of a file can be read at once, as on this machine."""
-    return "://" not in os.fspath(path)
 
 
 def _end_within(file: BinaryIO, end: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 from etils import epath
@@ -11,6 +10,7 @@ from etils import epath
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset, open_records
 from padless.pipeline.dataset.metadata import INFO
 from padless.pipeline.dataset.records import RecordFormat
+from padless.pipeline.paths import make_absolute
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def list_shards(
     dataset = open_dataset(directory)
     described = INFO.read(epath.Path(directory)).splits
     shards = [
-        Shard(absolute_path(file), name, count, dataset.record_format)
+        Shard(make_absolute(file), name, count, dataset.record_format)
         for name in (dataset.splits if splits is None else splits)
         for file, count in zip(
             dataset.split(name).files, described[name].shards.values(), strict=True
@@ -70,9 +70,3 @@ def list_shards(
     ]
     dataset.check_unchanged()  # both were read of the same files
     return dataset, shards
-
-
-def absolute_path(path: epath.PathLike) -> str:
-    """Returns a path as other processes of this machine find it too; an address is one already."""
-    path = os.fspath(path)
-    return path if "://" in path else os.path.abspath(path)

@@ -12,6 +12,7 @@ from etils import epath
 
 from padless.pipeline.dataset.checksums import FileInfo
 from padless.pipeline.dataset.provenance import ShardInfo
+from padless.pipeline.paths import is_local
 
 _MAX_SHOWN = 3
 
@@ -117,7 +118,7 @@ class Snapshot:
 def stamp_of(path: epath.Path) -> Stamp | None:
     """Returns the stamp of a file, or None where there is none."""
     try:
-        if "://" in os.fspath(path):
+        if not is_local(path):
             found = path.stat()
             return Stamp(found.length, found.mtime, 0)
         local = os.stat(path)

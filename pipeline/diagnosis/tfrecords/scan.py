@@ -30,6 +30,7 @@ from padless.pipeline.dataset.framing import (
     find_compression,
     scan_records,
 )
+from padless.pipeline.paths import is_local
 from padless.pipeline.progress import Progress, ShowProgress
 from padless.pipeline.zlib_stream import ZlibStream
 
@@ -100,7 +101,7 @@ def expand_patterns(patterns: Sequence[epath.PathLike]) -> list[str]:
 
 
 def _match(pattern: str) -> list[str]:
-    if "://" not in pattern:
+    if is_local(pattern):
         return sorted(glob.glob(pattern, recursive=True)) or (
             [pattern] if os.path.exists(pattern) else []
         )

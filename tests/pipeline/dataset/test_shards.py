@@ -35,6 +35,15 @@ def test_shards_are_listed_by_split_without_empty_ones(dataset, directory, monke
         list_shards(directory, ["tarin"])
 
 
+def test_a_path_that_leads_back_out_of_a_link_is_kept(directory, monkeypatch, tmp_path):
+    (directory.parent / "folder").mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(directory.parent / "folder")
+    monkeypatch.chdir(tmp_path)
+    _, shards = list_shards(f"link/../{directory.name}")
+    assert shards[0].file.startswith(f"{tmp_path}/link/../")
+    assert shards[0].open().split("train").num_sequences == 2
+
+
 def test_a_shard_is_pickled_and_opened_as_a_dataset(directory):
     shard = pickle.loads(pickle.dumps(list_shards(directory)[1][0]))
     opened = shard.open()
