@@ -34,7 +34,7 @@ class Snapshot:
     """The files of a dataset as they were at one time.
 
     Attributes:
-        directory: where they are.
+        directory: where they are; of records that are no dataset's, that of relative names.
         stamps: name of each file -> its stamp; renewed where a file was written again with the same
             contents.
         digests: name of a metadata file -> SHA-256 of its bytes.
@@ -54,10 +54,10 @@ class Snapshot:
 
         Args:
             directory: where they are.
-            files: names of files of records.
+            files: names of files of records, or their paths and addresses.
             metadata: names of metadata files, which are read; one may be missing.
         """
-        stamps = {name: stamp_of(directory / name) for name in (*metadata, *files)}
+        stamps = {name: stamp_of(_locate(directory, name)) for name in (*metadata, *files)}
         digests = {
             name: hashlib.sha256((directory / name).read_bytes()).digest()
             for name in metadata
@@ -83,7 +83,7 @@ class Snapshot:
         Raises:
             DatasetChangedError: if one does not; names the dataset and the files.
         """
-        now = {name: stamp_of(self.directory / name) for name in self.stamps}
+        now = {name: stamp_of(_locate(self.directory, name)) for name in self.stamps}
         written = {name: stamp for name, stamp in now.items() if stamp != self.stamps[name]}
         changed = [name for name, stamp in written.items() if not self._is_same(name, stamp)]
         if changed:
@@ -97,7 +97,7 @@ class Snapshot:
 
     def _is_same(self, name: str, stamp: Stamp | None) -> bool:
         """Checks whether a file that was written again has the same contents."""
-        before, path = self.stamps[name], self.directory / name
+        before, path = self.stamps[name], _locate(self.directory, name)
         if stamp is None or before is None or stamp.num_bytes != before.num_bytes:
             return False
         if name in self.digests:
@@ -113,6 +113,11 @@ class Snapshot:
         if before is not None and stamp.num_bytes != before.num_bytes:
             return f"{name} has {stamp.num_bytes:,} bytes and had {before.num_bytes:,}"
         return f"{name} holds other bytes"
+
+
+def _locate(directory: epath.Path, name: str) -> epath.Path:
+    """Returns the path of a file; an address is one already, which `/` would not keep."""
+    return directory / name if is_local(name) else epath.Path(name)
 
 
 def stamp_of(path: epath.Path) -> Stamp | None:

@@ -4,9 +4,11 @@ import os
 import shutil
 
 import pytest
+from etils import epath
 
 from padless.pipeline import open_dataset, open_records
 from padless.pipeline.batching.damage import explained
+from padless.pipeline.dataset import snapshot
 from padless.pipeline.dataset.snapshot import DatasetChangedError
 
 
@@ -66,6 +68,14 @@ def test_records_that_padless_did_not_write_must_stay_what_they_were(folder):
     os.utime(files[1], (0, 0))
     with pytest.raises(DatasetChangedError, match="-00001-of-00002 holds other bytes"):
         dataset.check_unchanged()
+
+
+def test_records_at_an_address_are_looked_at_there(monkeypatch):
+    asked = []
+    monkeypatch.setattr(snapshot, "stamp_of", lambda path: asked.append(os.fspath(path)))
+    taken = snapshot.Snapshot.take(epath.Path(), ["gs://bucket/x", "/data/x", "x"])
+    taken.check()
+    assert asked == ["gs://bucket/x", "/data/x", "x"] * 2
 
 
 def test_reading_ends_in_an_error_if_the_dataset_has_changed(folder):
