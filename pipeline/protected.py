@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from etils import epath
 
+from padless.pipeline.dataset.json_content import is_object_with
+from padless.pipeline.dataset.names import PROVENANCE_FILE
+from padless.pipeline.dataset.provenance import is_provenance
 from padless.pipeline.paths import is_local
 
-# What marks a directory that padless wrote: the name of a file, and keys that its JSON must have.
-_MARKS = {
-    "dataset": ("provenance.json", {"format_version", "made"}),
-    "training run": ("config.json", {"architecture", "fingerprint", "training"}),
-}
 _MOST_BYTES = 1 << 26
+
+
+def _is_configuration(data: bytes) -> bool:
+    """Checks whether the bytes of a file are the configuration of a training run."""
+    return is_object_with(data, {"architecture", "fingerprint", "training"})
+
+
+# What marks a directory that padless wrote: the name of a file, and what tells that it is its own.
+_MARKS: dict[str, tuple[str, Callable[[bytes], bool]]] = {
+    "dataset": (PROVENANCE_FILE, is_provenance),
+    "training run": ("config.json", _is_configuration),
+}
 
 
 def check_unprotected(output: str | os.PathLike, option: str = "output") -> None:
@@ -72,17 +80,16 @@ def _behind_directory(place: str) -> str:
 def _list_protected(path: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
     """Yields each directory above a path that padless wrote, and what it is."""
     for directory in path.parents:
-        for kind, (name, keys) in _MARKS.items():
-            if keys <= _read_keys(directory / name):
+        for kind, (name, is_mark) in _MARKS.items():
+            if is_mark(_read_file(directory / name)):
                 yield directory, kind
 
 
-def _read_keys(path: pathlib.Path) -> set[Any]:
-    """Returns the keys of a JSON object, none if it is anything else."""
+def _read_file(path: pathlib.Path) -> bytes:
+    """Returns the bytes of a file, none where there is none that can be read or it is too large."""
     try:
         if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return set()
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return set()
-    return set(content) if isinstance(content, dict) else set()
+            return b""
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -263,7 +263,7 @@ ROOMS = {
         "zlib_stream": set(),
         "progress": set(),
         "paths": set(),
-        "protected": {"paths"},
+        "protected": {"dataset"},
         "claims": set(),
         "full_disk": set(),
         "parent_process": set(),

@@ -41,6 +41,20 @@ def load_json(data: bytes, parse: Callable[[Any], _Parsed]) -> _Parsed:
         raise ValueError(f"{rule}, got {type(error).__name__}: {error}") from error
 
 
+def is_object_with(data: bytes, keys: set[str]) -> bool:
+    """Checks whether the bytes of a file are a JSON object that has at least these keys.
+
+    Example:
+        >>> is_object_with(b'{"a": 1, "b": 2}', {"a"}), is_object_with(b"a,b", {"a"})
+        (True, False)
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and keys <= content.keys()
+
+
 def check_string(value: Any) -> str:
     """Returns the value if it is a string.
 

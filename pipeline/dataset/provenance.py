@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from padless.pipeline.dataset.checksums import FileInfo, encode_sealed
-from padless.pipeline.dataset.json_content import check_string
+from padless.pipeline.dataset.json_content import check_string, is_object_with
 from padless.pipeline.dataset.keys import draw_held_out, draw_split, whole_key
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 
@@ -196,11 +195,7 @@ def parse_provenance(content: Any) -> Provenance:
 
 def is_provenance(data: bytes) -> bool:
     """Checks whether the bytes of a file are a provenance of padless, of whatever version."""
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "format_version" in content
+    return is_object_with(data, {"format_version", "made"})
 
 
 def _format_made(made: Made) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_a_job_that_fails_keeps_what_it_would_replace(write_dataset, tmp_path):
     assert read_mean(tmp_path / "out") == "1.0"
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1]", "{}"])
+@pytest.mark.parametrize("content", [None, "{", "[1]", "{}", '{"format_version": 1}'])
 def test_overwrite_replaces_nothing_else(output, write_dataset, tmp_path, content):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").touch()
@@ -146,7 +146,7 @@ def write_value(output, value):
         directory = pathlib.Path(staging.directory)
         for number in range(3):
             (directory / f"{number}").write_text(value)
-        (directory / "provenance.json").write_text('{"format_version": 1}')
+        (directory / "provenance.json").write_text('{"format_version": 1, "made": {}}')
         staging.commit()
 
 

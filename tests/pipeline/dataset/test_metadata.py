@@ -189,13 +189,14 @@ def test_lost_sequences_are_counted(counts, lost):
 @pytest.mark.parametrize(
     ("data", "is_one"),
     [
-        (b'{"format_version": 7}', True),
+        (b'{"format_version": 7, "made": {}}', True),
+        (b'{"format_version": 7}', False),
         (b"{}", False),
         (b"[]", False),
         (b"\xff", False),
         (b"[" * 100_000, False),
     ],
-    ids=["of another version", "empty", "list", "no text", "deep"],
+    ids=["of another version", "of another tool", "empty", "list", "no text", "deep"],
 )
 def test_provenance_is_recognized(data, is_one):
     assert is_provenance(data) is is_one
