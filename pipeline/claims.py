@@ -102,7 +102,7 @@ def _acquire(lock: pathlib.Path) -> int:
         # Where the file system has no locks, nobody can take the claim over either.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not _is_at(descriptor, lock):  # who swept took it for left
+            if not is_at(descriptor, lock):  # who swept took it for left
                 os.close(descriptor)
                 continue
         return descriptor
@@ -118,7 +118,7 @@ def _take_over(lock: pathlib.Path) -> int | None:
         # An empty one is of a process that was killed before it had written.
         if _MARK.startswith(os.read(descriptor, len(_MARK) + 1)):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, lock):
+            if is_at(descriptor, lock):
                 return descriptor
     except OSError:
         pass
@@ -126,7 +126,8 @@ def _take_over(lock: pathlib.Path) -> int | None:
     return None
 
 
-def _is_at(descriptor: int, path: pathlib.Path) -> bool:
+def is_at(descriptor: int, path: pathlib.Path) -> bool:
+    """Checks whether an open file is still the one at a path, which it may have been locked at."""
     with contextlib.suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     return False

@@ -9,6 +9,7 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from padless.pipeline.claims import is_at
 from padless.pipeline.full_disk import full_disk_named
 
 LOCK_FILE = "lock"
@@ -29,7 +30,7 @@ def locked(directory: pathlib.Path) -> Iterator[None]:
             os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
-        # Deleted while it is held: who waits for it sees in `_is_at` that it is gone.
+        # Deleted while it is held: who waits for it sees in `is_at` that it is gone.
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -46,12 +47,6 @@ def _acquire(path: pathlib.Path) -> int:
                 f"{path.parent}: the run directory is written by {holder}, which still runs. "
                 "Wait for it, or stop it and resume the run."
             ) from None
-        if _is_at(descriptor, path):
+        if is_at(descriptor, path):
             return descriptor
         os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: pathlib.Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    return False
