@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,16 +18,12 @@ import numpy as np
 
 import padless
 from padless.estimators.trained import FILES
-from padless.model.run_directory.stored_arrays import check_stored
+from padless.model.run_directory.stored_arrays import DAMAGES, check_stored
 from padless.pipeline.protected import check_output_file
 from padless.pipeline.written_whole import written_whole
 
 _ESTIMATOR_FILE = "estimator.json"
 _KEYS = ("class", "padless", "parameters", "learned")
-_DAMAGES = (
-    *(zipfile.BadZipFile, struct.error, EOFError, OSError, RecursionError),
-    *(KeyError, NotImplementedError, RuntimeError, TypeError, ValueError),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def naming_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns what a damaged file is answered with into a ValueError that names it."""
     try:
         yield
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise ValueError(
             f"{path} must be a file that the method `save` of an estimator has written: {error}"
         ) from error

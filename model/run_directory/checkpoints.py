@@ -12,14 +12,12 @@ import logging
 import os
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from padless.model.run_directory.stored_arrays import open_stored
+from padless.model.run_directory.stored_arrays import DAMAGES, open_stored
 from padless.pipeline.written_whole import delete_unfinished, written_whole
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,11 +26,6 @@ KEPT = 3
 
 _STATE = "state.json"
 _NAME = re.compile(r"step-(\d+)\.npz")
-# What a damaged archive is answered with: by the file system, the archive, an array, the JSON.
-_DAMAGES = (
-    *(OSError, EOFError, AttributeError, KeyError, NotImplementedError, RecursionError),
-    *(RuntimeError, TypeError, ValueError, zipfile.BadZipFile, zlib.error),
-)
 
 
 class Checkpoints:
@@ -106,7 +99,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return step, *_read(self.path(step))
-            except _DAMAGES as error:
+            except DAMAGES as error:
                 _LOGGER.warning(
                     "%s: the checkpoint is damaged (%s); trying the one before it.",
                     self.path(step),

@@ -15,14 +15,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-import zipfile
-import zlib
 
 import numpy as np
 from etils import epath
 
 from padless.model.run_directory import layout
-from padless.model.run_directory.stored_arrays import open_stored
+from padless.model.run_directory.stored_arrays import DAMAGES, open_stored
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.written_whole import written_whole
@@ -41,19 +39,6 @@ ROUNDING = 1e-5
 _CACHED_WINDOWS = 1024
 _BLOCK_BYTES = 1 << 20
 _REMEDY = "Put back what belongs together, or end the run again (`padless train --resume`)."
-# What a damaged archive is answered with: by the file system, the archive, an array, its place.
-_DAMAGES = (
-    OSError,
-    EOFError,
-    AttributeError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -348,7 +333,7 @@ def load_calibration(run: epath.PathLike) -> Calibration:
         )
     try:
         calibration, model, digest = _read(path)
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise ValueError(f"{path} must hold a calibration of `padless train`: {error}") from error
     if digest != _digest(calibration, model):
         raise ValueError(

@@ -95,6 +95,21 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(checkpoints, c
     assert re.match(message, record.getMessage())
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"False, ", b"(((((, "), (b"(9999,), }" + b" " * 16, b"(" + b"9" * 20 + b",), }")],
+    ids=["never closed", "no such size"],
+)
+def test_a_header_that_is_read_before_its_crc_may_be_damaged(checkpoints, caplog, before, after):
+    for step in (6, 7):
+        path = checkpoints.save(step, {"large": np.ones(9999)}, STATE)
+    start, large, end = path.read_bytes().partition(b"large.npy")
+    assert before in large + end
+    path.write_bytes(start + large + end.replace(before, after, 1))
+    assert checkpoints.restore()[0] == 6
+    assert "is damaged" in caplog.text
+
+
 def test_pickled_objects_are_not_read(checkpoints, caplog):
     """What pickle would run is not run: the file counts as damaged."""
     checkpoints.save(5, ARRAYS, STATE)
