@@ -30,6 +30,16 @@ def _quote(name: object) -> str:
     return repr(name)
 
 
+def shown_key(key: bytes) -> str:
+    r"""Returns a key or a label as text, whatever its bytes are.
+
+    Example:
+        >>> print(shown_key("ø".encode()), shown_key(b"\xff1"))
+        ø \xff1
+    """
+    return key.decode(errors="backslashreplace")
+
+
 def sort_naturally(names: Iterable[str]) -> list[str]:
     """Sorts numbers as numbers, before other names; in these, numbers are compared as numbers too.
 

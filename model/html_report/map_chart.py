@@ -20,7 +20,8 @@ from padless.model.html_report.charts import (
     log10,
 )
 from padless.model.html_report.safe_text import as_chart_text, significant
-from padless.model.reporting.details import NUM_ANOMALIES, ReportDetails, decode
+from padless.model.reporting.details import NUM_ANOMALIES, ReportDetails
+from padless.pipeline.wording import shown_key
 
 _MOST_GROUPS = 12
 _HOVER = (
@@ -81,7 +82,7 @@ class _Points:
         self._hover = [
             list(row)
             for row in zip(
-                [as_chart_text(decode(key)) for key in rows["key"].tolist()],
+                [as_chart_text(shown_key(key)) for key in rows["key"].tolist()],
                 texts,
                 rows["length"].tolist(),
                 significant(rows["score"]),

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from padless.model.html_report.safe_text import significant
-from padless.model.reporting.details import ReportDetails, decode, pick
+from padless.model.reporting.details import ReportDetails, pick
 from padless.pipeline.dataset.names import meta_feature
+from padless.pipeline.wording import shown_key
 
 
 def list_columns(details: ReportDetails) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def list_columns(details: ReportDetails) -> list[dict[str, Any]]:
 
 
 def _text(name: str, values: np.ndarray) -> dict[str, Any]:
-    return {"name": name, "kind": "text", "values": [decode(value) for value in values.tolist()]}
+    return {"name": name, "kind": "text", "values": [shown_key(value) for value in values.tolist()]}
 
 
 def _choice(name: str, values: np.ndarray, choices: list[str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from padless.model.scoring.calibration import Calibration, smallest_p_value
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import TRAINING_SPLIT, meta_feature
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
+from padless.pipeline.wording import shown_key
 
 MAX_ROWS = 10_000
 MAX_POINTS = 2_000
@@ -151,7 +152,7 @@ class SequenceCollector:
             **{name: window[name] for name in map(meta_feature, self.meta_columns)},
         }
         if "label" in window:
-            names = [decode(label) for label in window["label"].tolist()]
+            names = [shown_key(label) for label in window["label"].tolist()]
             numbers = [self.labels.setdefault(name, len(self.labels)) for name in names]
             rows["label"] = np.array(numbers, np.int32)
         return rows
@@ -168,7 +169,7 @@ class SequenceCollector:
         return [
             FoundSequence(
                 place=place,
-                key=decode(rows["key"][i]),
+                key=shown_key(rows["key"][i]),
                 label=labels[rows["label"][i]] if has_label else None,
                 p_value=float(rows["p_value"][i]),
                 analysis=analyses[place],
@@ -258,8 +259,3 @@ def count_usual(longest: int, num_features: int) -> int:
 def pick(rows: Rows, chosen: np.ndarray) -> dict[str, np.ndarray]:
     """Picks some of the rows, by their numbers or by whether they are wanted."""
     return {name: column[chosen] for name, column in rows.items()}
-
-
-def decode(name: bytes) -> str:
-    """Decodes a key or a label, whatever its bytes are."""
-    return name.decode(errors="backslashreplace")

@@ -28,7 +28,7 @@ from padless.pipeline.dataset.rejects import count_rejects
 from padless.pipeline.dataset.rules import read_train_labels
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, shown_key
 
 _KEPT = ("key", "label", "length", "score", "error", "unexplained")
 
@@ -283,7 +283,7 @@ def _pick_examples(
     sequences = read_places(dataset, places, progress=progress)
     return [
         ExampleSequence(
-            scored["key"][row].decode(),
+            shown_key(scored["key"][row]),
             float(scored["error"][row]),
             sequences[place],
             inference.model(sequences[place][None])[0].numpy(),

@@ -13,6 +13,7 @@ from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.planning.plan import BatchPlan
+from padless.pipeline.wording import shown_key
 
 _KEYS_SHOWN = 5
 
@@ -53,9 +54,7 @@ def explain_loss(
         found += zip(batch["key"][rows].tolist(), batch["length"][rows].tolist(), strict=True)
     if not found:
         return "the loss of each of its sequences is finite, but not their gradient"
-    shown = ", ".join(
-        f"{key.decode(errors='replace')!r} (length {n})" for key, n in found[:_KEYS_SHOWN]
-    )
+    shown = ", ".join(f"{shown_key(key)!r} (length {n})" for key, n in found[:_KEYS_SHOWN])
     more = len(found) - _KEYS_SHOWN
     return f"the keys at fault are {shown}" + (f" and {more} more" if more > 0 else "")
 

@@ -32,6 +32,7 @@ from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
 from padless.pipeline.dataset.records import parse_examples
 from padless.pipeline.full_disk import full_disk_named
+from padless.pipeline.wording import shown_key
 
 _LOGGER = logging.getLogger(__name__)
 _QUEUE_SIZE = 1000
@@ -181,7 +182,7 @@ def read_some(dataset: SequenceDataset, split: str) -> list[tuple[str, np.ndarra
         window = next(read_windows(source, dataset.record_format))
         for row in pick_rows(window["length"]):
             record = parse_examples(window["serialized"][[row]], dataset.record_format)
-            key = record["key"].numpy()[0].decode(errors="replace") if "key" in record else ""
+            key = shown_key(record["key"].numpy()[0]) if "key" in record else ""
             found.append((key, record["sequence"].numpy()[0]))
     return found
 

@@ -18,6 +18,7 @@ from padless.pipeline.dataset.provenance import Draw, ShardInfo
 from padless.pipeline.dataset.records import decode_example
 from padless.pipeline.verification.duplicate_keys import KeyIndex
 from padless.pipeline.verification.faults import Fault, FaultLog
+from padless.pipeline.wording import shown_key
 
 _BLOCK_BYTES = 1 << 20
 # Values whose moments are taken at once: few enough for a processor's cache.
@@ -169,5 +170,5 @@ class _RunningMoments:
 
 def shorten(key: bytes) -> str:
     """Returns a key on one line; of a long one only the beginning."""
-    text = key.decode(errors="backslashreplace")
+    text = shown_key(key)
     return repr(text if len(text) <= 60 else f"{text[:57]}...")

@@ -55,6 +55,14 @@ def test_report_shows_each_example_once(inference, make_dataset, count):
     assert len(keys) == len(set(keys)) == min(count, 3)
 
 
+def test_report_shows_a_key_that_is_not_utf_8(inference, make_dataset):
+    dataset = make_dataset([5])
+    (scored,) = inference.windows(dataset, "train")
+    scored = scored | {"key": np.array([b"k\xff"], object)}
+    (example,) = _pick_examples(inference, dataset, "train", scored)
+    assert example.key == r"k\xff"
+
+
 def test_count_epoch_counts_what_comes(make_dataset, make_model):
     lengths = [3] * 5 + [7] * 2 + [9]
     dataset = make_dataset(lengths)
