@@ -25,9 +25,17 @@ def list_names(names: Iterable[object], *, most: int = 12) -> str:
 
 
 def _quote(name: object) -> str:
-    if isinstance(name, str) and len(name) > _MOST_CHARACTERS:
-        name = f"{name[: _MOST_CHARACTERS - 3]}..."
-    return repr(name)
+    return repr(shorten(name) if isinstance(name, str) else name)
+
+
+def shorten(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Returns a text of at most so many characters, the last of which say that there were more.
+
+    Example:
+        >>> shorten("abcdefghij", 10), shorten("abcdefghijk", 10)
+        ('abcdefghij', 'abcdefg...')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def shown_key(key: bytes) -> str:

@@ -15,6 +15,7 @@ from padless.model.reporting.report import RunReport
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.figures import new_figure, save_figure
+from padless.pipeline.wording import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +153,7 @@ def draw_example(
         options: dict[str, Any] = {"color": f"C{i}", "marker": marker, "markersize": 3}
         axes.plot(original[:, feature], **options, label=_label(dataset, feature))
         axes.plot(reconstruction[:, feature], **options, linestyle="--")
-    key = example.key if len(example.key) <= 40 else f"{example.key[:37]}..."
+    key = shorten(example.key, 40)
     # A key is data: it may hold what matplotlib would read as a formula.
     axes.set_title(f"{key}, error {example.error:.3f}", parse_math=False)
     axes.locator_params(axis="x", integer=True)

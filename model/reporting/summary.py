@@ -19,7 +19,7 @@ from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.model.scoring.inference import BASELINES, WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, shorten
 
 _MAX_RANGES = 5
 # Of the variance of a sequence that a decoder worth its name explains.
@@ -380,5 +380,4 @@ def _enumerate(parts: list[LengthRange]) -> str:
 
 def _row(name: str, count: str, columns: Sequence[str]) -> str:
     model, feature_mean, own_mean = columns
-    name = name if len(name) <= 20 else f"{name[:17]}..."
-    return f"{name:<20}{count}{model:>12}{feature_mean:>23}{own_mean:>12}"
+    return f"{shorten(name, 20):<20}{count}{model:>12}{feature_mean:>23}{own_mean:>12}"

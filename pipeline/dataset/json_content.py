@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from padless.pipeline.wording import shorten
+
 _MAX_SHOWN = 200
 
 _Parsed = TypeVar("_Parsed")
@@ -62,7 +64,7 @@ def check_string(value: Any) -> str:
         TypeError: if not.
     """
     if not isinstance(value, str):
-        raise TypeError(f"a name must be a string, got {_shorten(value)}.")
+        raise TypeError(f"a name must be a string, got {_show(value)}.")
     return value
 
 
@@ -81,13 +83,13 @@ def check_same(found: Any, written: Any, place: str = "", *, exact: bool = True)
     shown = f"`{place}`" if place else "the content"
     if isinstance(written, dict):
         if not isinstance(found, dict):
-            raise ValueError(f"{shown} must be an object, got {_shorten(found)}.")
+            raise ValueError(f"{shown} must be an object, got {_show(found)}.")
         _check_same_keys(found, written, place, exact=exact)
     elif _holds_objects(written) and isinstance(found, list) and len(found) == len(written):
         for i, (one, other) in enumerate(zip(found, written, strict=True)):
             check_same(one, other, f"{place}[{i}]", exact=exact)
     elif found != written:
-        raise ValueError(f"{shown} must be {_shorten(written)}, got {_shorten(found)}.")
+        raise ValueError(f"{shown} must be {_show(written)}, got {_show(found)}.")
 
 
 def _check_same_keys(found: dict, written: dict, place: str, *, exact: bool) -> None:
@@ -96,7 +98,7 @@ def _check_same_keys(found: dict, written: dict, place: str, *, exact: bool) -> 
     for key in sorted(keys, key=lambda key: isinstance(written.get(key, {}), dict)):
         inner = f"{place}.{key}".lstrip(".")
         if key not in written:
-            raise ValueError(f"`{inner}` must not be there, got {_shorten(found[key])}.")
+            raise ValueError(f"`{inner}` must not be there, got {_show(found[key])}.")
         if key not in found:
             raise ValueError(f"`{inner}` must be there, it is missing.")
         check_same(found[key], written[key], inner, exact=exact)
@@ -106,6 +108,5 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(item, dict) for item in value)
 
 
-def _shorten(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
+def _show(value: Any) -> str:
+    return shorten(repr(value), _MAX_SHOWN)

@@ -18,7 +18,7 @@ from padless.pipeline.dataset.provenance import Draw, ShardInfo
 from padless.pipeline.dataset.records import decode_example
 from padless.pipeline.verification.duplicate_keys import KeyIndex
 from padless.pipeline.verification.faults import Fault, FaultLog
-from padless.pipeline.wording import shown_key
+from padless.pipeline.wording import shorten, shown_key
 
 _BLOCK_BYTES = 1 << 20
 # Values whose moments are taken at once: few enough for a processor's cache.
@@ -119,7 +119,7 @@ class ShardScanner:
     def _check_split(self, key: bytes, split: str) -> Iterator[str]:
         if self.draw is not None and (drawn := self.draw.split_of(key, split)) != split:
             yield (
-                f"its key {shorten(key)} must be in the split that is drawn for it, "
+                f"its key {quote_key(key)} must be in the split that is drawn for it, "
                 f"{drawn!r}, it is in {split!r}."
             )
 
@@ -168,7 +168,6 @@ class _RunningMoments:
         return self._taken[0] if self._taken else None
 
 
-def shorten(key: bytes) -> str:
+def quote_key(key: bytes) -> str:
     """Returns a key on one line; of a long one only the beginning."""
-    text = shown_key(key)
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    return repr(shorten(shown_key(key)))

@@ -44,7 +44,7 @@ from padless.pipeline.verification.faults import Fault, FaultLog
 from padless.pipeline.verification.meter import Meter
 from padless.pipeline.verification.recorded import read_recorded
 from padless.pipeline.verification.report import SplitContent, VerifyReport
-from padless.pipeline.verification.shard import ShardContent, ShardScanner, shorten
+from padless.pipeline.verification.shard import ShardContent, ShardScanner, quote_key
 
 _CHECKED_FILES = (INFO_FILE, FEATURES_FILE, LENGTHS_FILE, STATISTICS_FILE, REJECTS_FILE)
 
@@ -300,7 +300,7 @@ class _Verification:
         with (self.directory / place.file).open("rb") as file:
             file.seek(place.start)
             data = next(read_record_stream(file, place.file))
-        return shorten(decode_example(data)["key"][0])
+        return quote_key(decode_example(data)["key"][0])
 
     def _check_accepted(self, is_sound: bool) -> None:
         counts = self.recorded.provenance.counts

@@ -20,6 +20,7 @@ import tensorflow as tf
 from padless.pipeline.diagnosis.ends import EndCounter, Ends
 from padless.pipeline.diagnosis.tf_dataset.components import Component
 from padless.pipeline.progress import Progress, ShowProgress, counted
+from padless.pipeline.wording import shorten
 
 FIRST_BATCHES = 10
 _MAX_MESSAGE = 500
@@ -162,19 +163,18 @@ def iterate(dataset: Any, unit: str) -> Iterator[Any]:
         except StopIteration:
             return
         except tf.errors.OpError as error:
-            text = _shorten(str(error.message))
+            text = _clean(str(error.message))
             raise ValueError(f"The dataset raised an error at {unit} {number}: {text}") from error
         yield element
         number += 1
 
 
-def _shorten(message: str) -> str:
+def _clean(message: str) -> str:
     """Leaves the places in graphs and the tracebacks out of a message of TensorFlow."""
     text = re.sub(r"\{\{.*?\}\}", "", message)
     text = re.sub(r"^\s*Got error code \w+ and message: \{", "", text)
     text = re.split(r"\n\s*(?:\[\[|Traceback)", text)[0]
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
+    return shorten(" ".join(text.split()), _MAX_MESSAGE)
 
 
 def fingerprint(components: Sequence[Any]) -> bytes:
