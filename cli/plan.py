@@ -13,6 +13,7 @@ from padless.cli.parser import Parser, add_option, options_checked
 from padless.model.run_directory.choices import choose_batch_size
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.pipeline.dataset.names import TRAINING_SPLIT
+from padless.pipeline.wording import plural
 
 if TYPE_CHECKING:
     from padless.pipeline import BatchPlan, EpochOrder, SequenceDataset
@@ -87,7 +88,7 @@ def _explain_short_epoch(steps: int) -> str | None:
     missing = "no drift, which needs 5 steps"
     if steps < 3:
         missing = "neither a correlation, which needs 3 steps, nor a drift, which needs 5"
-    return f"an epoch of {steps} {'step' if steps == 1 else 'steps'} has {missing}"
+    return f"an epoch of {plural(steps, 'step')} has {missing}"
 
 
 def _measure_order(

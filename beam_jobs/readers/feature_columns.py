@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from padless.beam_jobs.columns import Columns
 from padless.pipeline.suggestions import did_you_mean
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, plural
 
 # How pandas writes an index without a name: first in CSV, there renamed when it is read and written
 # again, and last in Parquet.
@@ -64,7 +64,7 @@ def describe_features(count: int, names: Sequence[str] | None, unused: Sequence[
         >>> describe_features(3, None, [])
         '3 features, without names'
     """
-    line = "1 feature" if count == 1 else f"{count:,} features"
+    line = plural(count, "feature")
     line += ", without names" if names is None else f": {_join(names)}"
     shown = [f"{name or repr(name)}{_explain_index(name)}" for name in unused]
     return f"{line}; not used: {_join(shown)}" if shown else line

@@ -293,8 +293,7 @@ def _introduce(
     plan = plans[TRAINING_SPLIT]
     updates = request.options.num_epochs * plan.steps_per_epoch
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    lengths = "1 length" if len(plan.lengths) == 1 else f"{len(plan.lengths):,} lengths"
-    sequences = f"{plan.num_sequences:,} sequences of {lengths}"
+    sequences = f"{plan.num_sequences:,} sequences of {plural(len(plan.lengths), 'length')}"
     steps = f"{plan.steps_per_epoch:,} packed steps per epoch, {updates:,} updates in all"
     where = _name_devices(request.strategy)
     lines = [f"{sequences} in {steps}; {weights:,} weights; replicas: {where}"]

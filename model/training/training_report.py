@@ -9,6 +9,7 @@ from padless.model.reporting.summary import Summary
 from padless.model.training.state import RunProgress
 from padless.model.training.timing import Times
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.wording import plural
 
 # A loss that falls by more in the last fifth of the epochs is said to be falling still.
 _STILL_FALLING = 0.05
@@ -91,11 +92,10 @@ class TrainingReport:
 
     def __str__(self) -> str:
         """Shows the report as text."""
-        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:,} epochs"
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.best.items())
         lines = [
             f"best epoch {self.best_epoch} by {self.monitor}: {losses}",
-            f"{epochs}, {self.steps:,} steps in {self.seconds:.1f} s",
+            f"{plural(self.epochs, 'epoch')}, {self.steps:,} steps in {self.seconds:.1f} s",
         ]
         if self.last_fall > _STILL_FALLING and self.summary.has_shapes:
             lines.append(
