@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from padless.model.network.anomaly_score import WEIGHTS, AnomalyScore, Traits
+from padless.model.network.anomaly_score import AnomalyScore, Traits, weigh
 
 PARTS = ("shape", "level", "error", "unexplained")
 
@@ -42,10 +42,7 @@ class ScoreParts:
             >>> parts.shape, parts.error, parts.error_surprise
             (0.75, 0.3, -2.0)
         """
-        terms = (parts[0], parts[1], parts[2] ** 2, parts[3] ** 2)
-        shape, level, error, unexplained = (
-            float(weight * term) for weight, term in zip(WEIGHTS, terms, strict=True)
-        )
+        shape, level, error, unexplained = (float(term[0]) for term in weigh(parts[None]))
         surprises = float(parts[2]), float(parts[3])
         return cls(shape, level, error, unexplained, *surprises)
 

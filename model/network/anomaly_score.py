@@ -125,9 +125,7 @@ class AnomalyScore(keras.layers.Layer):
 
     def add_up(self, parts: Array) -> Array:
         """Returns the score of parts `(batch, 4)`, `(batch,)`."""
-        shape, level, error, unexplained = (parts[:, i] for i in range(4))
-        terms = (shape, level, error * error, unexplained * unexplained)
-        return sum(weight * term for weight, term in zip(WEIGHTS, terms, strict=True))
+        return sum(weigh(parts))
 
     def compute_output_shape(
         self,
@@ -138,6 +136,18 @@ class AnomalyScore(keras.layers.Layer):
     ) -> Shape:
         """Returns `(batch,)`."""
         return (pooled_shape[0],)
+
+
+def weigh(parts: Array) -> list[Array]:
+    """Returns what each part `(batch, 4)` adds to the score, `(batch,)` each.
+
+    Example:
+        >>> [float(term[0]) for term in weigh(np.array([[1.0, 1.0, -2.0, 0.0]]))]
+        [0.75, 0.1, 0.3, 0.0]
+    """
+    shape, level, error, unexplained = (parts[:, i] for i in range(4))
+    terms = (shape, level, error * error, unexplained * unexplained)
+    return [weight * term for weight, term in zip(WEIGHTS, terms, strict=True)]
 
 
 def log_of(values: Array) -> tf.Tensor:
