@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.messages import show
 from padless.cli.parser import Parser, add_option
+from padless.pipeline.diagnosis.report import DEFAULT_BATCH_SIZE, DEFAULT_REPLICAS
 
 if TYPE_CHECKING:
     from padless.pipeline import Diagnosis, ShowProgress
@@ -19,8 +20,8 @@ EXAMPLES = (
     "padless doctor 'shards/*.tfrecord'",
     "padless doctor --python input_pipeline.py:make_dataset --replicas 2",
 )
-_OF_RECORDS = {"key": None, "batch_size": 64}
-_OF_PYTHON = {"replicas": 1, "max_batches": None}
+_OF_RECORDS = ("key", "batch_size")
+_OF_PYTHON = ("replicas", "max_batches")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -42,9 +43,10 @@ def add_arguments(parser: Parser) -> None:
     key = "feature that tells sequences apart (default: by its name)"
     add_option(records, "--key", key, metavar="NAME")
     size = "sequences of a batch, for what batches would cost"
-    _add_of(records, "--batch-size", size, default=_OF_RECORDS["batch_size"])
+    _add_of(records, "--batch-size", size, default=DEFAULT_BATCH_SIZE)
     dataset = parser.add_argument_group("tf.data.Dataset")
-    _add_of(dataset, "--replicas", "number of replicas that batches are cut for", default=1)
+    replicas = "number of replicas that batches are cut for"
+    _add_of(dataset, "--replicas", replicas, default=DEFAULT_REPLICAS)
     most = "read that many batches, where an epoch is long or endless (default: an epoch)"
     _add_of(dataset, "--max-batches", most, default=None)
     add_json_argument(parser.add_argument_group("report"))
@@ -92,13 +94,14 @@ def _check_options(args: argparse.Namespace) -> None:
 def _diagnose(args: argparse.Namespace, progress: ShowProgress) -> Diagnosis:
     from padless.pipeline import diagnose_records
 
-    names = {"sequence": args.sequence, "length": args.length, "progress": progress}
+    given = {
+        name: value
+        for name in ("sequence", "length", *(_OF_RECORDS if args.files else _OF_PYTHON))
+        if (value := getattr(args, name)) is not None
+    }
     if args.files:
-        size = {} if args.batch_size is None else {"batch_size": args.batch_size}
-        return diagnose_records(args.files, key=args.key, **names, **size)
+        return diagnose_records(args.files, progress=progress, **given)
     from padless.pipeline import diagnose_dataset
     from padless.pipeline.diagnosis.user_dataset import load_dataset
 
-    replicas = 1 if args.replicas is None else args.replicas
-    dataset = load_dataset(args.python)
-    return diagnose_dataset(dataset, replicas=replicas, max_batches=args.max_batches, **names)
+    return diagnose_dataset(load_dataset(args.python), progress=progress, **given)

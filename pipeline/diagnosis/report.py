@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from padless.pipeline.diagnosis.findings import Answer, Finding, NotTold
 from padless.pipeline.wording import plural
 
+DEFAULT_BATCH_SIZE = 64
+DEFAULT_REPLICAS = 1
+
 _WIDTH = 80
 
 

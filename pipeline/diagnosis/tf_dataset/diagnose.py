@@ -16,7 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from padless.pipeline.diagnosis.findings import Answer
-from padless.pipeline.diagnosis.report import Diagnosis, make_diagnosis
+from padless.pipeline.diagnosis.report import DEFAULT_REPLICAS, Diagnosis, make_diagnosis
 from padless.pipeline.diagnosis.tf_dataset import padding_checks, sequence_checks, step_checks
 from padless.pipeline.diagnosis.tf_dataset.components import (
     Component,
@@ -69,7 +69,7 @@ def diagnose_dataset(
     *,
     sequence: str | None = None,
     length: str | None = None,
-    replicas: int = 1,
+    replicas: int = DEFAULT_REPLICAS,
     max_batches: int | None = None,
     progress: ShowProgress = ignore_progress,
 ) -> Diagnosis:

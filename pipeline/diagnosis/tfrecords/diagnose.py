@@ -15,7 +15,7 @@ import numpy as np
 from etils import epath
 
 from padless.pipeline.diagnosis.findings import Answer
-from padless.pipeline.diagnosis.report import Diagnosis, make_diagnosis
+from padless.pipeline.diagnosis.report import DEFAULT_BATCH_SIZE, Diagnosis, make_diagnosis
 from padless.pipeline.diagnosis.tfrecords import checks
 from padless.pipeline.diagnosis.tfrecords.facts import RecordFacts, read_record_facts
 from padless.pipeline.diagnosis.tfrecords.scan import Scan, expand_patterns, scan_files
@@ -48,7 +48,7 @@ def diagnose_records(
     sequence: str | None = None,
     length: str | None = None,
     key: str | None = None,
-    batch_size: int = 64,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     progress: ShowProgress = ignore_progress,
 ) -> Diagnosis:
     """Finds the traps that TFRecords set for those who read them, and counts what each costs.
