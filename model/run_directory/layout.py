@@ -87,17 +87,6 @@ def _check_no_link(run: pathlib.Path) -> None:
                 )
 
 
-def save_model(
-    model: SequenceAutoencoder,
-    run: epath.PathLike,
-    offsets: Sequence[float] | None = None,
-    p_values: PValues | None = None,
-) -> None:
-    """Writes the model of a run, see `model_written`."""
-    with model_written(model, run, offsets, p_values):
-        pass
-
-
 @contextlib.contextmanager
 def model_written(
     model: SequenceAutoencoder,

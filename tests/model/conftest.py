@@ -19,7 +19,7 @@ from padless.model import (
     train,
 )
 from padless.model.run_directory.config import RunConfig, write_config
-from padless.model.run_directory.layout import make_run
+from padless.model.run_directory.layout import make_run, model_written
 from padless.pipeline import Shuffle, packed_steps, plan_batches
 from padless.pipeline.batching.untuned import iterate_untuned
 from padless.pipeline.dataset.framing import read_records
@@ -70,6 +70,17 @@ def make_model(fit_score):
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def save_model():
+    """Writes the model of a run."""
+
+    def save(model, run, offsets=None):
+        with model_written(model, run, offsets):
+            pass
+
+    return save
 
 
 @pytest.fixture(scope="session")

@@ -68,9 +68,7 @@ def find_retracing(facts: Facts) -> Answer:
         f"{cost}. XLA (jit_compile=True) compiles each of them. Keras' fit without XLA traces "
         "once.",
         "Trace once for all shapes:",
-        ("@tf.function(input_signature=[dataset.element_spec])",)
-        if facts.epoch.num_batches
-        else (),
+        ("@tf.function(input_signature=[dataset.element_spec])",),
         {"shapes": shapes, "trace_seconds": facts.trace_seconds or 0.0},
         is_trap=False,
     )

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from padless.model import Architecture, SequenceAutoencoder
-from padless.model.run_directory.layout import save_model
 
 CUDNN = {"CudnnRNNV3", "CudnnRNNBackpropV3"}
 
@@ -49,7 +48,9 @@ def test_every_layer_is_traced_to_cudnn(seen_gpu, trace_gradient, cell, precisio
 
 
 @pytest.mark.parametrize(("cell", "units"), [("lstm", 8), ("lstm", 66), ("gru", 8)])
-def test_saved_model_written_beside_a_gpu_runs_on_a_cpu(seen_gpu, tmp_path, cell, units):
+def test_saved_model_written_beside_a_gpu_runs_on_a_cpu(
+    seen_gpu, save_model, tmp_path, cell, units
+):
     architecture = Architecture(latent_size=4, units=units, cell=cell, bidirectional=True)
     model = SequenceAutoencoder(3, architecture)
     sequence = np.random.default_rng(0).normal(size=(2, 5, 3)).astype(np.float32)

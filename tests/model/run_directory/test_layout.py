@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from padless.model import load_model
-from padless.model.run_directory.layout import make_run, save_model
+from padless.model.run_directory.layout import make_run
 
 
 @pytest.fixture
-def run(make_model, create_run):
+def run(make_model, create_run, save_model):
     """A finished run, without the training."""
     path = create_run()
     save_model(make_model(mean=[1.0, 2.0], variance=[4.0, 0.0]), path)
@@ -27,7 +27,7 @@ def test_load_model_gives_back_what_was_saved(run, make_model):
     )
 
 
-def test_the_model_is_saved_without_its_optimizer(make_model, create_run):
+def test_the_model_is_saved_without_its_optimizer(make_model, create_run, save_model):
     model, path, sizes = make_model(), create_run(), []
     for _ in range(2):
         save_model(model, path)
@@ -38,7 +38,7 @@ def test_the_model_is_saved_without_its_optimizer(make_model, create_run):
     assert not keras.saving.load_model(path / "model.keras").compiled
 
 
-def test_the_saved_model_subtracts_the_offsets_in_float64(make_model, create_run):
+def test_the_saved_model_subtracts_the_offsets_in_float64(make_model, create_run, save_model):
     path, model = create_run(), make_model()
     save_model(model, path, (0.0, 5812345.0))
     sequence = np.array([[[1.0, 0.25], [2.0, 0.375], [3.0, 0.125]]])

@@ -7,13 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.model import Calibration, Inference, load_model, open_run
-from padless.model.run_directory.layout import save_model
 from padless.model.scoring.calibration import save_calibration
 from padless.model.scoring.scores_file import write_parquet
 
 
 @pytest.fixture
-def run(create_run, make_model):
+def run(create_run, make_model, save_model):
     """A finished run, without the training."""
     directory = create_run()
     save_model(make_model(mean=[1.0, 2.0], variance=[4.0, 0.0]), directory)
