@@ -139,7 +139,7 @@ def write_parts(
         opened.check(dataset)
         job = _Job(work, shared, os.path.join(staging.temporary, _PARTS), len(shards))
         os.mkdir(job.directory)
-        results = _run(job, shards, staging.temporary, beam_options, progress)
+        results = _run(job, shards, staging.temporary, beam_options, progress=progress)
         dataset.check_unchanged()
         _check_counts(shards, results)
         for name in map(job.name_of, range(len(shards))):
@@ -227,6 +227,7 @@ def _run(
     shards: Sequence[Shard],
     temporary: str,
     beam_options: PipelineOptions | None,
+    *,
     progress: ShowProgress,
 ) -> list[_Result]:
     """Runs the pipeline; returns what became of the shards, none of which has failed."""

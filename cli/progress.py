@@ -120,7 +120,7 @@ class ProgressBar:
             self.close()
         elif (now := time.monotonic()) >= self._due:
             self._due = now + _REDRAW_SECONDS
-            self._draw(self._lay_out(progress))
+            self._draw(self._lay_out(progress, self._pace.describe(progress)))
 
     def close(self) -> None:
         """Removes the line."""
@@ -140,14 +140,13 @@ class ProgressBar:
             self._console.show_cursor(True)  # it would stay hidden where a signal kills the process
         self._live.update(line, refresh=True)
 
-    def _lay_out(self, progress: Progress) -> RenderableType:
-        """Returns one line of the terminal's width, with as many parts as fit."""
+    def _lay_out(self, progress: Progress, parts: list[str]) -> RenderableType:
+        """Returns one line of the terminal's width, with as many of the parts as fit."""
         from rich.progress_bar import ProgressBar as Bar
         from rich.table import Table
         from rich.text import Text
 
-        assert self._pace is not None
-        parts = self._pace.describe(progress)
+        parts = list(parts)
         least = 0 if progress.total is None else _BAR_WIDTH[0]
         room = self._console.width - 1 - len(progress.work)
         while parts and len("  ".join(parts)) + 1 > room - least - 1:

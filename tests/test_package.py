@@ -424,6 +424,35 @@ def test_only_the_command_line_prints(folder):
     assert printing == []
 
 
+# Keras passes their arguments by position.
+OVERRIDDEN = {"compute_loss"}
+
+
+def find_style_faults(folder, root=ROOT):
+    """Lists the asserts, and the functions with more than four positional parameters.
+
+    A function inside of another may have more: what it is given to calls it by position.
+    """
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = []
+    for file in files_of(folder, root):
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        functions = [node for node in nodes if isinstance(node, kinds)]
+        inner = {node for function in functions for node in ast.walk(function) if node != function}
+        found += [(file, node) for node in nodes if isinstance(node, ast.Assert)]
+        for function in functions:
+            names = [arg.arg for arg in function.args.posonlyargs + function.args.args]
+            most = 5 if names[:1] in (["self"], ["cls"]) else 4
+            if len(names) > most and function not in inner and function.name not in OVERRIDDEN:
+                found.append((file, function))
+    return [f"{file.relative_to(root)}:{node.lineno}" for file, node in found]
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_no_assert_and_at_most_four_positional_parameters(folder):
+    assert find_style_faults(folder) == []
+
+
 def checkout_with(tmp_path, files):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -449,6 +478,21 @@ def checkout_with(tmp_path, files):
 def test_an_upward_import_is_found(tmp_path, line):
     root = checkout_with(tmp_path, {"pipeline/planning/plan.py": line})
     assert len(find_upward_imports("pipeline", root)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("def f(a, b, c, d, *more, e): pass", 0),
+        ("def f(a, b, c, d, e): pass", 1),
+        ("def f(a, b, /, c, d, e=1): pass", 1),
+        ("class A:\n def f(self, a, b, c, d): pass\n def g(self, a, b, c, d, e): pass", 1),
+        ("def f(a):\n def g(a, b, c, d, e): pass\n assert a", 1),
+    ],
+)
+def test_faults_of_style_are_found(tmp_path, code, count):
+    root = checkout_with(tmp_path, {"pipeline/x.py": code})
+    assert len(find_style_faults("pipeline", root)) == count
 
 
 def test_a_circle_is_found(tmp_path):

@@ -253,15 +253,15 @@ def draw_detection(curves: Mapping[str, DetectionCurves], share_abnormal: float)
     areas = ", ".join(f"by {name} {curve.auroc:.3f}" for name, curve in curves.items())
     averages = ", ".join(f"by {n} {curve.average_precision:.3f}" for n, curve in curves.items())
     return [
-        _draw_shares("roc", roc, "false alarms", "found", f"ROC curve, its area is {areas}."),
+        _draw_shares("roc", roc, "false alarms", "found", alt=f"ROC curve, its area is {areas}."),
         _draw_shares(
             *("precision", precision, "found (recall)", "precision"),
-            f"Precision-recall curve, the average precision is {averages}.",
+            alt=f"Precision-recall curve, the average precision is {averages}.",
         ),
     ]
 
 
-def _draw_shares(name: str, data: list[Figure], x: str, y: str, alt: str) -> Chart:
+def _draw_shares(name: str, data: list[Figure], x: str, y: str, *, alt: str) -> Chart:
     """Draws lines whose both axes are shares from none to all."""
     shown = layout(x, y, showlegend=True)
     for title in ("xaxis", "yaxis"):

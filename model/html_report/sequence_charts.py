@@ -56,7 +56,7 @@ def draw_sequence(
         offset = dataset.offsets[feature] if dataset.offsets else 0.0
         if course is not None:
             data += _band(course[:, :, feature] + offset, times, axes)
-        data += _lines(sequence, feature, rows, offset, axes)
+        data += _lines(sequence, feature, rows, offset, axes=axes)
         figure["annotations"].append(_title(dataset.feature_name(feature), i, len(features)))
         figure["shapes"] += [_shade(span, axes["yaxis"]) for span in (spans or {}).get(feature, ())]
         if replaced is not None and replaced.feature == feature and replaced.span is not None:
@@ -103,7 +103,7 @@ def _band(course: np.ndarray, times: np.ndarray, axes: Figure) -> list[Figure]:
 
 
 def _lines(
-    sequence: FoundSequence, feature: int, rows: np.ndarray, offset: float, axes: Figure
+    sequence: FoundSequence, feature: int, rows: np.ndarray, offset: float, *, axes: Figure
 ) -> list[Figure]:
     analysis = sequence.analysis
     mode = "lines+markers" if len(analysis.original) < _FEW_TIMESTEPS else "lines"

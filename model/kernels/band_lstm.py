@@ -54,7 +54,7 @@ def run_bands(
     def run(
         values: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tf.Tensor, Callable]:
-        loop = _Loop(values, bands, (kernel, bias), slices, with_states)
+        loop = _Loop(values, bands, (kernel, bias), slices=slices, with_states=with_states)
         outputs, *kept = loop.run(_State(hidden, cell), keep=own_gradient)
         return outputs, lambda gradient: loop.run_back(gradient, *kept)
 
@@ -92,6 +92,7 @@ class _Loop:
         values: tf.Tensor,
         bands: Bands,
         weights: tuple[tf.Tensor, tf.Tensor],
+        *,
         slices: int,
         with_states: bool,
     ):

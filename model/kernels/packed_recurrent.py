@@ -23,8 +23,8 @@ def run_packed(
     values: tf.Tensor,
     packing: Packing,
     initial_state: Sequence[tf.Tensor] | None = None,
-    training: bool = False,
     *,
+    training: bool = False,
     slices: int = 1,
     in_bands: bool = True,
     own_gradient: bool = False,
@@ -65,7 +65,7 @@ def run_packed(
             return run_cudnn(layer, values, packing, states, with_states=with_states)
         outputs = run_loop(layer, single[0], packing, single[1], **options)
         return tf.cast(outputs, layer.compute_dtype)
-    return run_cell(layer, values, packing, states, training, with_states=with_states)
+    return run_cell(layer, values, packing, states, training=training, with_states=with_states)
 
 
 def run_cell(
@@ -73,8 +73,8 @@ def run_cell(
     values: tf.Tensor,
     packing: Packing,
     states: Sequence[tf.Tensor],
-    training: bool,
     *,
+    training: bool,
     with_states: bool = False,
 ) -> tf.Tensor:
     """Runs Keras' cell of a layer timestep by timestep, each on the rows that have it."""

@@ -79,6 +79,7 @@ class SequenceAutoencoder(ReconstructionModel):
         architecture: Architecture | Mapping[str, Any] | None = None,
         mean: Sequence[float] | np.ndarray | None = None,
         variance: Sequence[float] | np.ndarray | None = None,
+        *,
         longest: int | None = None,
         **kwargs: Any,
     ):

@@ -175,12 +175,13 @@ class Recurrent(keras.layers.Layer):
         layer: keras.layers.RNN,
         sequences: tf.Tensor,
         length: Array | Packing | None,
+        *,
         initial_state: Sequence[tf.Tensor] | None,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the outputs of a direction, and the last one of each row."""
         if isinstance(length, Packing):
-            return self._run_packed(layer, sequences, length, initial_state, training)
+            return self._run_packed(layer, sequences, length, initial_state, training=training)
         is_masked = self.masked and length is not None
         mask = valid_timesteps(sequences, length) if is_masked else None
         outputs, last, *_ = layer(sequences, mask=mask, initial_state=initial_state)
@@ -197,6 +198,7 @@ class Recurrent(keras.layers.Layer):
         values: tf.Tensor,
         packing: Packing,
         initial_state: Sequence[tf.Tensor] | None,
+        *,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.masked:

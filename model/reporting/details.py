@@ -196,8 +196,8 @@ def find_details(
     model: SequenceAutoencoder,
     dataset: SequenceDataset,
     typical: Rows,
-    worst: Rows,
     *,
+    worst: Rows,
     progress: ShowProgress = ignore_progress,
 ) -> ReportDetails:
     """Reads and analyzes the sequences that a report shows.

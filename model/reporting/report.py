@@ -183,7 +183,7 @@ def report_run(
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
     collector = SequenceCollector(dataset, calibration) if details else None
-    scored = _read_splits(errors, inference, example_split, collector, progress)
+    scored = _read_splits(errors, inference, example_split, collector, progress=progress)
     report = RunReport(
         run=str(run.directory),
         config=run.config,
@@ -191,7 +191,7 @@ def report_run(
         rejects=_count_rejects(place),
         train_labels=read_train_labels(place),
         plan=plan,
-        epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress),
+        epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress=progress),
         summaries={name: errors[name].summary(run.model) for name in dataset.splits},
         length_bias=measure_length_bias(calibration, scored, example_split),
         history=read_history(run.directory),
@@ -203,7 +203,7 @@ def report_run(
         return report
     rows = collector.describe(example_split, 0, scored)
     typical, worst = (pick(rows, choose(scored["error"])) for choose in (pick_rows, worst_rows))
-    found = find_details(collector, run.model, dataset, typical, worst, progress=progress)
+    found = find_details(collector, run.model, dataset, typical, worst=worst, progress=progress)
     return dataclasses.replace(report, details=found)
 
 
@@ -212,6 +212,7 @@ def _read_splits(
     inference: Inference,
     kept_split: str,
     collector: SequenceCollector | None,
+    *,
     progress: ShowProgress,
 ) -> dict[str, np.ndarray]:
     """Reads each split once, and returns what is kept of all sequences of one of them."""
@@ -241,6 +242,7 @@ def count_epoch(
     plan: BatchPlan,
     model: SequenceAutoencoder,
     shuffle: Shuffle,
+    *,
     progress: ShowProgress = ignore_progress,
 ) -> EpochCount:
     """Reads one epoch of the training split and counts what its batches hold for a model."""

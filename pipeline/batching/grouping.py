@@ -96,7 +96,7 @@ def grouped_batches(
     held = choose_held(dataset, plan, shuffle)
 
     def epoch(seeds: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()) -> tf.data.Dataset:
-        chunks = read_assigned(dataset, plan, source, shuffle, seeds)
+        chunks = read_assigned(dataset, plan, source, shuffle=shuffle, seeds=seeds)
         batches = _mix(_group(_leave_out(chunks, held), plan), shuffle, seeds)
         if rare:
             bucket, serialized = rare
@@ -120,6 +120,7 @@ def read_assigned(
     dataset: SequenceDataset,
     plan: BatchPlan,
     split: Split,
+    *,
     shuffle: Shuffle | None,
     seeds: tf.Tensor,
 ) -> tf.data.Dataset:

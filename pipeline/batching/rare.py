@@ -159,7 +159,7 @@ def checked_lengths(lengths: tf.Tensor, planned: np.ndarray, split: str) -> tf.T
 
 
 def draw_rare(
-    bucket: tf.Tensor, serialized: tf.Tensor, plan: BatchPlan, held: np.ndarray, seed: tf.Tensor
+    bucket: tf.Tensor, serialized: tf.Tensor, *, plan: BatchPlan, held: np.ndarray, seed: tf.Tensor
 ) -> tf.data.Dataset:
     """Draws an epoch's batches from the records held: other batch-mates, in another order.
 

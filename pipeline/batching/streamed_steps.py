@@ -67,7 +67,7 @@ def streamed_steps(
     def read_epoch(
         seeds: tf.Tensor, first_step: tf.Tensor, rare: tuple[tf.Tensor, ...] = ()
     ) -> tf.data.Dataset:
-        chunks = read_assigned(dataset, plan, split, shuffle, seeds)
+        chunks = read_assigned(dataset, plan, split, shuffle=shuffle, seeds=seeds)
         groups = _regroup(chunks, plan, held=held, shuffle=shuffle, seed=seeds[2])
         if rare:
             bucket, serialized = rare

@@ -81,8 +81,8 @@ class Moments:
             counts,
             self.mean + delta * share,
             self.m2 + other.m2 + delta**2 * (self.counts * share),
-            _outermost(np.minimum, self, other, self.minimum, other.minimum),
-            _outermost(np.maximum, self, other, self.maximum, other.maximum),
+            _outermost(self, other, "minimum", np.minimum),
+            _outermost(self, other, "maximum", np.maximum),
         )
 
     @property
@@ -121,10 +121,9 @@ class Moments:
         return cls(content["timesteps"], counts, **arrays)
 
 
-def _outermost(
-    choose: np.ufunc, one: Moments, other: Moments, left: np.ndarray, right: np.ndarray
-) -> np.ndarray:
+def _outermost(one: Moments, other: Moments, name: str, choose: np.ufunc) -> np.ndarray:
     """Returns the outermost values of two parts; a part without a value of a feature has none."""
+    left, right = getattr(one, name), getattr(other, name)
     either = np.where(one.counts == 0, right, left)
     return np.where((one.counts == 0) | (other.counts == 0), either, choose(left, right))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -11,7 +12,7 @@ import pathlib
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from padless.pipeline.suggestions import did_you_mean
 
@@ -140,13 +141,13 @@ def _is_part_of(missing: str | None, name: str) -> bool:
 def _import_file(file: pathlib.Path) -> types.ModuleType:
     """Imports a file under its own name, where no other module has that, for it may be pickled."""
     name = file.stem if file.stem not in sys.modules else f"_doctor_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file.resolve())
-    assert spec is not None
-    assert spec.loader is not None
+    loader = importlib.machinery.SourceFileLoader(name, os.fspath(file.resolve()))
+    # None is only for a loader that knows no file.
+    spec = cast(importlib.machinery.ModuleSpec, importlib.util.spec_from_loader(name, loader))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -65,7 +65,7 @@ def make_model(fit_score):
     def make(num_features=2, mean=None, variance=None, longest=None, **architecture):
         keras.utils.set_random_seed(1)
         architecture = Architecture(**SMALL | architecture)
-        model = SequenceAutoencoder(num_features, architecture, mean, variance, longest)
+        model = SequenceAutoencoder(num_features, architecture, mean, variance, longest=longest)
         fit_score(model)
         return model
 

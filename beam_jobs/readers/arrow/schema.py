@@ -105,6 +105,7 @@ class _ColumnTypes:
         name: str,
         is_right: Callable[[pa.DataType], bool],
         rule: str,
+        *,
         explain: Callable[[], str] = str,
         remedy: str = "",
     ) -> None:
@@ -157,7 +158,7 @@ class _ColumnTypes:
         """Checks that all features are there and of a type; `remedy` can leave others out."""
         for name in names:
             rule_or_not = f"{rule}, or {remedy} must leave it out"
-            self.check(name, is_right, rule_or_not, self._list_numbers)
+            self.check(name, is_right, rule_or_not, explain=self._list_numbers)
 
     def find_features(self, columns: Columns) -> tuple[str, ...]:
         """Returns the names of the features, by default all columns without another part."""

@@ -162,21 +162,17 @@ def find_not_finite(facts: Facts) -> Answer:
         return NotTold("no batch stage shows the sequences")
     if not sequences.not_finite:
         return None
+    batches = facts.epoch.num_batches
+    hit = f"at most {min(sequences.not_finite, batches):,} of {plural(batches, 'batch')}"
     return Finding(
         "not_finite",
         f"values that are no numbers: {sequences.not_finite:,} of {sequences.num_sequences:,} "
         "sequences hold NaN or infinity",
-        f"The loss of each batch with one of them is NaN ({_count_hit(facts)}), and from then on "
+        f"The loss of each batch with one of them is NaN ({hit}), and from then on "
         "all weights are.",
         "Fill or reject them: `padless preprocess --missing` has rules, and counts.",
         numbers={"not_finite": sequences.not_finite, "sequences": sequences.num_sequences},
     )
-
-
-def _count_hit(facts: Facts) -> str:
-    assert facts.sequences is not None
-    most = min(facts.sequences.not_finite, facts.epoch.num_batches)
-    return f"at most {most:,} of {plural(facts.epoch.num_batches, 'batch')}"
 
 
 def find_ignored_errors(facts: Facts) -> Answer:

@@ -182,7 +182,7 @@ def test_formulas_and_their_gradient_are_those_of_the_cell(kind, bias, lengths):
         return run_loop(layer, values, packing, states, **options)
 
     expected = run(
-        False, lambda _: run_cell(layer, values, packing, states, False, with_states=True)
+        False, lambda _: run_cell(layer, values, packing, states, training=False, with_states=True)
     )
     for own_gradient in (False, True):
         assert_all_close(run(own_gradient, loop), expected)
