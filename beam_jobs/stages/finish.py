@@ -72,7 +72,7 @@ def finish(
     ).with_features(layout.num_features, names)
     offsets = job.offsets if report.accepted else None
     if offsets is not None and len(offsets) != layout.num_features:
-        return Outcome(failure=_other_features(len(job.offsets), layout.num_features))
+        return Outcome(failure=_other_features(len(offsets), layout.num_features))
     if (spread := spreads.get(layout.num_features)) is not None:
         lost = find_lost_digits(spread, job.offsets)
         report = dataclasses.replace(report, lost_digits=lost)

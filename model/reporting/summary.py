@@ -142,8 +142,8 @@ class Summary:
         if self.losses.feature_mean <= SMALLEST_DEVIATION**2:
             return [f"on {self.split} no feature varies: there is nothing to learn."]
         if not self.has_shapes:
-            found = "no sequence varies from timestep to timestep: there is no shape to learn"
-            return [f"on {self.split} {found}, and scores tell of levels alone."]
+            what = "no sequence varies from timestep to timestep: there is no shape to learn"
+            return [f"on {self.split} {what}, and scores tell of levels alone."]
         if (baseline := self.losses.unbeaten()) is not None:
             advice = "Train longer, or with another learning rate or size."
             return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]

@@ -51,7 +51,7 @@ def merge_pieces(
         for row in _rows(window):
             key, span = place_of(row["key"], length := int(row["length"]))
             pieces[key].append((row, span or (0, length)))
-    merged = [_merge(key, *zip(*found, strict=True), same) for key, found in pieces.items()]
+    merged = [_merge(key, found, same) for key, found in pieces.items()]
     names = merged[0] if merged else ()
     return {name: _column(name, [row[name] for row in merged]) for name in names}
 
@@ -61,7 +61,8 @@ def _rows(window: Mapping[str, np.ndarray]) -> Iterator[Row]:
         yield {name: values[number] for name, values in window.items()}
 
 
-def _merge(key: bytes, rows: Sequence[Row], spans: Sequence[Span], same: Sequence[str]) -> Row:
+def _merge(key: bytes, pieces: Sequence[tuple[Row, Span]], same: Sequence[str]) -> Row:
+    rows, spans = zip(*pieces, strict=True)
     scores = np.array([row["score"] for row in rows])
     errors, timestep_scores = _by_timestep(rows, spans)
     worst = rows[int(np.argmax(np.nan_to_num(scores, nan=np.inf)))]

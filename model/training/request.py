@@ -102,7 +102,7 @@ class TrainingRequest:
     def _check_deviations(self, deviations: np.ndarray) -> None:
         """Checks that no deviation, nor its inverse, is 0 or infinite once it is float32."""
         beyond = (deviations > 0) & ~((deviations >= 1e-37) & (deviations <= 1e37))
-        for feature in np.flatnonzero(beyond):
+        for feature in np.flatnonzero(beyond).tolist():
             raise ValueError(
                 f"Dataset {self.dataset.name!r}: the standard deviation of "
                 f"{self.dataset.feature_name(feature)} must be from 1e-37 to 1e+37 (or 0), got "

@@ -309,7 +309,7 @@ def _list_constant(dataset: SequenceDataset) -> list[str]:
     """Lists the features that have one value alone in the training split."""
     if (moments := dataset.moments) is None:
         return []
-    return [dataset.feature_name(i) for i in np.flatnonzero(moments.variance == 0)]
+    return [dataset.feature_name(i) for i in np.flatnonzero(moments.variance == 0).tolist()]
 
 
 def _name_devices(strategy: tf.distribute.Strategy) -> str:
