@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from padless.pipeline.suggestions import did_you_mean
 from padless.pipeline.wording import list_names
 
 _FILE = "sequences.arrow"
+# What Arrow makes of an index of pandas that has no name.
+_INDEX = re.compile(r"__index_level_\d+__")
 _REMEDIES = {
     "key": " A frame has a row per timestep; `X.to_numpy()` may have a row per sequence.",
     "time": " None keeps the order of the rows.",
@@ -102,6 +105,7 @@ def read_table(
     if not table.num_rows:
         raise ValueError("`X` must hold at least one sequence, got a data frame without a row.")
     columns = Columns(key=key, time=Default("time") if time is None else time, features=features)
+    table = _without_index(table, columns)
     _check_names(table.column_names, columns)
     if features is None:
         columns = dataclasses.replace(columns, features=_find_numbers(table.schema, columns))
@@ -110,6 +114,13 @@ def read_table(
     needed = sorted(located.needed, key=table.column_names.index)
     source = Source(0, "X", unit="row", form="arrow", time_order=order)
     return TableInput(table.select(needed), columns, source, located)
+
+
+def _without_index(table: pa.Table, columns: Columns) -> pa.Table:
+    """Leaves out an index without a name: pandas numbers rows by it, and nobody means a column."""
+    named = {columns.key, columns.time, *(columns.features or ())}
+    names = [n for n in table.column_names if n not in named and _INDEX.fullmatch(n)]
+    return table.drop_columns(names) if names else table
 
 
 def _check_names(names: Sequence[str], columns: Columns) -> None:

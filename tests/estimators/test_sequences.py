@@ -124,6 +124,18 @@ def test_keys_and_times_may_be_the_index_of_a_frame():
             np.testing.assert_array_equal(sequence.values, other.values)
 
 
+def test_the_index_of_joined_frames_is_no_column():
+    frame = pd.DataFrame(as_columns(ARRAYS)).assign(note="a")
+    joined = pd.concat([frame[:2], frame[3:]])
+    with pytest.raises(ValueError, match=r"which has 'key', 'time', 'x', 'y' and 'note', got 'z'"):
+        read(joined, features=["z"])
+    with pytest.raises(ValueError, match=r"columns with numbers: 'x' and 'y'\.$"):
+        read(joined, features=["note"])
+    arrow = pa.Table.from_pandas(joined)
+    assert "__index_level_0__" in arrow.column_names
+    assert read_input(arrow, key="key", time="time", features=None).feature_names == ("x", "y")
+
+
 def test_a_row_of_a_frame_may_hold_a_whole_sequence():
     lists = {"key": ["a", "b"], "x": [[1.0, 2.0], [3.0]], "y": [[4.0, 5.0], [6.0]]}
     sequences = read(pl.DataFrame(lists), time=None)

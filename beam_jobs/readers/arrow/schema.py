@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ def locate_table(
     Raises:
         ValueError: if a column is missing, there more than once or of an unsuitable type.
     """
-    types = _ColumnTypes(path, schema)
+    types = _ColumnTypes(path, schema, columns)
     check_listed(path, schema.names, columns)
     if columns.wide:
         has_key = columns.is_given("key") or columns.key in types
@@ -62,8 +63,9 @@ def locate_table(
 class _ColumnTypes:
     """The types of a table's columns, by name."""
 
-    def __init__(self, path: str, schema: pa.Schema):
+    def __init__(self, path: str, schema: pa.Schema, columns: Columns):
         self._path = path
+        self._columns = columns
         self._types: dict[str, pa.DataType] = {}
         for field in schema:
             if field.name in self._types:
@@ -97,8 +99,11 @@ class _ColumnTypes:
 
     def _list_numbers(self) -> str:
         """Lists the columns that may be features."""
-        names = [n for n, kind in self._types.items() if is_number(kind) or _is_number_list(kind)]
-        return f"; columns with numbers: {list_names(names)}"
+        others = dataclasses.replace(self._columns, features=None)
+        names = choose_features(list(self._types), others)
+        kinds = {name: self._types[name] for name in names}
+        numbers = [n for n, kind in kinds.items() if is_number(kind) or _is_number_list(kind)]
+        return f"; columns with numbers: {list_names(numbers)}"
 
     def check(
         self,
