@@ -123,7 +123,7 @@ class SequenceEstimator(BaseEstimator):
 
         given = read_input(X, key=self.key, time=self.time, features=self.features)
         recipe = self._make_recipe(given.time_order)
-        sequences = assemble_all(given.read(), recipe.rules)
+        sequences = assemble_all(given, recipe.rules)
         self._check_splits(recipe.count_splits(sequence.key for sequence in sequences))
         with logged(self.verbose):
             self._trained: TrainedModel = train_model(given, recipe)
@@ -180,7 +180,7 @@ class SequenceEstimator(BaseEstimator):
         given = read_input(X, key=self.key, time=self.time, features=features)
         trained_by = dataclasses.asdict(self._trained.run.config.rules or Rules())
         rules = Rules(**trained_by | {"time_order": given.time_order})
-        sequences = assemble_all(given.read(), rules)
+        sequences = assemble_all(given, rules)
         if (width := sequences[0].values.shape[1]) != self.n_features_in_:
             raise ValueError(
                 f"`X` must have {self.n_features_in_} features per timestep, as many as "

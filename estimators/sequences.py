@@ -8,7 +8,7 @@ from typing import Any
 from padless.beam_jobs import Rules
 from padless.beam_jobs.assembly.assemble import Assembler
 from padless.beam_jobs.assembly.rounding import Rounding
-from padless.beam_jobs.fragments import Item, Reject
+from padless.beam_jobs.fragments import Reject
 from padless.beam_jobs.fragments import Sequence as Accepted
 from padless.estimators.arrays import ArrayInput, read_arrays
 from padless.estimators.tables import TableInput, is_frame, read_table
@@ -36,11 +36,11 @@ def read_input(
     return read_table(X, key=key, time=time, features=features) if is_frame(X) else read_arrays(X)
 
 
-def assemble_all(items: Iterable[Item], rules: Rules) -> list[Accepted]:
+def assemble_all(given: Input, rules: Rules) -> list[Accepted]:
     """Applies the rules to all sequences, as the job that writes a dataset does.
 
     Args:
-        items: what an `Input` reads.
+        given: the sequences.
         rules: what is accepted, and what becomes of what is not; no sequence may be split.
 
     Returns:
@@ -50,11 +50,12 @@ def assemble_all(items: Iterable[Item], rules: Rules) -> list[Accepted]:
         ValueError: if a sequence is rejected, or has other features than the first one.
     """
     rounding, fragments = Rounding(None), dict[bytes, list]()
-    for item in map(rounding.round, items):
+    for item in map(rounding.round, given.read()):
         if isinstance(item, Reject):
             raise ValueError(_explain(item))
         fragments.setdefault(item[0], []).append(item[1])
-    assembler = Assembler(rules, seed=0, splits=(("all", 1.0),))
+    names, splits = given.feature_names, (("all", 1.0),)
+    assembler = Assembler(rules, seed=0, splits=splits, feature_names=names)
     sequences = []
     for key, parts in fragments.items():
         result = assembler.assemble(key, parts).results[0]

@@ -150,12 +150,16 @@ class Assembler:
     def _reject_missing(self, joined: _Joined, timestep: int, feature: int) -> NoReturn:
         unit = joined.unit
         row = timestep if joined.order is None else int(joined.order[timestep])
-        name = f"feature {feature}"
-        if self.feature_names and len(self.feature_names) == unit[0].values.shape[1]:
-            name = f"column {self.feature_names[feature]!r}"
+        name = self._name(feature, unit[0].values.shape[1])
         where = f"{_where(unit, row)}, " if isinstance(unit[0], Whole) else ""
         rule = f"{where}{name} must hold a number, it is missing."
         raise RejectionError("missing_value", rule, _place_of(unit, row))
+
+    def _name(self, feature: int, num_features: int) -> str:
+        """Returns what messages call a feature."""
+        if self.feature_names and len(self.feature_names) == num_features:
+            return f"column {self.feature_names[feature]!r}"
+        return f"feature {feature}"
 
     def _deal_with_missing(self, joined: _Joined, tally: Tally) -> np.ndarray:
         values = joined.values
@@ -174,10 +178,11 @@ class Assembler:
                 raise RejectionError("zero_timesteps", "every timestep has a missing value.")
             return values[kept]
         if missing[0].any():
+            name = self._name(int(np.argmax(missing[0])), missing.shape[1])
             raise RejectionError(
                 "missing_value",
-                f"feature {int(np.argmax(missing[0]))} must hold a number in the first timestep, "
-                "to fill the later ones from; it is missing.",
+                f"{name} must hold a number in the first timestep, to fill the later ones from; it "
+                "is missing.",
             )
         tally["filled_values"] += int(missing.sum())
         return _fill_forward(values, missing)

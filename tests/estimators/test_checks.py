@@ -73,7 +73,7 @@ def trained_once():
     trained, train_model = {}, fitting.train_model
 
     def train(given, recipe):
-        records = tuple(encode_all(assemble_all(given.read(), recipe.rules)))
+        records = tuple(encode_all(assemble_all(given, recipe.rules)))
         if (known := (records, repr(recipe))) not in trained:
             trained[known] = train_model(given, recipe)
         return trained[known]

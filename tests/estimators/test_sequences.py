@@ -16,7 +16,7 @@ ARRAYS = [np.arange(6.0).reshape(3, 2), np.arange(2.0).reshape(1, 2), np.ones((2
 
 def read(X, *, key="key", time="time", features=None, **rules):
     given = read_input(X, key=key, time=time, features=features)
-    return assemble_all(given.read(), Rules(**rules, time_order=given.time_order))
+    return assemble_all(given, Rules(**rules, time_order=given.time_order))
 
 
 def as_objects(arrays):
@@ -218,6 +218,14 @@ def test_columns_that_are_not_there_are_named_with_a_near_name(library, case):
 def test_rows_that_break_a_rule_are_named(library, columns, message):
     with pytest.raises(ValueError, match=message):
         read(library(columns))
+
+
+@pytest.mark.parametrize("missing", ["reject", "forward_fill"])
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+def test_a_missing_value_of_a_frame_is_named_by_its_column(library, missing):
+    frame = library({"key": ["a", "a"], "time": [1, 2], "x": [1.0, 2.0], "y": [None, 1.0]})
+    with pytest.raises(ValueError, match="key 'a': column 'y' must hold a number"):
+        read(frame, missing=missing)
 
 
 def test_the_rules_are_those_of_the_commands():
