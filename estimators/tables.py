@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from padless.beam_jobs import Columns
 from padless.beam_jobs.columns import Default
-from padless.beam_jobs.fragments import Item, Source
+from padless.beam_jobs.fragments import Item, Place, Source
 from padless.beam_jobs.readers.arrow.columns import is_list, is_number
 from padless.beam_jobs.readers.arrow.schema import locate_table
 from padless.beam_jobs.readers.arrow.tables import Table
@@ -31,6 +31,26 @@ _REMEDIES = {
     "time": " None keeps the order of the rows.",
     "features": "",
 }
+
+
+class RowPlace(Place):
+    """A row of a data frame; `unit` is how users look at it, such as `"X.iloc[{}]"`."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        # Positions count from 1, rows of a frame from 0 as all else in Python.
+        return self.unit.format(self.position - 1)
+
+
+class TableSource(Source):
+    """A data frame as the input; `unit` is that of its places."""
+
+    __slots__ = ()
+
+    def place(self, position: int) -> Place:
+        """Makes the place of a row."""
+        return RowPlace(self.index, position, self.path, self.unit)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +132,15 @@ def read_table(
     order = "sort" if time is not None else "file"
     located = locate_table("X", table.schema, columns, time_order=order)
     needed = sorted(located.needed, key=table.column_names.index)
-    source = Source(0, "X", unit="row", form="arrow", time_order=order)
+    source = TableSource(0, "X", unit=_row_of(X), form="arrow", time_order=order)
     return TableInput(table.select(needed), columns, source, located)
+
+
+def _row_of(X: Any) -> str:
+    """Returns what shows a row of the frame, with `{}` for its position from 0."""
+    if hasattr(X, "iloc"):
+        return "X.iloc[{}]"
+    return "X.slice({}, 1)" if isinstance(X, pa.Table) else "X[{}]"
 
 
 def _without_index(table: pa.Table, columns: Columns) -> pa.Table:

@@ -1,5 +1,7 @@
 """What may be passed as `X`: every form of the same sequences, and what is none."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -208,7 +210,7 @@ def test_columns_that_are_not_there_are_named_with_a_near_name(library, case):
     ("columns", "message"),
     [
         ({"key": ["a", "a"], "time": [1, 1], "x": [1.0, 2.0]}, "once in a key.*`time=None`"),
-        ({"key": ["a", None], "time": [1, 2], "x": [1.0, 2.0]}, "X, row 2: the key must not be"),
+        ({"key": ["a", None], "time": [1, 2], "x": [1.0, 2.0]}, r"X.*\[1\]: the key must not be"),
         ({"key": ["a", "a"], "time": [1, 2], "x": [None, 1.0]}, "'a'.* missing.*`missing`"),
         ({"key": ["a"], "time": [1], "x": ["b"]}, "must have feature columns besides|hold numbers"),
         ({"key": [], "time": [], "x": []}, "at least one sequence, got a data frame without a row"),
@@ -226,6 +228,19 @@ def test_a_missing_value_of_a_frame_is_named_by_its_column(library, missing):
     frame = library({"key": ["a", "a"], "time": [1, 2], "x": [1.0, 2.0], "y": [None, 1.0]})
     with pytest.raises(ValueError, match="key 'a': column 'y' must hold a number"):
         read(frame, missing=missing)
+
+
+@pytest.mark.parametrize(
+    ("library", "row"),
+    [(pd.DataFrame, "X.iloc[2]"), (pl.DataFrame, "X[2]"), (pa.table, "X.slice(2, 1)")],
+)
+def test_a_row_of_a_frame_is_named_as_it_is_looked_at(library, row):
+    columns = {"key": ["a", "b", "a"], "time": [1, 2, 1], "x": [1.0, 2.0, 3.0]}
+    with pytest.raises(ValueError, match=rf"and {re.escape(row)}"):
+        read(library(columns))
+    columns["x"][2] = np.inf
+    with pytest.raises(ValueError, match=re.escape(f"{row}, key 'a': column 'x' must be finite")):
+        read(library(columns))
 
 
 def test_the_rules_are_those_of_the_commands():
