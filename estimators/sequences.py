@@ -16,12 +16,14 @@ from padless.pipeline.dataset.records import encode_example
 
 Input = ArrayInput | TableInput
 
+_NO_TIMES = "`time=None` keeps the order of the rows."
 # What mends a broken rule, by its reason.
 _REMEDIES = {
     "missing_value": "NaN is a missing value: `missing` can fill it from the one before "
     "('forward_fill'), leave its timestep out ('drop_timestep') or tell the model ('mask').",
     "too_long": "`too_long='truncate'` cuts it.",
-    "duplicate_time": "`time=None` keeps the order of the rows.",
+    "duplicate_time": _NO_TIMES,
+    "bad_time": _NO_TIMES,
 }
 
 

@@ -349,8 +349,7 @@ def _order(unit: list, times: np.ndarray, rules: Rules) -> np.ndarray | None:
         places = " and ".join(_where(unit, row) for row in sorted(same))
         raise RejectionError(
             "duplicate_time",
-            f"a time must occur once in a key, got {times[same[0]]} at {places}; "
-            "--time-order file reads no times.",
+            f"a time must occur once in a key, got {times[same[0]]} at {places}.",
         )
     if rules.time_order == "reject":
         raise RejectionError(

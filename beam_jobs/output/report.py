@@ -27,6 +27,7 @@ MENDINGS = {
     "pieces": ("pieces", "of those, each counted as accepted or rejected"),
 }
 
+_NO_TIMES = "--time-order file reads no times and keeps the order of the rows"
 # Of what is rejected unless an option says otherwise: the option, and what is done already by it.
 _REMEDIES = {
     "missing_value": (
@@ -34,7 +35,8 @@ _REMEDIES = {
         {"filled_values", "masked_values", "dropped_timesteps"},
     ),
     "too_long": ("--too-long truncate or split keeps a part of longer ones, or all", set()),
-    "duplicate_time": ("--time-order file reads no times and keeps the order of the rows", set()),
+    "duplicate_time": (_NO_TIMES, set()),
+    "bad_time": (_NO_TIMES, set()),
 }
 
 _LEFT_OUT_NOTE = "by --train-where, as the training split takes only its labels"
@@ -208,11 +210,12 @@ class PreprocessReport:
         shown += [f"  {example}" for example in self.examples]
         if self.examples and (others := self.num_rejected - len(self.examples)):
             shown.append(f"  and {others:,} more")
-        shown += [
-            f"  {remedy}"
+        remedies = (
+            remedy
             for reason, (remedy, done) in _REMEDIES.items()
             if reason in self.rejected and not done & self.mended.keys()
-        ]
+        )
+        shown += [f"  {remedy}" for remedy in dict.fromkeys(remedies)]
         shown += describe_lost_digits(self.lost_digits, self.features)
         return "\n".join(line.rstrip() for line in shown)
 

@@ -146,7 +146,7 @@ def parse_time(text: str) -> Time:
 
 def _explain_time(text: str) -> str:
     if _CLOCK.fullmatch(text):
-        return ", of an unknown day; --time-order file keeps the order of the file"
+        return ", of an unknown day"
     if _DAY_FIRST.fullmatch(text):
         return "; year, month and day are written in this order"
     return ""

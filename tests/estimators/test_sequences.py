@@ -209,7 +209,8 @@ def test_columns_that_are_not_there_are_named_with_a_near_name(library, case):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"key": ["a", "a"], "time": [1, 1], "x": [1.0, 2.0]}, "once in a key.*`time=None`"),
+        ({"key": ["a", "a"], "time": [1, 1], "x": [1.0, 2.0]}, r"once.* 1 at [^-]*\. `time=None`"),
+        ({"key": ["a"], "time": ["10:00"], "x": [1.0]}, r"an unknown day\. `time=None` keeps"),
         ({"key": ["a", None], "time": [1, 2], "x": [1.0, 2.0]}, r"X.*\[1\]: the key must not be"),
         ({"key": ["a", "a"], "time": [1, 2], "x": [None, 1.0]}, "'a'.* missing.*`missing`"),
         ({"key": ["a"], "time": [1], "x": ["b"]}, "must have feature columns besides|hold numbers"),

@@ -76,6 +76,14 @@ def test_report_names_the_options_that_keep_what_is_rejected():
     assert "--too-long" in str(filled)
 
 
+@pytest.mark.parametrize(
+    "reasons", [["bad_time"], ["duplicate_time"], ["bad_time", "duplicate_time"]]
+)
+def test_report_names_once_what_does_without_times(reasons):
+    report = dataclasses.replace(make(), rejected=dict.fromkeys(reasons, 1))
+    assert str(report).count("--time-order file reads no times") == 1
+
+
 def test_report_shows_aligned_lines():
     assert str(make(filled_values=12)).splitlines() == [
         "read       7  sequences",
@@ -87,4 +95,5 @@ def test_report_shows_aligned_lines():
         "  extra    0  no sequence was drawn for it: left out",
         "  x.csv, line 2: a rule.",
         "  and 1 more",
+        "  --time-order file reads no times and keeps the order of the rows",
     ]

@@ -107,11 +107,7 @@ def test_read_csv_keeps_labels():
         ("a,2,1e39,1", "infinite", "column 'x' must be finite as float32, got 1e+39."),
         ("a,noon,1,1", "bad_time", "an ISO 8601 date, got 'noon'."),
         ("a,2024-01-01,1,1", "bad_time", "must be all numbers or all dates, got both."),
-        (
-            "a,1.0,1,1",
-            "duplicate_time",
-            "got 1 at x.csv, line 2 and x.csv, line 3; --time-order file reads no times.",
-        ),
+        ("a,1.0,1,1", "duplicate_time", "got 1 at x.csv, line 2 and x.csv, line 3."),
     ],
 )
 def test_a_bad_row_rejects_its_key_whole_and_once(row, reason, rule):

@@ -265,7 +265,7 @@ def test_time_spans_are_exact_and_in_order():
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        ("10:00:00", ", of an unknown day; --time-order file keeps the order of the file."),
+        ("10:00:00", ", of an unknown day."),
         ("01/02/2023", "; year, month and day are written in this order."),
         ("1.2.2023 10:00", "; year, month and day are written in this order."),
     ],
