@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from padless.cli.arguments import add_picture_argument
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.messages import show
-from padless.cli.parser import Parser, add_option
+from padless.cli.parser import Parser, add_option, name_options
 from padless.pipeline.wording import list_names
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments."""
-    parser.names["directory"] = "--dataset"
+    parser.names |= {"directory": "--dataset", "patch_length": "--patch-length"}
     parser.add_argument("run_directory", metavar="RUN", help="run directory of `padless train`")
     report = parser.add_argument_group("report")
     dataset = "dataset directory to check the run on (default: the one that it was trained on)"
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json(_as_dict(report) | {"picture": args.picture, "html": args.html})
     else:
-        show(report)
+        show(name_options(args.parser, str(report)))
     with progress_shown(quiet=args.quiet) as progress:
         _write_files(report, args, progress)
     for name in ("picture", "html"):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from padless.cli.arguments import add_budget_arguments
 from padless.cli.json_output import add_json_argument, as_json, print_json
 from padless.cli.messages import show, tell
-from padless.cli.parser import Parser, add_option, defaults_of, options_checked
+from padless.cli.parser import Parser, add_option, defaults_of, name_options, options_checked
 from padless.model.network.alignment import ALIGNMENTS
 from padless.model.network.architecture import CELLS, EMBEDDINGS, POOLINGS, PRECISIONS, Architecture
 from padless.model.run_directory.training_options import SCHEDULES, WEIGHTINGS, TrainingOptions
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         found = {"run": args.run_directory, "warnings": report.summary.warnings()}
         print_json(as_json(report) | found)
     else:
-        show(f"{report}\n")
+        show(name_options(args.parser, f"{report}\n"))
         show(f"run directory: {args.run_directory}")
     return 0
 

@@ -63,7 +63,7 @@ def make_run(run: os.PathLike, *, resume: bool) -> pathlib.Path:
     run = pathlib.Path(run)
     if not resume and run.exists():
         raise FileExistsError(
-            f"{run}: the run directory must not exist. Resume the run (`--resume`), delete it or "
+            f"{run}: the run directory must not exist. Resume the run (`resume`), delete it or "
             "name another one."
         )
     run.mkdir(parents=True, exist_ok=resume)

@@ -238,6 +238,19 @@ def test_report_writes_a_page_quietly(call, trained, tmp_path, monkeypatch):
     assert "--normal must be one of the labels of the dataset, got 'kind 9'. Did" in failed.err
 
 
+def test_reports_name_options_as_they_are_written(call, trained, monkeypatch):
+    said = "Train longer, or with longer patches (`patch_length`)."
+    monkeypatch.setattr("padless.model.train", lambda *args, **options: said)
+    monkeypatch.setattr("padless.model.report_run", lambda *args, **options: said)
+    for argv in (["train", trained.data, "--run", "new"], ["report", trained.run]):
+        assert "with longer patches (--patch-length)." in call(*argv).out
+
+
+def test_train_names_resume_as_it_is_written(call, trained):
+    failed = call("train", trained.data, "--run", trained.run)
+    assert "must not exist. Resume the run (--resume), delete it" in failed.err
+
+
 def test_report_rejects_another_suffix_before_it_reads_anything(call, tmp_path):
     failed = call("report", tmp_path / "no run", "--html", tmp_path / "r.pdf")
     assert failed.code == 1

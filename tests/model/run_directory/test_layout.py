@@ -58,7 +58,7 @@ def test_make_run_makes_the_folders_above(tmp_path):
 def test_make_run_rejects_what_exists(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(FileExistsError, match=f"{path}: the run directory must not exist"):
+        with pytest.raises(FileExistsError, match=rf"{path}: .* must not exist.*\(`resume`\)"):
             make_run(path, resume=False)
 
 
