@@ -27,12 +27,14 @@ class ArrayInput:
         arrays: each `(timesteps, features)`.
         columns: where things are in the file that `write` makes.
         feature_names: none.
+        unused: none, as arrays have no columns.
         time_order: what `Rules` have where nothing is said of times.
     """
 
     arrays: Sequence[np.ndarray]
     columns: Columns = dataclasses.field(default_factory=Columns)
     feature_names: tuple[str, ...] | None = None
+    unused: tuple[str, ...] = ()
     time_order: str = "sort"
 
     def read(self) -> Iterator[Item]:

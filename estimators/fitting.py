@@ -24,9 +24,14 @@ from padless.pipeline import open_dataset
 from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
 from padless.pipeline.dataset.keys import draw_split
 from padless.pipeline.dataset.names import TRAINING_SPLIT, VALIDATION_SPLIT
+from padless.pipeline.wording import list_names
 
 _DATA, _RUN = "data", "run"
 _LOGGER = logging.getLogger("padless")
+_UNUSED = (
+    "`X` has columns that are not used, as they hold no numbers: %s. Convert those that are "
+    "features, or name the features by `features`."
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ def train_model(given: Input, recipe: Recipe) -> TrainedModel:
         ValueError: if the directory holds the fit of other data or parameters.
         TrainingStopped: if SIGTERM has come.
     """
+    if given.unused:
+        _LOGGER.warning(_UNUSED, list_names(given.unused))
     with _place(recipe.directory) as place, retracing_expected():
         _write_dataset(given, recipe, place / _DATA)
         try:

@@ -62,12 +62,14 @@ class TableInput:
         columns: where things are in it.
         source: what messages call it.
         located: reads its batches.
+        unused: names of the columns that are no features because they hold no numbers.
     """
 
     table: pa.Table
     columns: Columns
     source: Source
     located: Table
+    unused: tuple[str, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
@@ -127,13 +129,16 @@ def read_table(
     columns = Columns(key=key, time=Default("time") if time is None else time, features=features)
     table = _without_index(table, columns)
     _check_names(table.column_names, columns)
+    unused: tuple[str, ...] = ()
     if features is None:
-        columns = dataclasses.replace(columns, features=_find_numbers(table.schema, columns))
+        numbers, unused = _find_numbers(table.schema, columns)
+        # None leaves the error to others.
+        columns = dataclasses.replace(columns, features=numbers or None)
     order = "sort" if time is not None else "file"
     located = locate_table("X", table.schema, columns, time_order=order)
     needed = sorted(located.needed, key=table.column_names.index)
     source = TableSource(0, "X", unit=_row_of(X), form="arrow", time_order=order)
-    return TableInput(table.select(needed), columns, source, located)
+    return TableInput(table.select(needed), columns, source, located, unused)
 
 
 def _row_of(X: Any) -> str:
@@ -163,8 +168,9 @@ def _check_names(names: Sequence[str], columns: Columns) -> None:
                 )
 
 
-def _find_numbers(schema: pa.Schema, columns: Columns) -> list[str] | None:
-    """Lists the columns of numbers without another part; None leaves the error to others."""
+def _find_numbers(schema: pa.Schema, columns: Columns) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Lists the columns without another part: those of numbers, and those of other things."""
     names = choose_features(schema.names, columns)
     kinds = {name: schema.field(name).type for name in names}
-    return [name for name, kind in kinds.items() if is_number(kind) or is_list(kind)] or None
+    holds = {name: is_number(kind) or is_list(kind) for name, kind in kinds.items()}
+    return tuple(n for n in names if holds[n]), tuple(n for n in names if not holds[n])

@@ -96,6 +96,22 @@ def test_digits_that_float32_loses_are_named(encoder, tmp_path, caplog):
     assert "Subtract an offset" in caplog.text
 
 
+@pytest.mark.parametrize("features", [None, ["x"]])
+def test_columns_of_text_are_named_in_a_fit(frame, encoder, features, caplog, monkeypatch):
+    def stop(*args):
+        raise InterruptedError
+
+    monkeypatch.setattr(fitting, "_write_dataset", stop)
+    texts = frame.assign(y=frame["y"].astype(str), note="a")
+    with pytest.raises(InterruptedError):
+        SequenceEncoder(key="run", time="t", features=features).fit(texts)
+    said = "columns that are not used, as they hold no numbers: 'y' and 'note'. Convert those"
+    assert (said in caplog.text) == (features is None)
+    caplog.clear()
+    encoder.transform(frame.assign(note="a"))
+    assert not caplog.text
+
+
 class Interrupt(keras.callbacks.Callback):
     """Presses Ctrl-C in the first step."""
 
