@@ -59,8 +59,8 @@ def read_arrays(X: Any) -> ArrayInput:
 
     Args:
         X: a list, a tuple or an array of objects with an array `(timesteps, features)` for each
-            sequence; a `tf.RaggedTensor` `(sequences, None, features)`; an array `(sequences,
-            timesteps, features)`; or one `(sequences, timesteps)`, of one feature.
+            sequence; a `tf.RaggedTensor` `(sequences, None, features)`; or an array `(sequences,
+            timesteps, features)`. Without the last dimension each has one feature.
 
     Raises:
         TypeError: if there is something else than numbers.
@@ -73,9 +73,13 @@ def read_arrays(X: Any) -> ArrayInput:
     arrays = _list_arrays(X)
     if not arrays:
         raise ValueError("`X` must hold at least one sequence, got none.")
+    arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]
     for number, array in enumerate(arrays):
         if array.ndim != 2:
-            raise ValueError(_other_shape(f"X[{number}]", array))
+            raise ValueError(
+                f"X[{number}] must have the shape (timesteps, features) or, with one feature, "
+                f"(timesteps,), got {array.shape}."
+            )
     return ArrayInput(arrays)
 
 
@@ -121,10 +125,10 @@ def _split_ragged(ragged: Any) -> list[np.ndarray]:
     values = ragged.values
     values = values.to_tensor() if hasattr(values, "nested_row_splits") else values
     splits = ragged.row_splits.numpy()
-    if values.shape.rank != 2:
+    if values.shape.rank not in (1, 2):
         raise ValueError(
-            "`X` must have the shape (sequences, None, features), got a ragged tensor of the shape "
-            f"{ragged.shape}; `tf.expand_dims(X, -1)` has one feature."
+            "`X` must have the shape (sequences, None, features) or, with one feature, "
+            f"(sequences, None), got a ragged tensor of the shape {ragged.shape}."
         )
     return np.split(values.numpy(), splits[1:-1]) if len(splits) > 1 else []
 
@@ -143,8 +147,3 @@ def _as_numbers(values: Any, where: str) -> np.ndarray:
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{where} must hold real numbers, got the type {array.dtype}.")
     return array
-
-
-def _other_shape(where: str, array: np.ndarray) -> str:
-    remedy = f"; with one feature it is `{where}.reshape(-1, 1)`" if array.ndim == 1 else ""
-    return f"{where} must have the shape (timesteps, features), got {array.shape}{remedy}."

@@ -35,9 +35,9 @@ class SequenceEstimator(BaseEstimator):
 
     `X` is a list, a tuple or an array of objects with an array `(timesteps, features)` for each
     sequence; or an array `(sequences, timesteps, features)`; or a `tf.RaggedTensor` `(sequences,
-    None, features)`; or an array `(sequences, timesteps)` of sequences of one feature; or a data
-    frame of pandas, polars or Arrow with a row per timestep. Results are in the order of `X`; those
-    of a frame in the order in which its keys first appear.
+    None, features)`; or one of these without the last dimension, for sequences of one feature; or a
+    data frame of pandas, polars or Arrow with a row per timestep. Results are in the order of `X`;
+    those of a frame in the order in which its keys first appear.
 
     The parameters that are not described here are those of `padless.model.Architecture` and
     `padless.model.TrainingOptions`, with their defaults. `fit` checks them all.

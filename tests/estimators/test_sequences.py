@@ -74,6 +74,20 @@ def test_arrays_of_equal_lengths_have_one_feature_if_they_do_not_say_more(shape,
     np.testing.assert_array_equal([s.values for s in sequences], expected)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        *(list, as_objects, lambda arrays: [array.tolist() for array in arrays]),
+        *(lambda arrays: [pd.Series(array) for array in arrays], tf.ragged.stack),
+    ],
+    ids=range(5),
+)
+def test_sequences_of_one_dimension_have_one_feature(form):
+    lines = [np.arange(float(length)) for length in (3, 1, 4)]
+    for sequence, line in zip(read(form(lines)), lines, strict=True):
+        np.testing.assert_array_equal(sequence.values, line[:, None])
+
+
 def test_padding_of_nan_at_the_end_is_no_part_of_a_sequence():
     padded = np.full((3, 3, 2), np.nan)
     for row, array in zip(padded, ARRAYS, strict=True):
@@ -159,7 +173,8 @@ BAD = {
     "no timestep": (np.empty((3, 0)), ValueError, r"X\[0\]: a sequence must have a timestep"),
     "no feature": ([np.empty((3, 0))], ValueError, r"X\[0\]: a timestep must have a value"),
     "widths": ([np.ones((3, 2)), np.ones((3, 1))], ValueError, r"X\[1\] must have 2 features"),
-    "1-D": ([np.ones(3), np.ones(4)], ValueError, r"with one feature it is `X\[0\].reshape\(-1, 1"),
+    "numbers": ([1.0, 2.0], ValueError, r"X\[0\] must have the shape .*\(timesteps,\), got \(\)"),
+    "1-D and 2-D": ([np.ones(3), np.ones((2, 2))], ValueError, r"X\[1\] must have 1 features"),
     "1-D alone": (np.ones(3), ValueError, "Reshape your data"),
     "4-D": (np.ones((2, 3, 4, 5)), ValueError, r"got \(2, 3, 4, 5\)"),
     "3-D in a list": ([np.ones((2, 3, 4))], ValueError, r"X\[0\] must have the shape"),
@@ -175,8 +190,7 @@ BAD = {
     "truth values": (np.ones((2, 2), bool), ValueError, "real numbers, got the type bool"),
     "sparse": (sparse.csr_array(np.eye(3)), TypeError, "must be dense, got the sparse"),
     "nested": ([[[1, 2], [3]]], ValueError, r"X\[0\] must be an array of real numbers"),
-    "ragged nested": ([[1, 2], [3]], ValueError, r"X\[0\] must have the shape"),
-    "ragged 1-D": (tf.ragged.constant([[1.0], [2.0, 3.0]]), ValueError, "tf.expand_dims"),
+    "ragged 3-D": (tf.ragged.constant([[[[1.0]]]], 1), ValueError, r"\(sequences, None\), got"),
 }
 
 
