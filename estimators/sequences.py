@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from padless.beam_jobs import Rules
@@ -35,7 +35,24 @@ def read_input(
     features: Sequence[str] | None,
 ) -> Input:
     """Reads arrays or a data frame; takes and raises what `read_arrays` and `read_table` do."""
+    _check_container(X)
     return read_table(X, key=key, time=time, features=features) if is_frame(X) else read_arrays(X)
+
+
+def _check_container(X: Any) -> None:
+    """Checks that what is passed is not near to what is read, and needs one more step."""
+    kind, remedy = type(X).__name__, None
+    if isinstance(X, Mapping):
+        kind, remedy = f"{kind} of {len(X)}", "`list(X.values())` has them in order"
+    elif kind == "LazyFrame":
+        remedy = "`X.collect()` makes it a data frame"
+    elif kind.endswith("GroupBy"):
+        remedy = "pass the data frame itself, and name the column of the groups by `key`"
+    if remedy:
+        raise TypeError(
+            "`X` must be a data frame or hold one array (timesteps, features) per sequence, got a "
+            f"{kind}; {remedy}."
+        )
 
 
 def assemble_all(given: Input, rules: Rules) -> list[Accepted]:

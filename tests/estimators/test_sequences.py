@@ -194,6 +194,24 @@ BAD = {
 }
 
 
+FRAME = pd.DataFrame(as_columns(ARRAYS))
+LARGE = {str(number): np.ones((99, 9)) for number in range(9)}
+ONE_STEP_AWAY = {
+    "dict": (LARGE, "got a dict of 9; `list(X.values())` has them in order."),
+    "lazy": (pl.from_pandas(FRAME).lazy(), "got a LazyFrame; `X.collect()` makes it a data frame."),
+    "pandas groups": (FRAME.groupby("key"), "got a DataFrameGroupBy; pass the data frame itself"),
+    "polars groups": (pl.from_pandas(FRAME).group_by("key"), "column of the groups by `key`."),
+}
+
+
+@pytest.mark.parametrize("case", ONE_STEP_AWAY)
+def test_what_is_one_step_away_is_answered_with_the_step(case):
+    X, message = ONE_STEP_AWAY[case]
+    with pytest.raises(TypeError, match=re.escape(message)) as caught:
+        read(X)
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_no_sequence_is_named(case):
     X, kind, message = BAD[case]
