@@ -208,6 +208,21 @@ def test_a_model_reads_wide_tables_without_names_of_its_features(table):
         assert raw.dataset.splits["raw"].lengths == {1: 1, 3: 1, 4: 1}
 
 
+@pytest.mark.parametrize("first", ["1,0.5,0.6", "0.5,nan,0.6,0.1"])
+def test_values_instead_of_a_header_are_named(tmp_path, make_options, first):
+    (tmp_path / "x.csv").write_text(f"{first}\n2,0.1\n")
+    with pytest.raises(ValueError, match=r"x\.csv: must have a header.* read by --no-header\.$"):
+        preprocess(make_options(str(tmp_path / "x.csv"), wide=True))
+
+
+@pytest.mark.parametrize("header", ["0,1,2", "0.0,0.5,1.0", "900,880,860", "0"])
+def test_numbers_in_order_can_be_the_names_of_timesteps(tmp_path, run, header):
+    values = [float(number) for number in range(header.count(",") + 1)]
+    (tmp_path / "x.csv").write_text(f"{header}\n{','.join(map(str, values))}\n")
+    _, content, _ = run(tmp_path / "x.csv")
+    assert content == {"x/0": (values, [])}
+
+
 def test_a_table_without_a_header_is_told_how_to_be_read(tmp_path, make_options):
     (tmp_path / "x.tsv").write_text(UCR)
     with pytest.raises(ValueError, match=r"--no-header.* --wide"):

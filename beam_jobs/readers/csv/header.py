@@ -66,6 +66,21 @@ def find_places(
     return places
 
 
+def is_like_values(names: Sequence[str]) -> bool:
+    """Checks whether names of timesteps look like a row of values: numbers up and down.
+
+    Numbers that only rise, as times, or only fall, as wavenumbers, can be names.
+
+    Example:
+        >>> is_like_values(["0.1", "0.5", "0.3"]), is_like_values(["0", "1", "2"])
+        (True, False)
+    """
+    if not all(map(_is_plain_number, names)):
+        return False
+    steps = list(itertools.pairwise(map(float, names)))
+    return any(not a < b for a, b in steps) and any(not a > b for a, b in steps)
+
+
 def _explain_header(header: Sequence[str]) -> str:
     """Returns what may be wrong with a header that lacks a column."""
     if header and header[0].startswith(("#", "%", "//")):

@@ -10,7 +10,7 @@ import numpy as np
 from padless.beam_jobs.columns import Columns
 from padless.beam_jobs.fragments import Item, RejectionError, Source, Whole
 from padless.beam_jobs.readers.csv.columns import ConstantColumns, parse_cells, ragged
-from padless.beam_jobs.readers.csv.header import find_places
+from padless.beam_jobs.readers.csv.header import find_places, is_like_values
 from padless.beam_jobs.readers.feature_columns import check_listed, choose_features
 from padless.beam_jobs.readers.numbered_keys import number_key
 from padless.beam_jobs.readers.values import check_sequence, parse_key
@@ -58,6 +58,12 @@ class WideColumns:
             raise ValueError(
                 f"{source.path}: must have columns of timesteps besides "
                 f"{list_names(columns.not_features)}, it has {list_names(header)}."
+            )
+        if source.text.has_header and is_like_values(names):
+            raise ValueError(
+                f"{source.path}: must have a header row with a name for each timestep, it holds "
+                f"values, got {list_names(header, most=5)}; a file without a header is read by "
+                "--no-header."
             )
         timesteps = tuple(places[name] for name in names)
         return cls(
