@@ -270,8 +270,10 @@ def _common_features(names: dict[str, tuple[str, ...] | None]) -> tuple[str, ...
     first, expected = next(iter(named.items()))
     for path, features in named.items():
         if set(features) != set(expected):
+            both = [name for name in expected if name in features]
+            remedy = f"; `features` can name those of both, {list_names(both)}" if both else ""
             raise ValueError(
                 f"{path}: the features must be those of {first}, {list_names(expected)}, "
-                f"got {list_names(features)}."
+                f"got {list_names(features)}{remedy}."
             )
     return expected

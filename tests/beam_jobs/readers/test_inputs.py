@@ -121,8 +121,10 @@ def test_a_damaged_zip_is_rejected(make_options, write_npz, tmp_path):
 
 def test_csv_files_must_share_their_features(make_options, write_csv):
     paths = write_csv("a.csv", []), write_csv("b.csv", [], header=("key", "time", "x", "z"))
-    with pytest.raises(ValueError, match=r"b\.csv: the features must be those of .*a\.csv"):
+    message = r"b\.csv: the features must be those of .*a\.csv.*; `features` can name.* both, 'x'\."
+    with pytest.raises(ValueError, match=message):
         inputs.check_inputs(make_options(*paths))
+    inputs.check_inputs(make_options(*paths, features=["x"]))
 
 
 def test_labels_do_not_go_with_npz(make_options):
