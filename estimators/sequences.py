@@ -42,7 +42,7 @@ def read_input(
 def _check_container(X: Any) -> None:
     """Checks that what is passed is not near to what is read, and needs one more step."""
     kind, remedy = type(X).__name__, None
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # as some sparse arrays are, too
         kind, remedy = f"{kind} of {len(X)}", "`list(X.values())` has them in order"
     elif kind == "LazyFrame":
         remedy = "`X.collect()` makes it a data frame"

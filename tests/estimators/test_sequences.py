@@ -189,6 +189,7 @@ BAD = {
     "complex": (np.ones((2, 2)) * 1j, ValueError, "Complex data not supported"),
     "truth values": (np.ones((2, 2), bool), ValueError, "real numbers, got the type bool"),
     "sparse": (sparse.csr_array(np.eye(3)), TypeError, "must be dense, got the sparse"),
+    "sparse dict": (sparse.dok_array((3, 3)), TypeError, "must be dense, got the sparse dok_array"),
     "nested": ([[[1, 2], [3]]], ValueError, r"X\[0\] must be an array of real numbers"),
     "ragged 3-D": (tf.ragged.constant([[[[1.0]]]], 1), ValueError, r"\(sequences, None\), got"),
 }
