@@ -21,8 +21,8 @@ def draw_comparison(comparison: Comparison, path: epath.PathLike) -> None:
         path: file to write; its extension tells the format.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        ValueError: if the extension names no format.
+        FileNotFoundError, ImportError, IsADirectoryError, ValueError: if it cannot be written
+            there, see `padless.pipeline.figures.check_picture`.
     """
     measures = {
         "seconds per epoch": [run.seconds_per_epoch for run in comparison.runs],

@@ -32,8 +32,8 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
         path: file to write; its extension tells the format.
 
     Raises:
-        ImportError: if matplotlib is not installed.
-        ValueError: if the extension names no format.
+        FileNotFoundError, ImportError, IsADirectoryError, ValueError: if it cannot be written
+            there, see `padless.pipeline.figures.check_picture`.
     """
     figure = new_figure(figsize=(13, 8), layout="constrained")
     grid = figure.add_gridspec(2, 6)

@@ -215,6 +215,7 @@ class Run:
         Raises:
             FileNotFoundError: if the training has not finished, or the folder of `output` is
                 missing.
+            IsADirectoryError: if `output` is one.
             ValueError: if the dataset has other features, a split is unknown, the records are
                 damaged or have no keys, a key is not UTF-8, or no p-value reaches the level.
         """

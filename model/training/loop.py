@@ -19,7 +19,7 @@ import tensorflow as tf
 from padless.model.run_directory.checkpoints import Checkpoints
 from padless.model.run_directory.metrics_files import MetricsFiles
 from padless.model.run_directory.training_options import TrainingOptions
-from padless.model.training.diagnosis import explain_loss
+from padless.model.training.non_finite import explain_loss
 from padless.model.training.saving import StateSaver
 from padless.model.training.state import RunState
 from padless.model.training.step import StepSums, Trainer

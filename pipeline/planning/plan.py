@@ -81,7 +81,7 @@ class BatchPlan:
 
     @property
     def num_batches(self) -> int:
-        """Batches in an epoch."""
+        """Batches in an epoch; groups, where there is a `group_size`."""
         return int(self.bucket_num_batches.sum())
 
     @property
