@@ -145,7 +145,7 @@ def test_halves_are_pooled_in_float32():
     # Their sum and the squares of their deviations are beyond 65,504, the largest float16.
     outputs = np.tile(np.float16([0, 600]), 500)[None, :, None]
     pooled = pool(outputs[:, -1], tf.constant(outputs), None, "statistics")
-    assert pooled.dtype == tf.float16
+    assert pooled.dtype == tf.float32
     assert pooled.numpy().tolist() == [[600, 300, 300, 600, 600, 600, 600]]
 
 
