@@ -32,7 +32,7 @@ from padless.beam_jobs.fragments import (
 from padless.beam_jobs.options import Rules
 from padless.pipeline.dataset.keys import is_piece_key, piece_key, piece_spans
 from padless.pipeline.dataset.static_columns import read_static
-from padless.pipeline.wording import list_names
+from padless.pipeline.wording import list_names, plural
 
 Tally = collections.Counter[str]
 Unit = list[Rows] | list[Whole]  # the parts of one sequence
@@ -293,7 +293,7 @@ def _without_padding(joined: _Joined, tally: Tally) -> _Joined:
     if not length:
         raise RejectionError(
             "only_padding",
-            f"a sequence must have a value, all of its {padding} timesteps have none.",
+            f"a sequence must have a value, got none in {plural(padding, 'timestep')}.",
         )
     if padding:
         tally["padded_sequences"] += 1

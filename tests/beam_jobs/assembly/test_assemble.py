@@ -223,7 +223,7 @@ def test_a_static_column_holds_one_number_however_it_is_written():
 def test_a_sequence_that_is_all_padding_is_rejected(policy, part):
     (reject,) = assemble(b"a", [part], missing=policy)
     assert reject.reason == "only_padding"
-    assert reject.rule == "a sequence must have a value, all of its 2 timesteps have none."
+    assert reject.rule == "a sequence must have a value, got none in 2 timesteps."
 
 
 def test_a_gap_inside_is_no_padding():
