@@ -5,6 +5,7 @@ first GPU of the machine where it has one that they see. For PyTorch the data li
 start.
 """
 
+import json
 import multiprocessing
 import os
 import time
@@ -130,3 +131,26 @@ def _serve(way, arguments, connection):
         wall, cpu = time.perf_counter(), time.process_time()
         result = run(*call)
         connection.send((time.perf_counter() - wall, time.process_time() - cpu, result))
+
+
+def add_file_arguments(parser):
+    """Adds the files that `save_rows` writes."""
+    parser.add_argument("--json")
+    parser.add_argument("--picture")
+
+
+def save_rows(rows, args, draw):
+    """Writes rows into the files that were asked for; `draw` takes them and the picture's path."""
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=1)
+    if args.picture:
+        draw(rows, args.picture)
+
+
+def axes_by_set(figure, rows):
+    """Yields axes side by side, each with the name of a set, and the rows of that set."""
+    sets = list(dict.fromkeys(row["set"] for row in rows))
+    for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
+        axes.set_title(name)
+        yield axes, [row for row in rows if row["set"] == name]

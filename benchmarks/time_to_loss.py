@@ -15,12 +15,11 @@ took, against padless.
 """
 
 import argparse
-import json
 import os
 import statistics
 
 import numpy as np
-from peers import take_turns
+from peers import add_file_arguments, axes_by_set, save_rows, take_turns
 from training_cost import WAYS
 
 TARGET = "torch_equal"
@@ -75,15 +74,13 @@ def draw(rows, path):
     """Draws for each set the loss of each way against the seconds that it took."""
     from padless.pipeline.figures import new_figure, save_figure
 
-    sets = list(dict.fromkeys(row["set"] for row in rows))
     figure = new_figure(figsize=(11, 3.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
-        for row in (row for row in rows if row["set"] == name):
+    for axes, shown in axes_by_set(figure, rows):
+        for row in shown:
             seconds = row["seconds_per_epoch"] * np.arange(1, len(row["losses"]) + 1)
             own = row["way"] == "padless"
             axes.plot(seconds, row["losses"], label=row["way"], linewidth=2.5 if own else 1.2)
         axes.axhline(row["target"], color="C7", linewidth=1, linestyle=":")
-        axes.set_title(name)
         axes.set_xlabel("seconds of training")
     axes.legend()
     figure.supylabel("loss", fontsize="medium")
@@ -97,8 +94,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", nargs="*", choices=NAMES, default=NAMES)
-    parser.add_argument("--json")
-    parser.add_argument("--picture")
+    add_file_arguments(parser)
     args = parser.parse_args()
     args.ways = list(dict.fromkeys(["padless", TARGET, *args.ways]))
     print("| set | way | seconds per epoch | last loss | epochs to target | against padless |")
@@ -116,11 +112,7 @@ def main():
                 cells[-1] = f"{row['seconds_to_target'] / own['seconds_to_target']:.2f}"
             print(f"| {' | '.join(cells)} |", flush=True)
             rows.append(row)
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
-    if args.picture:
-        draw(rows, args.picture)
+    save_rows(rows, args, draw)
 
 
 if __name__ == "__main__":

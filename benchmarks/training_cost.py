@@ -22,7 +22,6 @@ shows medians, and the range of the ratio to padless in the same turn.
 """
 
 import argparse
-import json
 import os
 import statistics
 
@@ -30,8 +29,11 @@ from peers import (
     LATENT_SIZE,
     PLAIN_FORM,
     UNITS,
+    add_file_arguments,
+    axes_by_set,
     initialize_as_keras,
     keras_tensors,
+    save_rows,
     take_turns,
     torch_device,
     torch_model,
@@ -296,10 +298,9 @@ def draw(rows, path):
     """Draws a bar per set and way: how many times as long as padless it takes."""
     from padless.pipeline.figures import new_figure, save_figure
 
-    sets = list(dict.fromkeys(row["set"] for row in rows))
     figure = new_figure(figsize=(11, 3.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
-        shown = [row for row in rows if row["set"] == name][::-1]
+    for axes, of_set in axes_by_set(figure, rows):
+        shown = of_set[::-1]
         values = [row["against_padless"] for row in shown]
         spread = [
             [row["against_padless"] - row["from"] for row in shown],
@@ -308,7 +309,6 @@ def draw(rows, path):
         colors = ["C0" if row["way"] == "padless" else "C7" for row in shown]
         axes.barh([row["way"] for row in shown], values, xerr=spread, color=colors)
         axes.axvline(1, color="C0", linewidth=1, linestyle=":")
-        axes.set_title(name)
     figure.supxlabel("time of an epoch, padless = 1", fontsize="medium")
     save_figure(figure, path)
 
@@ -319,8 +319,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--json")
-    parser.add_argument("--picture")
+    add_file_arguments(parser)
     args = parser.parse_args()
     names = ["padless", *(name for name in args.ways if name != "padless")]
     print("| set | way | seconds | CPU seconds | against padless |")
@@ -333,11 +332,7 @@ def main():
             cells = (row["set"], row["way"], f"{row['seconds']:.2f}", f"{row['cpu_seconds']:.2f}")
             print(f"| {' | '.join(cells)} | {relative} |", flush=True)
             rows.append(row)
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
-    if args.picture:
-        draw(rows, args.picture)
+    save_rows(rows, args, draw)
 
 
 if __name__ == "__main__":
