@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from padless.pipeline.wording import as_range
+
 MOST_BINS = 60
 
 
@@ -33,7 +35,7 @@ class LengthBin(NamedTuple):
 
     def __str__(self) -> str:
         """Names the lengths."""
-        return f"{self.first:,}" if self.width == 1 else f"{self.first:,} to {self.last:,}"
+        return as_range((self.first, self.last))
 
 
 def bin_lengths(

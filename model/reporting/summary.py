@@ -19,7 +19,7 @@ from padless.model.run_directory.training_options import WEIGHTINGS
 from padless.model.scoring.inference import BASELINES, WITH_BASELINES, Inference
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.wording import list_names, shorten
+from padless.pipeline.wording import as_range, list_names, shorten
 
 _MAX_RANGES = 5
 # Of the variance of a sequence that a decoder worth its name explains.
@@ -78,9 +78,7 @@ class LengthRange:
 
     def __str__(self) -> str:
         """Names the range."""
-        if self.shortest == self.longest:
-            return f"{self.longest:,}"
-        return f"{self.shortest:,} to {self.longest:,}"
+        return as_range((self.shortest, self.longest))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
