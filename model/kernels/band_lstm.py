@@ -19,7 +19,7 @@ from padless.model.kernels.fused_lstm import block_inputs, make_even
 from padless.pipeline.batching.packing import Bands
 
 _RETURNED = ("i", "cs", "f", "o", "ci", "co", "h")  # by `BlockLSTM`, and taken by its gradient
-_UNKNOWN = tf.TensorShape(None)
+_UNKNOWN, _SCALAR = tf.TensorShape(None), tf.TensorShape([])
 
 
 def run_bands(
@@ -55,7 +55,7 @@ def run_bands(
         values: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
     ) -> tuple[tf.Tensor, Callable]:
         loop = _Loop(values, bands, (kernel, bias), slices=slices, with_states=with_states)
-        outputs, *kept = loop.run(_State(hidden, cell), keep=own_gradient)
+        outputs, kept = loop.run(_State(hidden, cell), keep=own_gradient)
         return outputs, lambda gradient: loop.run_back(gradient, *kept)
 
     inputs = (values, hidden, cell, *weights)
@@ -72,20 +72,31 @@ class _State(NamedTuple):
     cell: tf.Tensor
 
 
-class _Kept(NamedTuple):
-    """What the way back needs of a band; or, of all of them, arrays.
+class _Band(NamedTuple):
+    """Where a band is: int32 scalars, but for its slices.
 
     Attributes:
-        before: the states before it.
-        slices: what `BlockLSTM` returned of each slice.
+        start: position of its first value.
+        size: number of its values.
+        rows: its rows.
+        timesteps: its timesteps.
+        counts: rows of each slice, `(slices,)`. Those after the first may have none.
     """
 
-    before: _State
-    slices: tuple[tuple[tf.Tensor, ...], ...]
+    start: tf.Tensor
+    size: tf.Tensor
+    rows: tf.Tensor
+    timesteps: tf.Tensor
+    counts: tf.Tensor
 
 
 class _Loop:
-    """The way through the bands, from the first to the last, and back."""
+    """The way through the bands, from the first to the last, and back.
+
+    What the operations of a narrow band compute takes less time than to begin them, and each
+    variable of a loop costs several. Hence numbers are computed once for all bands, and one list
+    keeps all that the way back needs.
+    """
 
     def __init__(
         self,
@@ -99,79 +110,80 @@ class _Loop:
         self.values, self.bands, self.weights = values, bands, weights
         self.slices, self.with_states = slices, with_states
         self.count = tf.size(bands.rows)
-        self.ends = tf.cumsum(bands.rows * bands.timesteps)
         self.units = weights[1].shape[0] // 4
         self.width = self.units * (2 if with_states else 1)
+        sizes = bands.rows * bands.timesteps
+        starts = tf.cumsum(sizes, exclusive=True)
+        self.places = tf.stack((starts, sizes, bands.rows, bands.timesteps), 1)
+        edges = [-(-bands.rows * number // slices) for number in range(slices + 1)]
+        self.counts = tf.stack([stop - start for start, stop in itertools.pairwise(edges)], 1)
 
-    def run(self, state: _State, *, keep: bool) -> tuple[tf.Tensor, Any]:
+    def run(self, state: _State, *, keep: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Returns the outputs, `(timesteps of all rows, width)`, and what the way back needs."""
 
-        def step(band: tf.Tensor, state: _State, outputs: tf.TensorArray, kept: Any) -> tuple:
-            before = _State(*(part[: self.bands.rows[band]] for part in state))
-            slices = self._run_band(band, before)
-            counts = [count for _, count in self._slices(band)]
-            hidden, cell = (
-                tf.concat([part[i][:, :n] for part, n in zip(slices, counts, strict=True)], 1)
-                for i in (_RETURNED.index("h"), _RETURNED.index("cs"))
-            )
-            written = tf.concat((hidden, cell), -1) if self.with_states else hidden
-            outputs = outputs.write(band, tf.reshape(written, (-1, self.width)))
-            if keep:
-                kept = tf.nest.map_structure(
-                    lambda array, value: array.write(band, value), kept, _Kept(before, slices)
-                )
-            return band + 1, _State(hidden[-1], cell[-1]), outputs, kept
+        def step(number: tf.Tensor, state: _State, outputs: tf.TensorArray, kept: list) -> tuple:
+            band = self._band(number)
+            before = _State(*(_part(states, 0, band.rows) for states in state))
+            by_slice = self._run_band(band, before, keep=keep)
+            hidden = _joined_rows([returned.h for returned in by_slice])
+            cells, last = [returned.cs for returned in by_slice], band.timesteps - 1
+            after = tf.concat([tf.gather(states, last) for states in cells], 0)
+            written = tf.concat((hidden, _joined_rows(cells)), -1) if self.with_states else hidden
+            outputs = outputs.write(number, tf.reshape(written, (-1, self.width)))
+            for values in (*before, *itertools.chain(*by_slice)) if keep else ():
+                kept = [tf.raw_ops.TensorListPushBack(input_handle=kept[0], tensor=values)]
+            return number + 1, self._state(tf.gather(hidden, last), after), outputs, kept
 
-        kept: Any = ()
-        if keep:
-            by_slice = (tuple(self._array() for _ in _RETURNED) for _ in range(self.slices))
-            kept = _Kept(_State(self._array(), self._array()), tuple(by_slice))
         *_, outputs, kept = tf.while_loop(
-            lambda band, *_: band < self.count,
+            lambda number, *_: number < self.count,
             step,
-            (tf.constant(0), state, self._array(self.width), kept),
-            (
-                tf.TensorShape([]),
-                self._state_shape,
-                _UNKNOWN,
-                tf.nest.map_structure(lambda _: _UNKNOWN, kept),
-            ),
+            (tf.constant(0), state, self._array(self.width), [_empty_list()] if keep else []),
+            (_SCALAR, self._state_shape, _UNKNOWN, [_SCALAR] if keep else []),
             parallel_iterations=1,
         )
         return joined(outputs, self.width, self.count), kept
 
-    def run_back(self, gradient: tf.Tensor, kept: _Kept) -> list[tf.Tensor]:
+    def run_back(self, gradient: tf.Tensor, kept: tf.Tensor) -> list[tf.Tensor]:
         """Returns the gradients of the values, both states and both weights.
 
         Args:
             gradient: of the outputs, `(timesteps of all rows, width)`.
             kept: what `run` returned.
         """
+        paddings = self._paddings()
 
         def step(
-            band: tf.Tensor, after: _State, of_weights: tuple, of_values: tf.TensorArray
+            number: tf.Tensor,
+            after: _State,
+            kept: tf.Tensor,
+            of_weights: tuple,
+            of_values: tf.TensorArray,
         ) -> tuple:
-            of_outputs = self._gradient_of_outputs(band, gradient, after)
-            kept_of_band = tf.nest.map_structure(lambda array: array.read(band), kept)
-            by_slice = self._run_band_back(band, kept_of_band, of_outputs)
+            band, padding = self._band(number), tf.gather(paddings, number)
+            of_outputs = self._gradient_of_outputs(_block(gradient, band), after, padding)
+            kept, taken = _popped(kept, len(after) + self.slices * len(_RETURNED))
+            by_slice = self._run_band_back(band, taken, of_outputs)
             x, hidden, cell, *weights = zip(*by_slice, strict=True)
-            before = _State(*(self._rows_by_units(tf.concat(part, 0)) for part in (hidden, cell)))
+            before = self._state(tf.concat(hidden, 0), tf.concat(cell, 0))
             of_weights = tuple(
                 tf.add_n([total, *parts]) for total, parts in zip(of_weights, weights, strict=True)
             )
-            of_band = tf.reshape(tf.concat(x, 1), (-1, self.values.shape[1]))
-            return band - 1, before, of_weights, of_values.write(band, of_band)
+            of_band = tf.reshape(_joined_rows(x), (-1, self.values.shape[1]))
+            return number - 1, before, kept, of_weights, of_values.write(number, of_band)
 
-        gradient = tf.convert_to_tensor(gradient)  # of what `tf.gather` took, it is `IndexedSlices`
-        none = self._rows_by_units(tf.zeros((0, self.units)))
+        # Of what `tf.gather` took, it is `IndexedSlices`.
+        gradient = tf.ensure_shape(tf.convert_to_tensor(gradient), (None, self.width))
+        none = tf.zeros((0, self.units))
         of_weights = tuple(tf.zeros_like(part) for part in self.weights)
-        _, state, of_weights, of_values = tf.while_loop(
-            lambda band, *_: band >= 0,
+        of_values = self._array(self.values.shape[1])
+        _, state, _, of_weights, of_values = tf.while_loop(
+            lambda number, *_: number >= 0,
             step,
-            (self.count - 1, _State(none, none), of_weights, self._array(self.values.shape[1])),
+            (self.count - 1, self._state(none, none), kept, of_weights, of_values),
             (
-                tf.TensorShape([]),
+                _SCALAR,
                 self._state_shape,
+                _SCALAR,
                 tuple(part.shape for part in of_weights),
                 _UNKNOWN,
             ),
@@ -180,85 +192,90 @@ class _Loop:
         of_values = joined(of_values, self.values.shape[1], self.count)
         return [of_values, *state, *of_weights]
 
-    def _run_band(self, band: tf.Tensor, before: _State) -> tuple[tuple[tf.Tensor, ...], ...]:
-        by_time = self._block(self.values, band)
+    def _run_band(self, band: _Band, before: _State, *, keep: bool) -> list[Any]:
+        """Returns what `BlockLSTM` returns of each slice."""
+        by_time = _block(self.values, band)
+        divided = [_divide(by_time, band, 1), *(_divide(states, band, 0) for states in before)]
         by_slice = []
-        for rows, _ in self._slices(band):
+        for number, (x, hidden, cell) in enumerate(zip(*divided, strict=True)):
+            kernel, bias = self.weights
+            if number and not keep:  # the gradient is TensorFlow's
+                kernel = _if_any(band.counts[number], kernel)
             result = tf.raw_ops.BlockLSTM(
-                x=by_time[:, rows],
-                h_prev=before.hidden[rows],
-                cs_prev=before.cell[rows],
+                x=x,
+                h_prev=hidden,
+                cs_prev=cell,
                 forget_bias=0.0,
                 cell_clip=-1.0,
-                **block_inputs(by_time, *self.weights),
+                **block_inputs(band.timesteps, kernel, bias),
             )
-            by_slice.append(tuple(getattr(result, name) for name in _RETURNED))
-        return tuple(by_slice)
-
-    def _run_band_back(
-        self, band: tf.Tensor, kept: _Kept, of_outputs: _State
-    ) -> list[tuple[tf.Tensor, ...]]:
-        """Returns the gradients of values, states before and weights, by slice."""
-        by_time = self._block(self.values, band)
-        before = [self._rows_by_units(part) for part in kept.before]
-        by_slice = []
-        for (rows, count), returned in zip(self._slices(band), kept.slices, strict=True):
-            result = tf.raw_ops.BlockLSTMGrad(
-                x=by_time[:, rows],
-                h_prev=before[0][rows],
-                cs_prev=before[1][rows],
-                h_grad=of_outputs.hidden[:, rows],
-                cs_grad=of_outputs.cell[:, rows],
-                **dict(zip(_RETURNED, returned, strict=True)),
-                **block_inputs(by_time, *self.weights),
-            )
-            of_weights = (
-                tf.where(count > 0, part, tf.zeros(())) for part in (result.w_grad, result.b_grad)
-            )
-            of_states = (part[:count] for part in (result.h_prev_grad, result.cs_prev_grad))
-            by_slice.append((result.x_grad[:, :count], *of_states, *of_weights))
+            by_slice.append(result)
         return by_slice
 
-    def _gradient_of_outputs(self, band: tf.Tensor, gradient: tf.Tensor, after: _State) -> _State:
+    def _run_band_back(
+        self, band: _Band, kept: list[tf.Tensor], of_outputs: _State
+    ) -> list[tuple[tf.Tensor, ...]]:
+        """Returns the gradients of values, states before and weights, by slice."""
+        num_states, num_returned = len(_State._fields), len(_RETURNED)
+        by_time = _block(self.values, band)
+        before = (self._rows_by_units(states) for states in kept[:num_states])
+        divided = [
+            _divide(by_time, band, 1),
+            *(_divide(states, band, 0) for states in before),
+            *(_divide(gradient, band, 1) for gradient in of_outputs),
+        ]
+        by_slice = []
+        for number, (x, hidden, cell, of_hidden, of_cell) in enumerate(zip(*divided, strict=True)):
+            first = num_states + number * num_returned
+            returned = zip(_RETURNED, kept[first : first + num_returned], strict=True)
+            result = tf.raw_ops.BlockLSTMGrad(
+                x=x,
+                h_prev=hidden,
+                cs_prev=cell,
+                h_grad=of_hidden,
+                cs_grad=of_cell,
+                **dict(returned),
+                **block_inputs(band.timesteps, *self.weights),
+            )
+            of_kernel = result.w_grad
+            if number:
+                of_kernel = _if_any(band.counts[number], of_kernel)
+            of_states = (result.h_prev_grad, result.cs_prev_grad)
+            by_slice.append((result.x_grad, *of_states, of_kernel, result.b_grad))
+        return by_slice
+
+    def _gradient_of_outputs(self, of_band: tf.Tensor, after: _State, padding: tf.Tensor) -> _State:
         """Returns the gradients of the states at each timestep, `(timesteps, rows, units)`.
 
         Args:
-            band: its number.
-            gradient: of all outputs.
+            of_band: of its outputs, `(timesteps, rows, width)`.
             after: of the states after the band, of the rows that go on.
+            padding: of these, see `_paddings`.
         """
-        of_band = self._block(gradient, band)
-        rows = self.bands.rows[band]
-        if self.with_states:
-            of_states = tf.split(of_band, 2, -1)
-        else:
-            of_states = (of_band, tf.zeros_like(of_band))
-        added = []
-        for of_state, of_last in zip(of_states, after, strict=True):
-            ended = rows - tf.shape(of_last)[0]
-            of_last = of_state[-1] + tf.pad(of_last, ((0, ended), (0, 0)))
-            added.append(tf.concat((of_state[:-1], of_last[None]), 0))
-        return _State(*added)
+        hidden, cell = (tf.raw_ops.Pad(input=part[None], paddings=padding) for part in after)
+        if not self.with_states:
+            return _State(of_band + hidden, cell)
+        of_hidden, of_cell = tf.split(of_band, 2, -1)
+        return _State(of_hidden + hidden, of_cell + cell)
 
-    def _block(self, values: tf.Tensor, band: tf.Tensor) -> tf.Tensor:
-        """Returns the values of a band, `(timesteps, rows, width)`."""
-        rows, timesteps = self.bands.rows[band], self.bands.timesteps[band]
-        of_band = values[self.ends[band] - rows * timesteps : self.ends[band]]
-        return tf.reshape(of_band, (timesteps, rows, values.shape[1]))
+    def _paddings(self) -> tf.Tensor:
+        """Returns what makes `(timesteps, rows, units)` of `(1, rows that go on, units)`.
 
-    def _slices(self, band: tf.Tensor) -> list[tuple[slice, tf.Tensor]]:
-        """Returns the rows of each slice of a band, and how many of them are its own.
-
-        A slice that would be empty runs a row of another and has none: without rows, the gradient
-        of `BlockLSTM` is memory that nobody has written.
+        By band, `(bands, 3, 2)`: zeros for the timesteps before the last, and for the rows that
+        end.
         """
-        rows = self.bands.rows[band]
-        edges = [rows * number // self.slices for number in range(self.slices + 1)]
-        slices = []
-        for start, stop in itertools.pairwise(edges):
-            first = tf.minimum(start, rows - 1)
-            slices.append((slice(first, tf.maximum(stop, first + 1)), stop - start))
-        return slices
+        rows, timesteps = self.bands
+        going_on = tf.concat((rows, [0]), 0)[1 : self.count + 1]
+        none = tf.zeros_like(rows)
+        of_all = tf.stack((timesteps - 1, none, none, rows - going_on, none, none), 1)
+        return tf.reshape(of_all, (-1, 3, 2))
+
+    def _band(self, number: tf.Tensor) -> _Band:
+        start, size, rows, timesteps = tf.unstack(tf.gather(self.places, number))
+        return _Band(start, size, rows, timesteps, tf.gather(self.counts, number))
+
+    def _state(self, hidden: tf.Tensor, cell: tf.Tensor) -> _State:
+        return _State(self._rows_by_units(hidden), self._rows_by_units(cell))
 
     def _rows_by_units(self, state: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(state, self._state_shape.hidden)
@@ -268,15 +285,65 @@ class _Loop:
         shape = tf.TensorShape([None, self.units])
         return _State(shape, shape)
 
-    def _array(self, width: int | None = None) -> tf.TensorArray:
-        """Returns an array of a value of each band, `(values, width)` or of any shape."""
+    def _array(self, width: int) -> tf.TensorArray:
+        """Returns an array of `(values, width)` for each band."""
         return tf.TensorArray(
             tf.float32,
             size=self.count,
             infer_shape=False,
-            element_shape=_UNKNOWN if width is None else (None, width),
+            element_shape=(None, width),
             clear_after_read=False,
         )
+
+
+def _block(values: tf.Tensor, band: _Band) -> tf.Tensor:
+    """Returns the values of a band, `(timesteps, rows, width)`."""
+    of_band = _part(values, band.start, band.size)
+    return tf.reshape(of_band, (band.timesteps, band.rows, values.shape[1]))
+
+
+def _part(values: tf.Tensor, start: tf.Tensor | int, count: tf.Tensor) -> tf.Tensor:
+    """Returns `values[start : start + count]`, of two dimensions."""
+    return tf.slice(values, (start, 0), (count, values.shape[1]))
+
+
+def _divide(values: tf.Tensor, band: _Band, axis: int) -> list[tf.Tensor]:
+    """Divides the rows of a band into its slices."""
+    if band.counts.shape[0] == 1:
+        return [values]
+    return tf.split(values, band.counts, axis)
+
+
+def _joined_rows(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Joins `(timesteps, rows, width)` of slices."""
+    return parts[0] if len(parts) == 1 else tf.concat(parts, 1)
+
+
+def _if_any(count: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Returns zeros for a slice without rows, and so is the gradient then.
+
+    Without rows, the gradient of `BlockLSTM` for its kernel is memory that nobody has written.
+    """
+    # Not `tf.where`, which copies.
+    return tf.raw_ops.Select(condition=count > 0, x=values, y=tf.zeros_like(values))
+
+
+def _empty_list() -> tf.Tensor:
+    """Makes a list of tensors of any shape."""
+    return tf.raw_ops.EmptyTensorList(
+        element_shape=-1, max_num_elements=-1, element_dtype=tf.float32
+    )
+
+
+def _popped(values: tf.Tensor, count: int) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Takes the last tensors out of a list, in the order in which they were put there."""
+    taken = []
+    for _ in range(count):
+        values, tensor = tf.raw_ops.TensorListPopBack(
+            input_handle=values, element_shape=-1, element_dtype=tf.float32
+        )
+        taken.append(tensor)
+    return values, taken[::-1]
 
 
 def joined(array: tf.TensorArray, width: int, count: tf.Tensor) -> tf.Tensor:

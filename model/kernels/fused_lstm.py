@@ -93,16 +93,16 @@ def run_block(
         cs_prev=cell,
         forget_bias=0.0,
         cell_clip=-1.0,
-        **block_inputs(by_time, weights, bias),
+        **block_inputs(tf.shape(by_time)[0], weights, bias),
     )
     return result.h[:, :, :units], result.cs[:, :, :units]
 
 
-def block_inputs(by_time: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> dict[str, Any]:
+def block_inputs(timesteps: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor) -> dict[str, Any]:
     """Returns what `BlockLSTM` and its gradient take besides the values and the states."""
     peephole = tf.zeros(bias.shape[0] // 4)  # not used, but asked for
     return {
-        "seq_len_max": tf.shape(by_time, tf.int64)[0],
+        "seq_len_max": tf.cast(timesteps, tf.int64),
         "w": weights,
         "b": bias,
         "wci": peephole,
