@@ -18,6 +18,7 @@ from padless.model import Architecture, DynamicRepeat, SequenceAutoencoder, Trai
 from padless.model.kernels.fused_lstm import FusedLSTM
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.training.loop import TrainingLoop
+from padless.model.training.optimizer import FusedAdam
 from padless.model.training.replicas import mirrored_strategy
 from padless.model.training.state import RunState
 from padless.model.training.warm_up import largest_batches
@@ -71,7 +72,7 @@ def start(setting):
     return mirrored_strategy(setting.replicas)
 
 
-def make_trainer(setting, strategy, make_optimizer=keras.optimizers.Adam):
+def make_trainer(setting, strategy, make_optimizer=FusedAdam):
     """Makes the product's trainer, with the same weights for the same setting."""
     keras.utils.set_random_seed(0)
     form = PLAIN | {"bidirectional": setting.bidirectional}

@@ -47,6 +47,7 @@ def padless(directory, batch_size, seed=0):
     import keras
 
     from padless.model import Architecture, SequenceAutoencoder, Trainer
+    from padless.model.training.optimizer import FusedAdam
     from padless.model.training.replicas import mirrored_strategy
     from padless.pipeline import Shuffle, open_dataset, packed_steps, plan_batches
     from padless.pipeline.batching.untuned import iterate_untuned
@@ -60,7 +61,7 @@ def padless(directory, batch_size, seed=0):
         model = SequenceAutoencoder.for_moments(
             dataset.moments, Architecture(units=UNITS, latent_size=LATENT_SIZE, **PLAIN_FORM)
         )
-        model.compile(optimizer=keras.optimizers.Adam())
+        model.compile(optimizer=FusedAdam())
     trainer = Trainer(model, strategy, clip_norm=1.0)
     plan = plan_batches(dataset.split("train").lengths, batch_size=batch_size, group_size=8)
     batches = iterate_untuned(

@@ -55,6 +55,7 @@ def train(folder, lengths, num_features, units):
 
     from padless.model import Architecture, SequenceAutoencoder, Trainer, TrainingOptions
     from padless.model.training.loop import TrainingLoop
+    from padless.model.training.optimizer import FusedAdam
     from padless.model.training.replicas import mirrored_strategy
     from padless.model.training.state import RunState
     from padless.pipeline.dataset.directory import SequenceDataset, Split
@@ -67,7 +68,7 @@ def train(folder, lengths, num_features, units):
     strategy = mirrored_strategy(1)
     with strategy.scope():
         model = SequenceAutoencoder(num_features, Architecture(units=units, latent_size=units))
-        model.compile(optimizer=keras.optimizers.Adam())
+        model.compile(optimizer=FusedAdam())
     options = TrainingOptions(epochs=1, checkpoint_minutes=None)
     plans = {"train": options.plan(counts, 1)}
     loop = TrainingLoop(

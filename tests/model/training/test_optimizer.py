@@ -1,11 +1,13 @@
-"""The learning rate over a run."""
+"""Adam in one operation, and the learning rate over a run."""
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from padless.model import TrainingOptions
-from padless.model.training.optimizer import make_optimizer
+from padless.model.training.optimizer import FusedAdam, make_optimizer
+from padless.model.training.replicas import mirrored_strategy
 
 
 def rates(schedule, steps):
@@ -41,3 +43,41 @@ def test_one_cycle_rises_for_three_tenths_and_falls():
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_a_schedule_fits_a_run_of_one_step(schedule):
     assert np.isfinite(rates(schedule, 1)).all()
+
+
+def variables_after(make, replicas=1, steps=20, **options):
+    """Updates variables that replicas hold by gradients that differ, and returns all there are."""
+    strategy, rng = mirrored_strategy(replicas), np.random.default_rng(0)
+    drawn = [rng.normal(size=(steps, *shape)).astype(np.float32) for shape in [(3, 4), (5,), ()]]
+    with strategy.scope():
+        variables = [keras.Variable(gradients[0]) for gradients in drawn]
+        optimizer = make(0.01, **options)
+        optimizer.build(variables)
+
+    @tf.function(autograph=False)
+    def step(gradients):
+        # Keras adds up what the replicas give.
+        share = 1 / replicas
+        strategy.run(lambda: optimizer.apply([g * share for g in gradients], variables))
+
+    for gradients in zip(*drawn, strict=True):
+        step([tf.constant(gradient) for gradient in gradients])
+    return [v.numpy() for v in (*variables, *optimizer.variables)]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 0.1}], ids=str)
+def test_one_operation_updates_as_that_of_keras(replicas, options):
+    expected = variables_after(keras.optimizers.Adam, **options)
+    received = variables_after(FusedAdam, replicas, **options)
+    for result, value in zip(received, expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_optimizer_of_a_run_takes_one_operation_for_each_variable():
+    optimizer, variables = make_optimizer(TrainingOptions(), 1), [keras.Variable([1.0, 2.0])]
+    optimizer.build(variables)
+    update = tf.function(lambda: optimizer.apply([tf.ones(2)], variables), autograph=False)
+    operations = [node.op for node in update.get_concrete_function().graph.as_graph_def().node]
+    assert operations.count("ResourceApplyAdam") == 1
+    assert "AssignSubVariableOp" not in operations
