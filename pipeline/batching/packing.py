@@ -64,9 +64,9 @@ class Packing(NamedTuple):
         with on_host():
             length = tf.ensure_shape(tf.cast(length, tf.int32), (None,))
             bands = Bands.of(length)
-            live = tf.repeat(bands.rows, bands.timesteps)
+            live = tf.gather(bands.rows, _repeated(bands.timesteps))
             start = tf.cumsum(live, exclusive=True)
-            time = tf.repeat(tf.range(tf.size(live)), live)
+            time = _repeated(live)
             row = tf.range(tf.size(time)) - tf.gather(start, time)
         return cls(length, live, start, time, row)
 
@@ -141,6 +141,16 @@ class Bands(NamedTuple):
         distinct, _, count = tf.unique_with_counts(length[::-1])
         rows = tf.size(length) - tf.cumsum(count, exclusive=True)
         return cls(rows, distinct - tf.concat((tf.zeros([1], tf.int32), distinct[:-1]), 0))
+
+
+def _repeated(counts: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers from 0, each as often as is counted: 0, 0, 0, 1 of 3 and 1.
+
+    By one operation, where `tf.repeat` takes some fifty.
+    """
+    ends = tf.cumsum(counts)
+    positions = tf.range(tf.reduce_sum(counts))
+    return tf.raw_ops.UpperBound(sorted_inputs=ends[None], values=positions[None])[0]
 
 
 class PackedSequences(NamedTuple):
