@@ -97,7 +97,7 @@ def _as_dict(report: RunReport) -> dict[str, Any]:
         "dataset": report.dataset.name,
         "sequences": {name: split.num_sequences for name, split in splits.items()},
         "rejected": report.rejected,
-        "training_sequences": report.plan.num_sequences,
+        "training_sequences": None if report.plan is None else report.plan.num_sequences,
         "epoch": report.epoch,
         "splits": {name: _split_as_dict(summary) for name, summary in report.summaries.items()},
         "example_split": report.example_split,

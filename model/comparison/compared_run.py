@@ -17,7 +17,7 @@ from padless.model.comparison.child_messages import MessagePipe, pass_on
 from padless.model.comparison.label_accuracy import label_accuracy
 from padless.model.network.architecture import Architecture
 from padless.model.network.autoencoder import SequenceAutoencoder
-from padless.model.reporting.report import count_epoch
+from padless.model.reporting.epoch_count import count_epoch
 from padless.model.reporting.summary import summarize
 from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.inference import EMBEDDING, Inference

@@ -56,24 +56,31 @@ class Explanation:
             usual sequences are.
         replacement: the part whose replacement explains the score: the shortest one of those that
             lower it nearly as much as any, or None where none lowers it by a tenth.
+        is_compared: whether there were usual sequences to compare with. If not, the features are
+            those of the largest error, and there are neither spans nor a replacement.
     """
 
     sequence: FoundSequence
     features: list[int]
     spans: Mapping[int, list[Span]]
     replacement: Replacement | None
+    is_compared: bool = True
 
 
 def explain_anomaly(
-    score: SequenceScorer, sequence: FoundSequence, usual: UsualSequences
+    score: SequenceScorer, sequence: FoundSequence, usual: UsualSequences | None
 ) -> Explanation:
     """Explains why a sequence is anomalous, see `Explanation`.
 
     Args:
         score: computes the scores of the model.
         sequence: the sequence.
-        usual: what usual sequences are like.
+        usual: what usual sequences are like, or None where none are known.
     """
+    if usual is None:
+        features = sequence.worst_features()
+        spans: dict[int, list[Span]] = {feature: [] for feature in features}
+        return Explanation(sequence, features, spans, replacement=None, is_compared=False)
     analysis = sequence.analysis
     of_features = _keep_falls(replace_features(score, analysis, usual), analysis.score)
     fallen = [replacement.feature for replacement in of_features]

@@ -14,6 +14,12 @@ _QUANTILES = (0.05, 0.95)
 _USUAL_TIMESTEPS = 0.99
 # Of a length: so many timesteps are sequences of all lengths stretched to.
 SHARES = 64
+# A p-value above it calls a sequence usual.
+USUAL_P_VALUE = 0.1
+_MAX_USUAL = 256
+_MIN_USUAL = 16
+# Of all usual sequences: 64 MB, three times.
+_MAX_USUAL_VALUES = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +27,7 @@ class UsualSequences:
     """Usual sequences, and their course by the share of their length that has passed.
 
     Attributes:
-        split: name of the split that they are from.
+        split: name of the split that they are from; None where they are of several.
         sequences: the sequences, `(timesteps, features)` each, raw units.
         stretched: the same, `(sequences, shares, features)`, stretched to one length.
         course: float64 `(2, shares, features)`: what a twentieth of the sequences is below, and
@@ -30,7 +36,7 @@ class UsualSequences:
             of; NaN for a feature without a value.
     """
 
-    split: str
+    split: str | None
     sequences: Sequence[np.ndarray]
     stretched: np.ndarray
     course: np.ndarray
@@ -38,12 +44,12 @@ class UsualSequences:
 
     @classmethod
     def of(
-        cls, split: str, sequences: Sequence[np.ndarray], errors: Sequence[np.ndarray]
+        cls, split: str | None, sequences: Sequence[np.ndarray], errors: Sequence[np.ndarray]
     ) -> UsualSequences:
         """Measures some sequences.
 
         Args:
-            split: name of the split that they are from.
+            split: name of the split that they are from; None where they are of several.
             sequences: at least one, `(timesteps, features)` each, NaN where a value is missing.
             errors: their `timestep_error`, of the same shapes.
         """
@@ -82,6 +88,17 @@ class UsualSequences:
             medians = np.nanmedian(scaled.reshape(len(scaled), -1), axis=1)
         chosen = np.argsort(medians, kind="stable")[:count].tolist()
         return [_resample(self.sequences[i], len(sequence)) for i in chosen]
+
+
+def count_usual(longest: int, num_features: int) -> int:
+    """Returns how many usual sequences to keep in memory.
+
+    Example:
+        >>> count_usual(140, 1), count_usual(10_000, 24), count_usual(1_000_000, 3)
+        (256, 69, 16)
+    """
+    fitting = _MAX_USUAL_VALUES // (max(longest, SHARES) * num_features)
+    return min(_MAX_USUAL, max(_MIN_USUAL, fitting))
 
 
 def stretch(sequence: np.ndarray, length: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from padless.model.explanation.detection import DetectionCurves
 from padless.model.html_report.safe_text import as_chart_text, significant
 from padless.model.reporting.length_bins import LengthBin
 from padless.model.reporting.summary import Summary
+from padless.pipeline.wording import plural
 
 NUM_COLORS = 7
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
@@ -171,7 +172,8 @@ def draw_losses(
         data.append({"type": "scatter", "name": title, "line": line, "hovertemplate": text} | ends)
     last = ", ".join(f"{title} {losses[-1]:.4g}" for title, losses in shown.items())
     beside = " and ".join(f"{title} at {level:.4g}" for title, level in levels.items())
-    alt = f"Line chart of the loss of {epochs:,} epochs. It ends at {last}, beside {beside}."
+    alt = f"Line chart of the loss of {plural(epochs, 'epoch')}. It ends at {last}"
+    alt += f", beside {beside}." if levels else "."
     most = 1.15 * max([*levels.values(), *(min(losses[0], 3) for losses in shown.values())])
     figure = layout("epoch", unit, showlegend=True, hovermode="x unified")
     figure["xaxis"] |= {"tickformat": ",d", "range": [0.5, max(epochs, 2) + 0.5]}

@@ -24,9 +24,10 @@ from padless.model.html_report.words import PART_NAMES, explain_in_words
 from padless.model.reporting.details import LabelledScores, ReportDetails
 from padless.model.reporting.length_bins import bin_lengths
 from padless.model.reporting.report import RunReport
-from padless.pipeline.dataset.moments import Moments
+from padless.pipeline.dataset.moments import Moments, merge_moments
 from padless.pipeline.planning.describe import count_timesteps, name_ways
 from padless.pipeline.suggestions import did_you_mean
+from padless.pipeline.wording import plural
 
 _MOST_COLUMNS = 200
 Content = dict[str, Any]
@@ -36,6 +37,7 @@ def summarize_page(report: RunReport) -> Content:
     """Returns what the summary says."""
     summary = report.summaries[report.example_split]
     losses = summary.losses
+    warnings = [text for part in report.summaries.values() for text in part.warnings()]
     return {
         "lead": _lead(report),
         "splits": {
@@ -44,7 +46,7 @@ def summarize_page(report: RunReport) -> Content:
         },
         "losses": losses,
         "explained": summary.explained,
-        "warnings": [text for part in report.summaries.values() for text in part.warnings()],
+        "warnings": warnings + ([report.other_lengths] if report.other_lengths else []),
         "options": _changed_options(report),
         "bias": str(report.length_bias),
     }
@@ -54,7 +56,10 @@ def _lead(report: RunReport) -> str:
     """Says in one or two sentences how good the model is."""
     epochs = len(next(iter(report.history.values())))
     losses = report.summaries[report.example_split].losses
-    trained = f"{report.plan.num_sequences:,} sequences in {epochs:,} epochs"
+    trained = f"on other data than these, in {plural(epochs, 'epoch')}"
+    if report.is_trained_on and report.plan is not None:
+        count = plural(report.plan.num_sequences, "sequence")
+        trained = f"on {count} in {plural(epochs, 'epoch')}"
     beside = [
         f"{_compare(losses.model, baseline)} of {name}"
         for name, baseline in (
@@ -65,7 +70,7 @@ def _lead(report: RunReport) -> str:
     ]
     compared = f": {' and '.join(beside)}" if beside else ""
     return (
-        f"The model was trained on {trained}. On {report.example_split} its squared error is "
+        f"The model was trained {trained}. On {report.example_split} its squared error is "
         f"{losses.model:.4g} of the training variance{compared}."
     )
 
@@ -91,10 +96,7 @@ def _changed_options(report: RunReport) -> list[tuple[str, str, str]]:
 def describe_data(report: RunReport) -> Content:
     """Returns lengths, rejects and columns of the data."""
     splits = {name: split.lengths for name, split in report.dataset.splits.items()}
-    every: dict[int, int] = {}
-    for lengths in splits.values():
-        for length, count in lengths.items():
-            every[length] = every.get(length, 0) + count
+    every = report.lengths
     drawn = {name: bin_lengths(lengths, like=every) for name, lengths in splits.items()}
     columns = _list_columns(report)
     return {
@@ -105,22 +107,29 @@ def describe_data(report: RunReport) -> Content:
         "chart": draw_lengths(drawn),
         "rejects": sorted(report.rejects.items(), key=lambda item: -item[1]),
         "columns": columns[:_MOST_COLUMNS],
+        "is_trained_on": report.is_trained_on,
+        "of_training": report.dataset.moments is not None,
         "columns_left": max(0, len(columns) - _MOST_COLUMNS),
     }
 
 
 def _list_columns(report: RunReport) -> list[Content]:
-    """Lists mean, deviation, range and missing share of each feature of the training split."""
+    """Lists mean, deviation, range and missing share of each feature.
+
+    They are those of the training split, or where there is none of all splits.
+    """
     dataset = report.dataset
     if (moments := dataset.moments) is None:
-        return []
+        if not dataset.split_moments:
+            return []
+        moments = merge_moments(dataset.split_moments.values())
     return [_describe_column(report, moments, i) for i in range(len(moments.mean))]
 
 
 def _describe_column(report: RunReport, moments: Moments, feature: int) -> Content:
     offsets = report.dataset.offsets
     offset = offsets[feature] if offsets else 0.0
-    return {
+    column = {
         "name": report.dataset.feature_name(feature),
         "mean": float(moments.mean[feature]) + offset,
         "deviation": float(moments.variance[feature]) ** 0.5,
@@ -128,11 +137,18 @@ def _describe_column(report: RunReport, moments: Moments, feature: int) -> Conte
         "maximum": float(moments.maximum[feature]) + offset,
         "missing": 1 - float(moments.counts[feature]) / moments.timesteps,
     }
+    if report.is_trained_on:
+        return column
+    return column | {
+        "trained_mean": float(report.trained.mean[feature]) + offset,
+        "trained_deviation": float(report.trained.variance[feature]) ** 0.5,
+    }
 
 
-def describe_plan(report: RunReport) -> Content:
-    """Returns the steps of an epoch, and what padding would compute instead."""
-    plan = report.plan
+def describe_plan(report: RunReport) -> Content | None:
+    """Returns the steps of an epoch, and what padding would compute instead; None without one."""
+    if (plan := report.plan) is None:
+        return None
     ways, names = count_timesteps(plan), name_ways(plan)
     ratios = [computed / plan.num_timesteps for computed, _ in ways.values()]
     return {
@@ -155,14 +171,18 @@ def describe_training(report: RunReport) -> Content:
         levels = {"the sequence's own mean": 1.0}
     else:
         unit = "squared error / training variance"
+        # The baselines are those of the data of the report, and the losses need not be.
         levels = {
             "mean of each feature": summary.losses.feature_mean,
             "the sequence's own mean": summary.losses.own_mean,
         }
+        if not report.is_trained_on:
+            levels = {}
     return {
         "chart": draw_losses(history, levels, unit),
         "ranges": draw_ranges(summary),
         "own_scale": report.own_scale,
+        "is_trained_on": report.is_trained_on,
         "epochs": len(history[monitor]),
         "best_epoch": best + 1,
         "best_loss": history[monitor][best],
@@ -226,6 +246,8 @@ def show_anomalies(report: RunReport, details: ReportDetails) -> Content:
     return {
         "cards": cards,
         "usual": details.usual,
+        "is_usual_of_run": details.is_usual_of_run,
+        "is_trained_on": report.is_trained_on,
         "how_many": how_many.get(small, f"{small} of them have"),
         "parts": PART_NAMES,
     }
@@ -264,9 +286,10 @@ def show_detection(
         return {"missing": "All sequences are of the training split: none is left to judge by."}
     chosen = report.train_labels if normal is None else tuple(normal)
     if chosen is None:
+        why = ", as the run was not trained on some labels alone" if report.is_trained_on else ""
         return {
-            "missing": "Which labels are normal is not known, as the run was not trained on some "
-            "labels alone. Name each of them by the option --normal LABEL."
+            "missing": f"Which labels are normal is not known{why}. Name each of them by the "
+            "option --normal LABEL."
         }
     return _measure(labelled, chosen)
 

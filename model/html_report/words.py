@@ -28,7 +28,8 @@ def explain_in_words(explanation: Explanation, dataset: SequenceDataset) -> list
     if math.isnan(next(iter(shares.values()))):
         return ["Its score is not a finite number: look at its values."]
     sentences = [_explain_part(part, analysis.parts, analysis.level, dataset) for part in named]
-    sentences.append(_explain_replacement(explanation, dataset))
+    if explanation.is_compared:
+        sentences.append(_explain_replacement(explanation, dataset))
     if faults := _name_spans(explanation, dataset):
         sentences.append(f"Its reconstruction misses most in {faults} (shaded).")
     return sentences

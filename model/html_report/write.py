@@ -94,8 +94,8 @@ def _make_sections(
     details: ReportDetails,
     normal: Sequence[str] | None,
     progress: ShowProgress,
-) -> dict[str, dict[str, Any]]:
-    makers: dict[str, Callable[[], dict[str, Any]]] = {
+) -> dict[str, dict[str, Any] | None]:
+    makers: dict[str, Callable[[], dict[str, Any] | None]] = {
         "summary": lambda: sections.summarize_page(report),
         "data": lambda: sections.describe_data(report),
         "plan": lambda: sections.describe_plan(report),

@@ -15,7 +15,7 @@ from padless.model.explanation.analysis import SequenceAnalysis, SequenceScorer,
 from padless.model.explanation.explain import Explanation, FoundSequence, explain_anomaly
 from padless.model.explanation.places import Place, read_places
 from padless.model.explanation.row_sample import RowSample, order_by_anomaly
-from padless.model.explanation.usual import SHARES, UsualSequences
+from padless.model.explanation.usual import USUAL_P_VALUE, UsualSequences, count_usual
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.scoring.calibration import Calibration, smallest_p_value
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -26,12 +26,6 @@ from padless.pipeline.wording import shown_key
 MAX_ROWS = 10_000
 MAX_POINTS = 2_000
 NUM_ANOMALIES = 12
-_MAX_USUAL = 256
-_MIN_USUAL = 16
-# Of all usual sequences: 64 MB, three times.
-_MAX_USUAL_VALUES = 1 << 24
-# A p-value above it calls a sequence usual.
-_USUAL_P_VALUE = 0.1
 _SCALARS = ("length", "score", "error", "unexplained")
 Rows = Mapping[str, np.ndarray]
 
@@ -74,7 +68,9 @@ class ReportDetails:
         typical: sequences of low, median and high error of the split that examples are from.
         worst: those of the highest error of it.
         anomalies: the most anomalous of all splits, explained.
-        usual: what usual sequences are like.
+        usual: what usual sequences are like, or None where none are known.
+        is_usual_of_run: whether these are of the dataset that the run was trained on; if not, they
+            are of the dataset of the report, as the other is lost.
         labelled: scores by label, or None where there are no labels.
     """
 
@@ -88,7 +84,8 @@ class ReportDetails:
     typical: list[FoundSequence]
     worst: list[FoundSequence]
     anomalies: list[Explanation]
-    usual: UsualSequences
+    usual: UsualSequences | None
+    is_usual_of_run: bool
     labelled: LabelledScores | None
 
     def order(self, rows: Rows) -> np.ndarray:
@@ -102,10 +99,15 @@ class SequenceCollector:
     Args:
         dataset: the dataset.
         calibration: of the run.
+        is_trained_on: whether the run was trained on the dataset, so that usual sequences are those
+            of the split that p-values compare with; if not, they are of any split but training.
     """
 
-    def __init__(self, dataset: SequenceDataset, calibration: Calibration):
+    def __init__(
+        self, dataset: SequenceDataset, calibration: Calibration, *, is_trained_on: bool = True
+    ):
         self._calibration = calibration
+        self.is_trained_on = is_trained_on
         self.splits = list(dataset.splits)
         self.meta_columns = dataset.record_format.meta_columns
         self.labels: dict[str, int] = {}
@@ -114,12 +116,10 @@ class SequenceCollector:
             RowSample(most, most_anomalous=NUM_ANOMALIES, smallest=self.smallest_p_value)
             for most in (MAX_ROWS, MAX_POINTS)
         )
-        self.usual_split = calibration.split
-        if self.usual_split not in self.splits:
-            self.usual_split = TRAINING_SPLIT
-        longest = max(dataset.split(self.usual_split).lengths)
-        most = count_usual(longest, dataset.record_format.num_features)
-        self.usual, self.any = RowSample(most), RowSample(most)
+        unseen = [split for split in self.splits if split != TRAINING_SPLIT]
+        self.usual_splits = [calibration.split] if is_trained_on else unseen or self.splits
+        longest = max(max(dataset.split(split).lengths) for split in self.usual_splits)
+        self.usual = RowSample(count_usual(longest, dataset.record_format.num_features))
         self.held_out: list[tuple[np.ndarray, ...]] = []
 
     def watch(self, split: str, windows: Iterable[Rows]) -> Iterator[Rows]:
@@ -134,9 +134,8 @@ class SequenceCollector:
         rows = self.describe(split, begin, window)
         self.table.add(rows)
         self.points.add(rows | {"embedding": window["embedding"]})
-        if split == self.usual_split:
-            self.any.add(rows)
-            self.usual.add(pick(rows, rows["p_value"] > _USUAL_P_VALUE))
+        if split in self.usual_splits:
+            self.usual.add(pick(rows, rows["p_value"] > USUAL_P_VALUE))
         if split != TRAINING_SPLIT and "label" in rows:
             self.held_out.append(tuple(rows[name] for name in ("label", "score", "p_value")))
 
@@ -177,11 +176,6 @@ class SequenceCollector:
             for i, place in enumerate(self.places(rows))
         ]
 
-    @property
-    def usual_rows(self) -> Rows:
-        """The rows of usual sequences; of any, where of a few none has a large p-value."""
-        return self.usual.rows if len(self.usual.rows["score"]) else self.any.rows
-
     def labelled(self) -> LabelledScores | None:
         """Returns the scores by label of all splits but that of training."""
         if not self.held_out:
@@ -198,6 +192,7 @@ def find_details(
     typical: Rows,
     *,
     worst: Rows,
+    usual: UsualSequences | None = None,
     progress: ShowProgress = ignore_progress,
 ) -> ReportDetails:
     """Reads and analyzes the sequences that a report shows.
@@ -208,15 +203,21 @@ def find_details(
         dataset: the dataset.
         typical: rows of the sequences to show as such, with the columns of `ReportDetails.rows`.
         worst: likewise.
+        usual: usual sequences of the data that the run was trained on, where that is another
+            dataset; those that the collector has seen if None.
         progress: called with how much is done.
     """
     table = collector.table.rows
     order = order_by_anomaly(table["p_value"], table["score"], collector.smallest_p_value)
     groups = [typical, worst, pick(table, order[:NUM_ANOMALIES])]
-    usual_places = collector.places(collector.usual_rows)
+    usual_places = [] if usual is not None else collector.places(collector.usual.rows)
     shown = [place for rows in groups for place in collector.places(rows)]
     sequences = read_places(dataset, [*usual_places, *shown], progress=progress)
-    usual = _measure_usual(model, collector.usual_split, [sequences[at] for at in usual_places])
+    is_usual_of_run = usual is not None or collector.is_trained_on
+    if usual_places:
+        (split, *others) = collector.usual_splits
+        found_usual = [sequences[place] for place in usual_places]
+        usual = _measure_usual(model, None if others else split, found_usual)
     of_shown = analyze_sequences(model, [sequences[place] for place in shown])
     by_place = dict(zip(shown, of_shown, strict=True))
     found = [collector.find(rows, by_place) for rows in groups]
@@ -234,26 +235,16 @@ def find_details(
         worst=found[1],
         anomalies=[explain_anomaly(score, sequence, usual) for sequence in anomalous],
         usual=usual,
+        is_usual_of_run=is_usual_of_run,
         labelled=collector.labelled(),
     )
 
 
 def _measure_usual(
-    model: SequenceAutoencoder, split: str, sequences: Sequence[np.ndarray]
+    model: SequenceAutoencoder, split: str | None, sequences: Sequence[np.ndarray]
 ) -> UsualSequences:
     errors = [analysis.timestep_error for analysis in analyze_sequences(model, sequences)]
     return UsualSequences.of(split, sequences, errors)
-
-
-def count_usual(longest: int, num_features: int) -> int:
-    """Returns how many usual sequences to keep in memory.
-
-    Example:
-        >>> count_usual(140, 1), count_usual(10_000, 24), count_usual(1_000_000, 3)
-        (256, 69, 16)
-    """
-    fitting = _MAX_USUAL_VALUES // (max(longest, SHARES) * num_features)
-    return min(_MAX_USUAL, max(_MIN_USUAL, fitting))
 
 
 def pick(rows: Rows, chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
+from padless.pipeline.dataset.moments import scale_of
+
 NUM_EXAMPLES = 3
+
+
+class TrainingMoments(NamedTuple):
+    """Mean and variance of each feature that a model was trained on, float64 `(features,)`."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+    def standardize(self, values: np.ndarray) -> np.ndarray:
+        """Brings values `(timesteps, features)` to units of the training standard deviation."""
+        return (values - self.mean) / scale_of(self.variance)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -40,7 +40,11 @@ class LengthBias:
 
 
 def measure_length_bias(
-    calibration: Calibration, scored: Mapping[str, np.ndarray], split: str
+    calibration: Calibration,
+    scored: Mapping[str, np.ndarray],
+    split: str,
+    *,
+    is_trained_on: bool = True,
 ) -> LengthBias:
     """Measures how far scores and p-values of a split go with the length.
 
@@ -48,6 +52,8 @@ def measure_length_bias(
         calibration: of the run.
         scored: `length` and `score` of the split, `(sequences,)` each.
         split: its name.
+        is_trained_on: whether it is of the dataset that the run was trained on, or of another one
+            whose splits may have the same names.
     """
     length, score = scored["length"], scored["score"]
     return LengthBias(
@@ -55,7 +61,7 @@ def measure_length_bias(
         score=rank_correlation(length, score),
         p_value=rank_correlation(length, calibration.p_values(length, score)),
         has_one_length=bool((length == length[0]).all()),
-        is_calibration=split == calibration.split,
+        is_calibration=is_trained_on and split == calibration.split,
     )
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from etils import epath
 
-from padless.model.reporting.examples import ExampleSequence
+from padless.model.reporting.examples import ExampleSequence, TrainingMoments
 from padless.model.reporting.length_bins import bin_lengths
 from padless.model.reporting.report import RunReport
 from padless.pipeline.dataset.directory import SequenceDataset
-from padless.pipeline.dataset.moments import scale_of
 from padless.pipeline.figures import new_figure, save_figure
-from padless.pipeline.wording import shorten
+from padless.pipeline.wording import plural, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +41,7 @@ def draw_report(report: RunReport, path: epath.PathLike) -> None:
     width = 6 // max(len(report.examples), 1)
     for i, example in enumerate(report.examples):
         axes = figure.add_subplot(grid[1, width * i : width * (i + 1)])
-        draw_example(axes, example, report.dataset, with_unit=i == 0)
+        draw_example(axes, example, report.dataset, report.trained, with_unit=i == 0)
     save_figure(figure, path)
 
 
@@ -61,14 +60,18 @@ def draw_examples(
 
     Raises:
         ImportError: if matplotlib is not installed.
+        ValueError: if the dataset has no moments.
     """
+    if (moments := dataset.moments) is None:
+        raise ValueError(f"Dataset {dataset.name!r} must have moments, it has none.")
+    trained = TrainingMoments(moments.mean, moments.variance)
     figure = new_figure(figsize=(13, 4))
     # To have matplotlib look for the margins takes as long as all the rest.
     figure.subplots_adjust(left=0.05, right=0.99, bottom=0.13, top=0.83, wspace=0.12)
     figure.suptitle(title)
     for i, example in enumerate(examples):
         axes = figure.add_subplot(1, len(examples), i + 1)
-        draw_example(axes, example, dataset, with_unit=i == 0)
+        draw_example(axes, example, dataset, trained, with_unit=i == 0)
     buffer = io.BytesIO()
     save_figure(figure, buffer)
     return buffer.getvalue()
@@ -76,15 +79,21 @@ def draw_examples(
 
 def _draw_lengths(axes: Axes, report: RunReport) -> None:
     """Draws a bar per length, or per bin of lengths where one length would be too thin to see."""
-    plan = report.plan
-    bins = bin_lengths(plan.lengths)
+    plan, epoch = report.plan, report.epoch
+    lengths = report.lengths if plan is None else plan.lengths
+    bins = bin_lengths(lengths)
     middles, counts = [part.middle for part in bins], [part.num_sequences for part in bins]
     axes.bar(middles, counts, width=0.9 * bins[0].width, color="C0")
-    axes.set_title(
-        f"{plan.num_sequences:,} training sequences of {len(plan.lengths):,} lengths,\n"
-        f"{plan.steps_per_epoch:,} packed steps per epoch, "
-        f"{report.epoch.padded_timesteps:,} padded timesteps"
-    )
+    if plan is None or epoch is None:
+        axes.set_title(
+            f"{plural(sum(lengths.values()), 'sequence')} of {plural(len(lengths), 'length')}"
+        )
+    else:
+        axes.set_title(
+            f"{plan.num_sequences:,} training sequences of {len(lengths):,} lengths,\n"
+            f"{plan.steps_per_epoch:,} packed steps per epoch, "
+            f"{epoch.padded_timesteps:,} padded timesteps"
+        )
     axes.locator_params(axis="x", integer=True)
     width = bins[0].width
     axes.set_xlabel(f"length (timesteps{'' if width == 1 else f', {width:,} per bar'})")
@@ -99,8 +108,10 @@ def _draw_losses(axes: Axes, report: RunReport) -> None:
         axes.plot(range(1, len(values) + 1), values, marker=marker, label=names[name])
     if report.own_scale:
         _draw_unit(axes)
-    else:
+    elif report.is_trained_on:
         _draw_baselines(axes, report)
+    else:
+        _draw_no_level(axes)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("epoch")
     axes.legend(loc="upper right", ncols=2)
@@ -114,6 +125,13 @@ def _draw_unit(axes: Axes) -> None:
     axes.set_ylabel("squared error / variance of the sequence")
 
 
+def _draw_no_level(axes: Axes) -> None:
+    """Draws losses alone: the baselines are known of other data than that of the losses."""
+    axes.set_ylim(bottom=0)
+    axes.set_title("loss on the data that the run was trained on")
+    axes.set_ylabel("squared error / training variance")
+
+
 def _draw_baselines(axes: Axes, report: RunReport) -> None:
     split = report.example_split
     losses = report.summaries[split].losses
@@ -125,7 +143,12 @@ def _draw_baselines(axes: Axes, report: RunReport) -> None:
 
 
 def draw_example(
-    axes: Axes, example: ExampleSequence, dataset: SequenceDataset, *, with_unit: bool
+    axes: Axes,
+    example: ExampleSequence,
+    dataset: SequenceDataset,
+    trained: TrainingMoments,
+    *,
+    with_unit: bool,
 ) -> None:
     """Draws the features that vary most in a sequence: lines, and the model's dashed.
 
@@ -134,19 +157,11 @@ def draw_example(
     Args:
         axes: matplotlib's, to draw into.
         example: the sequence and its reconstruction.
-        dataset: knows the moments and the names of the features.
+        dataset: knows the names of the features.
+        trained: the moments of the data that the model was trained on.
         with_unit: whether to name the unit beside the axis.
-
-    Raises:
-        ValueError: if the dataset has no moments.
     """
-    moments = dataset.moments
-    if moments is None:
-        raise ValueError(f"Dataset {dataset.name!r} must have moments, it has none.")
-    scale = scale_of(moments.variance)
-    original, reconstruction = (
-        (values - moments.mean) / scale for values in (example.original, example.reconstruction)
-    )
+    original, reconstruction = map(trained.standardize, (example.original, example.reconstruction))
     spread = np.ptp(original, axis=0)
     marker = "o" if len(original) < _FEW_POINTS else None
     for i, feature in enumerate(np.argsort(-spread)[:_NUM_FEATURES_DRAWN].tolist()):

@@ -12,42 +12,30 @@ from etils import epath
 from padless.model.explanation.places import Place, read_places
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.reporting.details import ReportDetails, SequenceCollector, find_details, pick
-from padless.model.reporting.examples import ExampleSequence, pick_rows, worst_rows
+from padless.model.reporting.epoch_count import EpochCount, count_epoch
+from padless.model.reporting.examples import (
+    ExampleSequence,
+    TrainingMoments,
+    pick_rows,
+    worst_rows,
+)
 from padless.model.reporting.length_bias import LengthBias, measure_length_bias
 from padless.model.reporting.summary import ErrorSums, Summary, show_loss, show_warning
+from padless.model.reporting.trained_data import find_train_labels, find_trained_on, usual_of_run
 from padless.model.run_directory.config import RunConfig
 from padless.model.run_directory.metrics_files import read_history
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run, open_run
-from padless.pipeline.batching.damage import explained
+from padless.model.scoring.scores_file import find_other_lengths, warn_of_other_lengths
 from padless.pipeline.batching.grouping import Shuffle
-from padless.pipeline.batching.packed_steps import packed_steps
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import META, REJECTS_FILE, TRAINING_SPLIT
 from padless.pipeline.dataset.rejects import count_rejects
-from padless.pipeline.dataset.rules import read_train_labels
 from padless.pipeline.planning.plan import BatchPlan
-from padless.pipeline.progress import Progress, ShowProgress, counted, ignore_progress
-from padless.pipeline.wording import list_names, shown_key
+from padless.pipeline.progress import ShowProgress, ignore_progress
+from padless.pipeline.wording import shown_key
 
 _KEPT = ("key", "label", "length", "score", "error", "unexplained")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EpochCount:
-    """What one epoch of batches was counted to hold.
-
-    Attributes:
-        timesteps: timesteps of the sequences.
-        padded_timesteps: timesteps that the model computes beyond the end of their sequences.
-        batches: number of batches.
-        seen_once: number of keys that came exactly once.
-    """
-
-    timesteps: int
-    padded_timesteps: int
-    batches: int
-    seen_once: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,12 +45,14 @@ class RunReport:
     Attributes:
         run: the run directory.
         dataset: the dataset it was checked on.
+        is_trained_on: whether this is the dataset that the run was trained on.
         config: the configuration of the run.
         rejects: reason -> number of inputs that were rejected when the dataset was made.
         train_labels: the labels that the training split was limited to when the dataset was made,
-            or None where it was not.
-        plan: the plan of the training split.
-        epoch: what one epoch of it was counted to hold.
+            or None where it was not, or where that is not known.
+        trained: the moments of the data that the model was trained on.
+        plan: the plan of the training split, or None where the dataset has none.
+        epoch: what one epoch of it was counted to hold, or None likewise.
         summaries: by split, see `padless.model.reporting.summary`.
         length_bias: how far score and p-value go with the length, on `example_split`.
         history: metric -> its value in each epoch.
@@ -70,22 +60,27 @@ class RunReport:
             units of the training variance, as the summaries are.
         examples: sequences of low, median and high error, of the first split that is not training.
         example_split: that split.
+        other_lengths: a sentence that warns of sequences of lengths that p-values compare with
+            nothing like, or None where there are none.
         details: what is shown of single sequences, or None where it was not asked for.
     """
 
     run: str
     dataset: SequenceDataset
+    is_trained_on: bool
     config: RunConfig
     rejects: Mapping[str, int]
     train_labels: tuple[str, ...] | None
-    plan: BatchPlan
-    epoch: EpochCount
+    trained: TrainingMoments
+    plan: BatchPlan | None
+    epoch: EpochCount | None
     summaries: Mapping[str, Summary]
     length_bias: LengthBias
     history: Mapping[str, list[float]]
     own_scale: bool
     examples: list[ExampleSequence]
     example_split: str
+    other_lengths: str | None = None
     details: ReportDetails | None = None
 
     @property
@@ -93,25 +88,21 @@ class RunReport:
         """Number of inputs that were rejected when the dataset was made."""
         return sum(self.rejects.values())
 
+    @property
+    def lengths(self) -> dict[int, int]:
+        """Length in timesteps -> number of sequences of all splits, ascending."""
+        counts: collections.Counter[int] = collections.Counter()
+        for split in self.dataset.splits.values():
+            counts.update(split.lengths)
+        return dict(sorted(counts.items()))
+
     def __str__(self) -> str:
         """Shows the report as text."""
-        counts, epoch = self.dataset.splits, self.epoch
-        padded = "padded" if epoch.padded_timesteps else "nothing padded"
-        sizes = ", ".join(f"{name} {split.num_sequences:,}" for name, split in counts.items())
-        total = sum(split.num_sequences for split in counts.values())
         return "\n".join(
             [
                 f"run {self.run} on {self.dataset.name}",
                 "",
-                (
-                    f"{padded:<14}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
-                    f"timesteps in {epoch.batches:,} packed batches, counted over one epoch"
-                ),
-                (
-                    f"nothing lost    {total:,} accepted ({sizes}), {self.rejected:,} rejected; "
-                    f"{epoch.seen_once:,} of {self.plan.num_sequences:,} training keys "
-                    "came exactly once in that epoch"
-                ),
+                *self._contracts(),
                 "",
                 self._splits_table(),
                 "",
@@ -120,6 +111,25 @@ class RunReport:
                 str(self.summaries[self.example_split]),
             ]
         )
+
+    def _contracts(self) -> list[str]:
+        """Says what was counted over an epoch, where there is a split to train on."""
+        counts = {name: split.num_sequences for name, split in self.dataset.splits.items()}
+        sizes = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        accepted = f"{sum(counts.values()):,} accepted ({sizes}), {self.rejected:,} rejected"
+        if self.plan is None or (epoch := self.epoch) is None:
+            return [f"sequences       {accepted}"]
+        padded = "padded" if epoch.padded_timesteps else "nothing padded"
+        return [
+            (
+                f"{padded:<14}  {epoch.padded_timesteps:,} padded among {epoch.timesteps:,} "
+                f"timesteps in {epoch.batches:,} packed batches, counted over one epoch"
+            ),
+            (
+                f"nothing lost    {accepted}; {epoch.seen_once:,} of "
+                f"{self.plan.num_sequences:,} training keys came exactly once in that epoch"
+            ),
+        ]
 
     def _splits_table(self) -> str:
         """Shows the splits, and the warnings of all but the one that is shown in full."""
@@ -156,6 +166,8 @@ def report_run(
 ) -> RunReport:
     """Checks a finished run against a dataset and compares its loss with the baselines.
 
+    A dataset without a training split is one of new sequences: no epoch of it is counted.
+
     Args:
         run: run directory, or the opened run.
         directory: dataset directory; the one that the run was trained on if None.
@@ -166,45 +178,71 @@ def report_run(
 
     Raises:
         FileNotFoundError: if the run or the dataset is missing.
-        ValueError: if the dataset has other features or is damaged.
+        ValueError: if the dataset has other features, holds no sequence or is damaged.
     """
     run = run if isinstance(run, Run) else open_run(run)
-    inference, calibration = run.inference(WITH_BASELINES), run.calibration
     dataset = run.open_dataset(directory)
     place = epath.Path(directory or run.config.dataset)
-    if TRAINING_SPLIT not in dataset.splits:
-        raise ValueError(
-            f"{place}: a report counts an epoch of the split {TRAINING_SPLIT!r}, the dataset has "
-            f"{list_names(dataset.splits)} alone. `padless score` scores them, and writes by "
-            "timestep where they are unusual with `--timesteps`."
-        )
-    plan, options = run.plan(dataset), run.options
+    if not any(split.num_sequences for split in dataset.splits.values()):
+        raise ValueError(f"{place}: the dataset must hold at least one sequence, it has none.")
+    # What is wrong with the dataset is told before the model is loaded.
+    inference, calibration = run.inference(WITH_BASELINES), run.calibration
+    trained_on = dataset if run.is_trained_on(dataset) else find_trained_on(run)
+    is_trained_on = trained_on is dataset
+    warn_of_other_lengths(calibration, dataset)
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
-    errors = {name: ErrorSums(dataset, name, options.weighting) for name in dataset.splits}
-    collector = SequenceCollector(dataset, calibration) if details else None
+    errors = {name: ErrorSums(dataset, name, run.options.weighting) for name in dataset.splits}
+    collector = None
+    if details:
+        collector = SequenceCollector(dataset, calibration, is_trained_on=is_trained_on)
+    plan = run.plan(dataset) if TRAINING_SPLIT in dataset.splits else None
     scored = _read_splits(errors, inference, example_split, collector, progress=progress)
     report = RunReport(
         run=str(run.directory),
         config=run.config,
         dataset=dataset,
+        is_trained_on=is_trained_on,
         rejects=_count_rejects(place),
-        train_labels=read_train_labels(place),
+        train_labels=find_train_labels(run, place, trained_on),
+        trained=_moments_of(run.model),
         plan=plan,
-        epoch=count_epoch(dataset, plan, run.model, Shuffle(options.seed), progress=progress),
+        epoch=None if plan is None else _count_epoch_of(run, dataset, plan, progress),
         summaries={name: errors[name].summary(run.model) for name in dataset.splits},
-        length_bias=measure_length_bias(calibration, scored, example_split),
+        length_bias=measure_length_bias(
+            calibration, scored, example_split, is_trained_on=is_trained_on
+        ),
         history=read_history(run.directory),
         own_scale=run.model.architecture.own_scale,
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
+        other_lengths=find_other_lengths(calibration, dataset),
     )
     if collector is None:
         return report
     rows = collector.describe(example_split, 0, scored)
     typical, worst = (pick(rows, choose(scored["error"])) for choose in (pick_rows, worst_rows))
-    found = find_details(collector, run.model, dataset, typical, worst=worst, progress=progress)
+    found = find_details(
+        collector,
+        run.model,
+        dataset,
+        typical,
+        worst=worst,
+        usual=None if is_trained_on else usual_of_run(run, trained_on, progress=progress),
+        progress=progress,
+    )
     return dataclasses.replace(report, details=found)
+
+
+def _moments_of(model: SequenceAutoencoder) -> TrainingMoments:
+    layer = model.standardize
+    return TrainingMoments(np.array(layer.mean), np.array(layer.variance))
+
+
+def _count_epoch_of(
+    run: Run, dataset: SequenceDataset, plan: BatchPlan, progress: ShowProgress
+) -> EpochCount:
+    return count_epoch(dataset, plan, run.model, Shuffle(run.options.seed), progress=progress)
 
 
 def _read_splits(
@@ -235,40 +273,6 @@ def _keep_columns(windows: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.n
         for window in windows
     ]
     return {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
-
-
-def count_epoch(
-    dataset: SequenceDataset,
-    plan: BatchPlan,
-    model: SequenceAutoencoder,
-    shuffle: Shuffle,
-    *,
-    progress: ShowProgress = ignore_progress,
-) -> EpochCount:
-    """Reads one epoch of the training split and counts what its batches hold for a model."""
-    plan = dataclasses.replace(plan, replicas=1)
-    keys: collections.Counter[bytes] = collections.Counter()
-    timesteps = padded = batches = 0
-    with explained(dataset.split(TRAINING_SPLIT)):
-        batches_read = counted(
-            packed_steps(dataset, plan, shuffle=shuffle).as_numpy_iterator(),
-            progress,
-            Progress(f"epoch of {TRAINING_SPLIT}", 0, plan.num_sequences, "sequences"),
-            size=lambda batch: len(batch["length"]),
-        )
-        for batch in batches_read:
-            keys.update(batch["key"].tolist())
-            length = batch["length"]
-            timesteps += len(batch["values"])
-            if model.alignment.pads:
-                padded += int((model.padded_length(length) - length).sum())
-            batches += 1
-    return EpochCount(
-        timesteps=timesteps,
-        padded_timesteps=padded,
-        batches=batches,
-        seen_once=sum(count == 1 for count in keys.values()),
-    )
 
 
 def _pick_examples(

@@ -21,6 +21,7 @@ from padless.model.scoring.inference import (
 )
 from padless.model.scoring.scores_file import check_output, warn_of_other_lengths, write_parquet
 from padless.pipeline.dataset.directory import SequenceDataset, open_dataset
+from padless.pipeline.dataset.fingerprint import changed_parts, fingerprint
 from padless.pipeline.dataset.names import TRAINING_SPLIT
 from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import ShowProgress, ignore_progress
@@ -123,6 +124,25 @@ class Run:
             )
         dataset = open_dataset(directory)
         self.check_features(dataset)
+        return dataset
+
+    def is_trained_on(self, dataset: SequenceDataset) -> bool:
+        """Checks whether a dataset is the one that the run was trained on, wherever it is now."""
+        return not changed_parts(self.config.fingerprint, fingerprint(dataset))
+
+    def open_trained_on(self) -> SequenceDataset:
+        """Opens the dataset that the run was trained on, if it is still that one.
+
+        Raises:
+            FileNotFoundError: if the dataset or a part of it is missing.
+            ValueError: if it has changed since, or is damaged.
+        """
+        dataset = self.open_dataset()
+        if not self.is_trained_on(dataset):
+            raise ValueError(
+                f"{self.config.dataset}: the dataset has changed since the run {self.directory} "
+                "was trained on it."
+            )
         return dataset
 
     def check_features(self, dataset: SequenceDataset) -> None:

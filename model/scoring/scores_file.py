@@ -160,17 +160,27 @@ def warn_of_other_lengths(
         dataset: what is scored.
         splits: names of the splits to take; all if None.
     """
+    if (found := find_other_lengths(calibration, dataset, splits)) is not None:
+        _LOGGER.warning("%s", found)
+
+
+def find_other_lengths(
+    calibration: Calibration, dataset: SequenceDataset, splits: Sequence[str] | None = None
+) -> str | None:
+    """Returns the sentence of `warn_of_other_lengths`, or None where nothing is to be said."""
     first, last = int(calibration.length[0]), int(calibration.length[-1])
     counts: collections.Counter[int] = collections.Counter()
     for name in dataset.splits if splits is None else splits:
         counts.update(dataset.split(name).lengths)
-    if beyond := [n for n in counts if n * _MUCH_LONGER < first or n > last * _MUCH_LONGER]:
-        _LOGGER.warning(
-            "%s of %s sequences are much shorter or longer (%s timesteps) than all that p-values "
-            "compare with (%s timesteps, split %r): what is usual at such lengths is not known.",
-            *(f"{sum(counts[n] for n in beyond):,}", f"{counts.total():,}", as_range(beyond)),
-            *(as_range((first, last)), calibration.split),
-        )
+    beyond = [n for n in counts if n * _MUCH_LONGER < first or n > last * _MUCH_LONGER]
+    if not beyond:
+        return None
+    return (
+        f"{sum(counts[n] for n in beyond):,} of {counts.total():,} sequences are much shorter or "
+        f"longer ({as_range(beyond)} timesteps) than all that p-values compare with "
+        f"({as_range((first, last))} timesteps, split {calibration.split!r}): what is usual at "
+        "such lengths is not known."
+    )
 
 
 def _warn_silent(

@@ -80,6 +80,7 @@ class SequenceDataset:
         record_format: how its records are read.
         splits: name -> `Split`, in the order of the directory.
         moments: moments of the training split, or None where there is none.
+        split_moments: name of a split -> its moments, where they are known.
         feature_names: one name per feature, or None where the input had none.
         offsets: what `padless preprocess --center` subtracted from each feature, so that a value in
             the units of the input is one of a record plus its offset; None for nothing.
@@ -97,6 +98,7 @@ class SequenceDataset:
     offsets: tuple[float, ...] | None = None
     masks_missing: bool = False
     static_columns: tuple[str, ...] = ()
+    split_moments: Mapping[str, Moments] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """Returns the split of that name.
@@ -204,6 +206,7 @@ def open_dataset(directory: epath.PathLike) -> SequenceDataset:
         offsets=statistics.offsets,
         masks_missing=statistics.masks_missing,
         static_columns=statistics.static_columns,
+        split_moments=statistics.moments,
     )
     dataset.check_unchanged()  # it may have been replaced while it was opened
     return dataset

@@ -128,6 +128,20 @@ def test_json_of_report_holds_what_the_report_prints(call, trained, tmp_path):
         assert number in {f"{value:.4f}" for value in numbers_of(found)}, number
 
 
+def test_json_of_a_report_on_data_without_a_training_split_has_no_epoch(call, trained, tmp_path):
+    new, page = tmp_path / "may", tmp_path / "r.html"
+    argv = ("preprocess", trained.raw, "--output", new, "--label-column", "kind")
+    assert call(*argv, "--splits", "may=1").code == 0
+    files = ("--picture", tmp_path / "r.png", "--html", page, "--normal", "kind 0")
+    done = call("report", trained.run, "--dataset", new, "--json", *files)
+    found = json.loads(done.out)
+    assert found.keys() == documented_keys("report") | {"picture", "html"}
+    assert (found["training_sequences"], found["epoch"]) == (None, None)
+    assert (found["sequences"], found["example_split"]) == ({"may": 60}, "may")
+    assert "AUROC" in page.read_text()
+    assert "in the data that the model was trained on. A timestep" in page.read_text()
+
+
 def numbers_of(value):
     """Yields all numbers of nested dicts and lists."""
     if isinstance(value, dict | list):

@@ -1,8 +1,9 @@
-"""Pages of data that lack something: labels, a held-out split, values, features, length."""
+"""Pages of data that lack something: labels, a split, values, features, length, what is usual."""
 
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from padless.model import report_run, write_html
 from padless.model.html_report import sections
 from padless.model.html_report.sequence_charts import MOST_TIMESTEPS, thin
 from padless.model.html_report.words import explain_in_words
+from padless.model.reporting import details
+from padless.model.run_directory.config import CONFIG_FILE
 
 
 @pytest.fixture
@@ -66,8 +69,8 @@ def test_values_that_are_missing_are_gaps(report, write):
     changed = dataclasses.replace(analysis, original=original, timestep_error=error)
     sequence = dataclasses.replace(first.sequence, analysis=changed)
     anomalies = [dataclasses.replace(first, sequence=sequence)]
-    details = dataclasses.replace(report.details, anomalies=anomalies)
-    text = write(dataclasses.replace(report, details=details))
+    changed = dataclasses.replace(report.details, anomalies=anomalies)
+    text = write(dataclasses.replace(report, details=changed))
     charts = json.loads(re.search(r'id="charts">(.*?)</script>', text)[1])
     values = [trace["y"] for trace in charts["anomaly-0"][""]["data"]]
     assert any(value is None for line in values for value in line)
@@ -152,3 +155,104 @@ def test_words_say_in_which_direction_an_error_is_unusual(report, part, surprise
     )
     told = explain_in_words(dataclasses.replace(explanation, sequence=sequence), report.dataset)
     assert words in told[0]
+
+
+def draw_new(length, rng, *, spiked=False):
+    wave = np.sin(np.arange(length)[:, None] / 2 + rng.uniform(0, 1, 2)) * [1, 10]
+    wave[length // 2] += spiked * np.array([4, 40])
+    return (wave + rng.normal(0, 0.1, wave.shape) * [1, 10]).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def new_data(store_sequences, names):
+    """The folder of 20 new sequences without a training split, the last four with a spike."""
+    rng = np.random.default_rng(5)
+    sequences = [draw_new(6 + i % 7, rng, spiked=i >= 16) for i in range(20)]
+    labels = ["usual"] * 16 + ["spiked"] * 4
+    dataset = store_sequences({"may": sequences}, labels=labels, feature_names=list(names.features))
+    return dataset.split("may").files[0].parent
+
+
+@pytest.fixture(scope="module")
+def of_new_data(report, new_data):
+    return report_run(report.run, new_data, details=True)
+
+
+@pytest.fixture(scope="module")
+def lost_run(report, tmp_path_factory):
+    """A run whose data are elsewhere."""
+    run = shutil.copytree(report.run, tmp_path_factory.mktemp("lost") / "run")
+    config = json.loads((run / CONFIG_FILE).read_text())
+    (run / CONFIG_FILE).write_text(json.dumps(config | {"dataset": str(run / "elsewhere")}))
+    return run
+
+
+@pytest.fixture(scope="module")
+def of_lost_data(lost_run, new_data):
+    return report_run(lost_run, new_data, details=True)
+
+
+def test_new_data_are_compared_with_usual_sequences_of_the_run(of_new_data, report, write):
+    usual = of_new_data.details.usual
+    assert (usual.split, of_new_data.details.is_usual_of_run) == ("validation", True)
+    # The validation split is that of the report of the run, whose usual sequences are the same.
+    known = {sequence.tobytes() for sequence in report.details.usual.sequences}
+    assert {sequence.tobytes() for sequence in usual.sequences} == known
+    text = write(of_new_data)
+    told = f"Usual are {usual.num_sequences} sequences of <bdi>validation</bdi> in the data that"
+    assert f"{told} the model was trained on." in text
+    assert any(explanation.replacement for explanation in of_new_data.details.anomalies)
+
+
+def test_a_page_of_new_data_has_no_plan(of_new_data, write):
+    text = write(of_new_data)
+    assert "#plan" not in text
+    assert 'id="plan"' not in text
+    assert "The model was trained on other data than these, in 3 epochs. On may its" in text
+    assert "The losses are those of the data that the model was trained on." in text
+    assert '<section id="training"' in text
+
+
+def test_columns_of_new_data_are_beside_those_of_the_run(of_new_data, report, write):
+    found = (sections.describe_data(one)["columns"] for one in (of_new_data, report))
+    for new, trained in zip(*found, strict=True):
+        assert new["trained_mean"] == pytest.approx(trained["mean"])
+        assert new["trained_deviation"] == pytest.approx(trained["deviation"])
+        assert new["mean"] != pytest.approx(trained["mean"])
+    told = "of all sequences, in the units of the input, beside the mean and the deviation of"
+    assert told in write(of_new_data)
+
+
+def test_labels_of_new_data_are_told_apart(of_new_data):
+    found = sections.show_detection(of_new_data, of_new_data.details, ["usual"])
+    assert (found["num_normal"], found["num_abnormal"], found["splits"]) == (16, 4, ["may"])
+    unknown = sections.show_detection(of_new_data, of_new_data.details, None)
+    assert "Which labels are normal is not known. Name" in unknown["missing"]
+
+
+def test_usual_sequences_are_new_ones_where_those_of_the_run_are_lost(of_lost_data, write):
+    found = of_lost_data.details
+    assert not found.is_usual_of_run
+    usual = (found.rows["p_value"] > 0.1).sum()
+    assert found.usual.num_sequences == usual > 1
+    text = write(of_lost_data)
+    assert f"Usual are {usual} sequences of this dataset itself, with p-values above 0.1" in text
+
+
+def test_a_page_without_usual_sequences_says_so(lost_run, new_data, write, monkeypatch):
+    monkeypatch.setattr(details, "USUAL_P_VALUE", 1.0)  # as if all were anomalous
+    report = report_run(lost_run, new_data, details=True)
+    assert report.details.usual is None
+    assert [len(explanation.features) for explanation in report.details.anomalies] == [2] * 12
+    text = write(report)
+    assert "No usual sequences are known to compare with" in text
+    assert "Usual are" not in text
+    assert "as a whole" not in text
+    assert "timesteps at fault</li>" not in text
+    assert "Each card shows the features with the largest error" in text
+
+
+def test_other_lengths_are_among_the_warnings_of_a_page(of_new_data, write):
+    said = "1 of 20 sequences are much longer <than> all others"
+    text = write(dataclasses.replace(of_new_data, other_lengths=said))
+    assert "<li>1 of 20 sequences are much longer &lt;than&gt; all others</li>" in text

@@ -16,7 +16,7 @@ from padless.model import (
     open_run,
     report_run,
 )
-from padless.model.reporting.report import count_epoch
+from padless.model.reporting.epoch_count import count_epoch
 from padless.model.run_directory.metrics_files import read_history
 from padless.pipeline import Shuffle
 

@@ -1,14 +1,17 @@
 """The report's numbers against NumPy, and its picture as a file."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
 from padless.model.reporting import picture
+from padless.model.reporting.epoch_count import count_epoch
 from padless.model.reporting.length_bias import measure_length_bias
 from padless.model.reporting.picture import draw_report
-from padless.model.reporting.report import _pick_examples, count_epoch, report_run
+from padless.model.reporting.report import _pick_examples, report_run
+from padless.model.scoring import run as run_module
 from padless.model.scoring.calibration import Calibration
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.pipeline import Shuffle, plan_batches
@@ -41,10 +44,97 @@ def inference(make_model, make_dataset):
     return Inference(make_model(mean=moments.mean, variance=moments.variance), WITH_BASELINES)
 
 
-def test_report_of_data_without_a_training_split_says_what_scores_them(finished, make_dataset):
-    folder = make_dataset({"test": [3, 4]}).split("test").files[0].parent
-    with pytest.raises(ValueError, match=r"has 'test' alone. `padless score` scores them"):
-        report_run(finished[0], folder)
+@pytest.fixture(scope="module")
+def new_data(make_dataset):
+    """A dataset of two splits, none of them for training; one is named as that of p-values."""
+    return make_dataset({"validation": [3, 4, 5, 6], "may": [4, 7, 7]}, seed=7)
+
+
+@pytest.fixture(scope="module")
+def report_of_new(finished, new_data):
+    return report_run(finished[0], new_data.split("may").files[0].parent)
+
+
+def test_report_of_data_without_a_training_split_counts_no_epoch(report_of_new):
+    assert report_of_new.plan is report_of_new.epoch is None
+    assert not report_of_new.is_trained_on
+    assert report_of_new.lengths == {3: 1, 4: 2, 5: 1, 6: 1, 7: 2}
+    lines = str(report_of_new).splitlines()
+    assert lines[2] == "sequences       7 accepted (validation 4, may 3), 0 rejected"
+    assert "epoch" not in str(report_of_new)
+    assert str(report_of_new).endswith(str(report_of_new.summaries["validation"]))
+
+
+def test_report_of_new_data_measures_them_by_the_moments_of_the_run(
+    finished, report_of_new, new_data, validated_dataset, read_sequences
+):
+    moments = validated_dataset.moments
+    np.testing.assert_allclose(report_of_new.trained.mean, moments.mean)
+    np.testing.assert_allclose(report_of_new.trained.variance, moments.variance)
+    sequences = read_sequences(new_data, "may").values()
+    standardized = [(one - moments.mean) / moments.variance**0.5 for one in sequences]
+    expected = np.mean([np.square(one).mean() for one in standardized])
+    losses = report_of_new.summaries["may"].losses
+    assert losses.feature_mean == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_split_of_new_data_is_not_the_one_that_p_values_compare_with(report_of_new):
+    assert report_of_new.length_bias.split == "validation"
+    assert not report_of_new.length_bias.is_calibration
+
+
+def test_a_copy_of_the_data_of_a_run_is_not_other_data(finished, validated_dataset, tmp_path):
+    source = validated_dataset.split("train").files[0].parent
+    report = report_run(finished[0], shutil.copytree(source, tmp_path / "moved"))
+    assert report.is_trained_on
+    assert report.length_bias.is_calibration
+
+
+@pytest.mark.parametrize("own_scale", [True, False])
+def test_draw_report_draws_data_without_a_training_split(report_of_new, monkeypatch, own_scale):
+    drawn = []
+    monkeypatch.setattr(picture, "save_figure", lambda figure, path: drawn.append(figure))
+    draw_report(dataclasses.replace(report_of_new, own_scale=own_scale), "unused.png")
+    lengths, losses, *examples = drawn[0].axes
+    assert lengths.get_title() == "7 sequences of 5 lengths"
+    assert sum(bar.get_height() for bar in lengths.patches) == 7
+    names = ["training", "validation", "variance of the sequence"]
+    assert [line.get_label() for line in losses.lines] == names[: 3 if own_scale else 2]
+    assert len(examples) == 3
+
+
+@pytest.fixture
+def without_a_model(finished, tmp_path):
+    """A finished run whose model cannot be loaded."""
+    run = shutil.copytree(finished[0], tmp_path / "run")
+    for file in run.glob("*.keras"):
+        file.write_bytes(b"no model")
+    return run
+
+
+def test_report_rejects_other_features_before_it_loads_the_model(without_a_model, make_dataset):
+    folder = make_dataset({"may": [3, 4]}, num_features=3).split("may").files[0].parent
+    with pytest.raises(ValueError, match="the run was trained on 2 features per timestep"):
+        report_run(without_a_model, folder)
+
+
+def test_report_rejects_a_dataset_without_sequences_before_it_loads_the_model(
+    without_a_model, new_data, monkeypatch
+):
+    empty = dataclasses.replace(new_data, splits={})
+    monkeypatch.setattr(run_module, "open_dataset", lambda directory: empty)
+    with pytest.raises(ValueError, match="must hold at least one sequence, it has none"):
+        report_run(without_a_model, new_data.split("may").files[0].parent)
+
+
+def test_report_warns_of_lengths_that_p_values_compare_with_nothing_like(
+    finished, make_dataset, caplog
+):
+    folder = make_dataset({"may": [4, 30]}).split("may").files[0].parent
+    report = report_run(finished[0], folder)
+    assert "1 of 2 sequences are much shorter or longer (30 timesteps)" in report.other_lengths
+    said = [record.message for record in caplog.records if record.name.startswith("padless")]
+    assert said == [report.other_lengths]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
