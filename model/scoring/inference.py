@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from padless.model.network.anomaly_score import Traits, weigh
 from padless.model.network.autoencoder import SequenceAutoencoder
 from padless.model.network.pooling import mean_of_seen
 from padless.pipeline.batching.damage import explained
@@ -20,7 +21,7 @@ from padless.pipeline.batching.packing import PackedSequences, Packing, assert_n
 from padless.pipeline.batching.untuned import untuned
 from padless.pipeline.dataset.directory import SequenceDataset, Split
 from padless.pipeline.dataset.framing import check_record_sizes
-from padless.pipeline.dataset.names import meta_feature
+from padless.pipeline.dataset.names import SCORE_PARTS, meta_feature
 from padless.pipeline.dataset.records import RecordFormat, parse_lengths
 from padless.pipeline.dataset.static_columns import StaticScale
 
@@ -28,6 +29,9 @@ EMBEDDING = ("embedding",)
 EVERYTHING = ("embedding", "score", "error", "unexplained", "feature_error")
 TIMESTEPS = "timestep_error"
 EVERYTHING_AND_TIMESTEPS = (*EVERYTHING, TIMESTEPS)
+# What a file of scores holds.
+SCORED = (*EVERYTHING, *SCORE_PARTS)
+SCORED_AND_TIMESTEPS = (*SCORED, TIMESTEPS)
 BASELINES = ("feature_mean_error", "own_mean_error")
 WITH_BASELINES = (*EVERYTHING, "pooled", "level", *BASELINES)
 _WINDOW = 4096
@@ -40,7 +44,8 @@ class Inference:
     Args:
         model: the autoencoder.
         outputs: what to compute: `EMBEDDING`, which leaves the decoder out; `EVERYTHING`, to which
-            `TIMESTEPS` may be added, the errors of each timestep; or `WITH_BASELINES`, which adds
+            `SCORE_PARTS` may be added, which add up to the score, and `TIMESTEPS`, the errors of
+            each timestep; or `WITH_BASELINES`, which adds
             what the anomaly score is fitted to, and the errors of two guesses that need no model:
             each feature's mean over the training split, and each sequence's own mean.
         static: scales of the static columns that join the embedding, after what the model gives;
@@ -131,6 +136,8 @@ class Inference:
         if self.outputs == EMBEDDING:
             return {"embedding": self.model.embed(packed)}
         computed = self.model.analyze(packed, timesteps=TIMESTEPS in self.outputs)
+        if set(SCORE_PARTS) <= set(self.outputs):
+            computed |= _divide_score(self.model, computed)
         computed = {name: computed[name] for name in self.outputs if name in computed}
         if self.outputs == WITH_BASELINES:
             standardized, packing = self.model.standardize(values), Packing.of(length)
@@ -141,6 +148,15 @@ class Inference:
             for name, error in zip(BASELINES, (standardized, deviation), strict=True):
                 computed[name] = mean_of_seen(tf.square(error), packing, seen)
         return computed
+
+
+def _divide_score(
+    model: SequenceAutoencoder, computed: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Computes the parts of the score, and the score from them, so that it is computed once."""
+    parts = model.anomaly_score.parts(Traits(*(computed[name] for name in Traits._fields)))
+    terms = weigh(parts)
+    return {"score": sum(terms), **dict(zip(SCORE_PARTS, terms, strict=True))}
 
 
 def cut_batches(model: SequenceAutoencoder, lengths: np.ndarray) -> Iterator[np.ndarray]:

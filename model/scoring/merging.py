@@ -15,7 +15,7 @@ import numpy as np
 
 from padless.model.scoring.inference import TIMESTEPS
 from padless.pipeline.dataset.keys import place_of
-from padless.pipeline.dataset.names import NUM_PIECES, TIMESTEP_SCORE, WORST_PIECE
+from padless.pipeline.dataset.names import NUM_PIECES, SCORE_PARTS, TIMESTEP_SCORE, WORST_PIECE
 
 _SAME = ("label", "split")
 
@@ -39,8 +39,9 @@ def merge_pieces(
 
         - `key`, and what is `same`; `length`, one past the last timestep of any piece;
         - `pieces`, their number, and `worst_piece`, the key of the one with the highest score;
-        - `score`, that one's score; `p_value`, the smallest of any piece, which is not yet that
-          of the sequence, see `padless.model.scoring.recordings`;
+        - `score`, that one's score, and its parts where there are any (`SCORE_PARTS`); `p_value`,
+          the smallest of any piece, which is not yet that of the sequence, see
+          `padless.model.scoring.recordings`;
         - `embedding` and `unexplained`, the means of the pieces;
         - `timestep_error`, the mean error of the pieces that hold a timestep, `(timesteps,
           features)`, NaN where none does; `error` and `feature_error`, its means;
@@ -75,6 +76,7 @@ def _merge(key: bytes, pieces: Sequence[tuple[Row, Span]], same: Sequence[str]) 
         NUM_PIECES: len(rows),
         WORST_PIECE: worst["key"],
         "score": worst["score"],
+        **{name: worst[name] for name in SCORE_PARTS if name in worst},
         **{name: np.mean([row[name] for row in rows], 0) for name in ("embedding", "unexplained")},
         "error": _mean(errors),
         "feature_error": _mean(errors, 0),

@@ -15,8 +15,8 @@ from padless.model.run_directory.training_options import TrainingOptions
 from padless.model.scoring.calibration import Calibration, load_calibration
 from padless.model.scoring.inference import (
     EMBEDDING,
-    EVERYTHING,
-    EVERYTHING_AND_TIMESTEPS,
+    SCORED,
+    SCORED_AND_TIMESTEPS,
     Inference,
 )
 from padless.model.scoring.scores_file import check_output, warn_of_other_lengths, write_parquet
@@ -212,7 +212,7 @@ class Run:
         merge: bool = False,
         progress: ShowProgress = ignore_progress,
     ) -> int:
-        """Writes embedding, score, p-value and errors of all sequences as a Parquet file.
+        """Writes embedding, score, its parts, p-value and errors of all sequences as Parquet.
 
         The columns are those of `padless score`, see `padless.model.scoring.scores_file`.
 
@@ -240,7 +240,7 @@ class Run:
                 damaged or have no keys, a key is not UTF-8, or no p-value reaches the level.
         """
         self.check_features(dataset)
-        outputs = EVERYTHING_AND_TIMESTEPS if timesteps or merge else EVERYTHING
+        outputs = SCORED_AND_TIMESTEPS if timesteps or merge else SCORED
         inference = self.inference(outputs)
         if p_values:
             warn_of_other_lengths(self.calibration, dataset, splits)

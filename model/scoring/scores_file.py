@@ -26,6 +26,7 @@ from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import (
     NUM_PIECES,
     OUTPUT_COLUMNS,
+    SCORE_PARTS,
     TIMESTEP_SCORE,
     VALIDATION_SPLIT,
     WORST_PIECE,
@@ -58,12 +59,13 @@ def write_parquet(
 
     Columns: `key` string; `split` string, if named; `label` string, where there is one; the columns
     that the dataset carries, string; `length` int64; `embedding` fixed-size list of float32;
-    `score` float32; `p_value` float32, if calibrated; `is_anomaly` bool, at a level; `error` and
-    `unexplained` float32; `feature_error` fixed-size list of float32; `timestep_error` list of such
-    lists, where the inference computes it. Rows are in the order of the splits and of the records
-    in them. Merged, there is a row for each sequence that was cut into pieces, with the columns
-    `pieces` int64, `worst_piece` string and `timestep_score` list of float32, see
-    `padless.model.scoring.merging`.
+    `score` float32; `p_value` float32, if calibrated; `is_anomaly` bool, at a level; `score_shape`,
+    `score_level`, `score_error` and `score_unexplained` float32, which add up to `score`, where the
+    inference computes them; `error` and `unexplained` float32; `feature_error` fixed-size list of
+    float32; `timestep_error` list of such lists, where the inference computes it. Rows are in the
+    order of the splits and of the records in them. Merged, there is a row for each sequence that
+    was cut into pieces, with the columns `pieces` int64, `worst_piece` string and `timestep_score`
+    list of float32, see `padless.model.scoring.merging`.
 
     Args:
         inference: the model and the outputs.
@@ -315,6 +317,7 @@ def _schema(inference: Inference, dataset: SequenceDataset, added: set[str]) -> 
         "score": pa.float32(),
         "p_value": pa.float32(),
         "is_anomaly": pa.bool_(),
+        **dict.fromkeys(SCORE_PARTS, pa.float32()),
         "error": pa.float32(),
         "unexplained": pa.float32(),
         "feature_error": of_features,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from padless.model.scoring.inference import EVERYTHING, EVERYTHING_AND_TIMESTEPS
+from padless.model.scoring.inference import SCORED, SCORED_AND_TIMESTEPS
 from padless.model.scoring.run import Run
 from padless.model.scoring.scores_file import warn_not_finite, write_parquet
 from padless.pipeline.dataset.directory import SequenceDataset
@@ -34,7 +34,7 @@ class ShardScores:
     ):
         run.check_finished()
         self._run, self._name_splits, self._level = run, name_splits, level
-        outputs = EVERYTHING_AND_TIMESTEPS if timesteps else EVERYTHING
+        outputs = SCORED_AND_TIMESTEPS if timesteps else SCORED
         self._inference = run.inference(outputs)
 
     def check(self, dataset: SequenceDataset) -> None:

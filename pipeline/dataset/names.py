@@ -31,6 +31,8 @@ def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
 
 
+# What a score consists of: they add up to it.
+SCORE_PARTS = ("score_shape", "score_level", "score_error", "score_unexplained")
 NUM_PIECES, WORST_PIECE, TIMESTEP_SCORE = "pieces", "worst_piece", "timestep_score"
 # What models write of each sequence, the last three where the scores of pieces are merged.
 OUTPUT_COLUMNS = (
@@ -42,6 +44,7 @@ OUTPUT_COLUMNS = (
     "score",
     "p_value",
     "is_anomaly",
+    *SCORE_PARTS,
     "error",
     "unexplained",
     "feature_error",

@@ -124,6 +124,7 @@ def test_score_of_raw_rows_is_that_of_the_sequence_alone(call, trained, tmp_path
     table = pq.read_table(output)
     assert table.column_names == [
         *("key", "label", "length", "embedding", "score", "p_value"),
+        *("score_shape", "score_level", "score_error", "score_unexplained"),
         *("error", "unexplained", "feature_error"),
     ]
     model = load_model(trained.run)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from padless.model import open_run
 from padless.model.scoring import scores_file
-from padless.model.scoring.inference import EVERYTHING, TIMESTEPS, Inference
+from padless.model.scoring.inference import SCORED_AND_TIMESTEPS, Inference
 from padless.pipeline import open_dataset
 from padless.pipeline.dataset.framing import read_records
 from padless.pipeline.dataset.names import OUTPUT_COLUMNS
@@ -84,7 +84,7 @@ def test_a_bad_column_names_the_option(call, sited, tmp_path, option, options, m
 
 def test_the_names_that_are_taken_are_those_of_the_output(trained):
     run = open_run(trained.run)
-    inference = Inference(run.model, (*EVERYTHING, TIMESTEPS))
+    inference = Inference(run.model, SCORED_AND_TIMESTEPS)
     added = {"split", "p_value", "is_anomaly", "pieces", "worst_piece", "timestep_score"}
     schema = scores_file._schema(inference, run.open_dataset(), added)
     assert set(schema.names) == set(OUTPUT_COLUMNS)

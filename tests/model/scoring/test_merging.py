@@ -5,10 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.model import Calibration, Inference
-from padless.model.scoring.inference import EVERYTHING, TIMESTEPS
+from padless.model.scoring.inference import EVERYTHING, SCORED_AND_TIMESTEPS, TIMESTEPS
 from padless.model.scoring.merging import merge_pieces
 from padless.model.scoring.scores_file import write_parquet
 from padless.pipeline.dataset.keys import piece_spans
+from padless.pipeline.dataset.names import SCORE_PARTS
 
 RNG = np.random.default_rng(0)
 
@@ -115,7 +116,7 @@ def test_nothing_is_merged_of_nothing():
 
 def test_sequences_that_were_not_cut_keep_their_values(make_model, make_dataset, tmp_path):
     dataset, output = make_dataset({"train": [3, 7, 1, 3], "test": [2, 9]}), tmp_path / "s.parquet"
-    inference = Inference(make_model(), (*EVERYTHING, TIMESTEPS))
+    inference = Inference(make_model(), SCORED_AND_TIMESTEPS)
     calibration = Calibration("test", np.full(99, 5), np.linspace(0, 9, 99))
     options = {"calibration": calibration, "level": 0.2}
     assert write_parquet(inference, dataset, output, **options) == 6
@@ -123,12 +124,30 @@ def test_sequences_that_were_not_cut_keep_their_values(make_model, make_dataset,
     assert write_parquet(inference, dataset, output, merge=True, **options) == 6
     merged = pq.read_table(output).to_pydict()
     assert merged.keys() - plain.keys() == {"pieces", "worst_piece", "timestep_score"}
-    for name in ("key", "split", "length", "embedding", "score", "p_value", "is_anomaly"):
+    same = ("key", "split", "length", "embedding", "score", "p_value", "is_anomaly")
+    for name in (*same, *SCORE_PARTS):
         assert merged[name] == plain[name]
     for name in ("error", "feature_error", "unexplained"):
         np.testing.assert_allclose(merged[name], plain[name], rtol=1e-5)
     assert merged["worst_piece"] == merged["key"]
     assert [len(scores) for scores in merged["timestep_score"]] == merged["length"]
+
+
+def test_the_parts_of_a_merged_score_are_those_of_the_worst_piece(
+    make_model, store_sequences, tmp_path
+):
+    pieces = RNG.normal(size=(5, 4, 2)).astype(np.float32)
+    dataset = store_sequences(
+        {"test": pieces}, name_key=lambda _, number: f"a[{4 * number}:{4 * number + 4}]"
+    )
+    inference, output = Inference(make_model(), SCORED_AND_TIMESTEPS), tmp_path / "s.parquet"
+    write_parquet(inference, dataset, output)
+    rows = {row["key"]: row for row in pq.read_table(output).to_pylist()}
+    write_parquet(inference, dataset, output, merge=True)
+    (merged,) = pq.read_table(output).to_pylist()
+    worst = rows[merged["worst_piece"]]
+    assert worst["score"] == max(row["score"] for row in rows.values())
+    assert [merged[name] for name in SCORE_PARTS] == [worst[name] for name in SCORE_PARTS]
 
 
 @pytest.mark.parametrize(("level", "is_told"), [(0.2, False), (0.03, True)])

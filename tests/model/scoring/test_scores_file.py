@@ -6,8 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from padless.model import Calibration, Inference
-from padless.model.scoring.inference import EMBEDDING, EVERYTHING, TIMESTEPS
+from padless.model.explanation.analysis import analyze_sequences
+from padless.model.explanation.score_parts import PARTS
+from padless.model.scoring.inference import EMBEDDING, EVERYTHING, SCORED, TIMESTEPS
 from padless.model.scoring.scores_file import write_parquet
+from padless.pipeline.dataset.names import SCORE_PARTS
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +33,29 @@ def test_errors_of_timesteps_are_those_of_each_sequence_alone(
         errors = np.square(model(sequence[None])[0] - sequence) / [4.0, 0.25]
         np.testing.assert_allclose(row[TIMESTEPS], errors, rtol=2e-3, atol=1e-5)
         np.testing.assert_allclose(np.mean(row[TIMESTEPS], axis=0), row["feature_error"], rtol=1e-5)
+
+
+def test_parts_of_the_score_add_up_to_it(make_model, dataset, read_sequences, tmp_path):
+    model, output = make_model(), tmp_path / "scores.parquet"
+    write_parquet(Inference(model, SCORED), dataset, output)
+    table = pq.read_table(output)
+    assert [table.schema.field(name).type for name in SCORE_PARTS] == [pa.float32()] * 4
+    total = sum(table[name].to_numpy() for name in SCORE_PARTS)
+    np.testing.assert_array_equal(total, table["score"].to_numpy())
+    sequences = list(read_sequences(dataset, "train").values())
+    for row, analysis in zip(table.to_pylist(), analyze_sequences(model, sequences), strict=False):
+        found = {name: row[f"score_{name}"] for name in PARTS}
+        assert found == pytest.approx({name: getattr(analysis.parts, name) for name in PARTS})
+
+
+def test_the_score_beside_its_parts_is_the_score_without_them(make_model, dataset):
+    model = make_model()
+    (beside,), (alone,) = (
+        Inference(model, outputs).windows(dataset, "train") for outputs in (SCORED, EVERYTHING)
+    )
+    assert beside.keys() - alone.keys() == set(SCORE_PARTS)
+    for name in EVERYTHING:
+        np.testing.assert_array_equal(beside[name], alone[name])
 
 
 def test_errors_of_timesteps_of_sequences_of_one_length(make_model, make_dataset):
