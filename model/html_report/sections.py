@@ -241,14 +241,11 @@ def show_anomalies(report: RunReport, details: ReportDetails) -> Content:
         }
         for i, explanation in enumerate(details.anomalies)
     ]
-    small = sum(explanation.sequence.p_value <= 0.05 for explanation in details.anomalies)
-    how_many = {0: "None of them has", 1: "One of them has", len(cards): "All of them have"}
     return {
         "cards": cards,
         "usual": details.usual,
         "is_usual_of_run": details.is_usual_of_run,
         "is_trained_on": report.is_trained_on,
-        "how_many": how_many.get(small, f"{small} of them have"),
         "parts": PART_NAMES,
     }
 

@@ -26,6 +26,7 @@ from padless.pipeline.wording import shown_key
 MAX_ROWS = 10_000
 MAX_POINTS = 2_000
 NUM_ANOMALIES = 12
+SMALL_P_VALUE = 0.05
 _SCALARS = ("length", "score", "error", "unexplained")
 Rows = Mapping[str, np.ndarray]
 
@@ -55,6 +56,7 @@ class ReportDetails:
 
     Attributes:
         num_sequences: number of all sequences.
+        num_small: number of those whose p-value is at most `SMALL_P_VALUE`.
         rows: name -> column of a sample of all sequences and of the most anomalous: `split` and
             `label` (numbers in `splits` and `labels`), `position`, `key`, `length`, `score`,
             `p_value`, `error`, `unexplained` and the columns that the dataset carries,
@@ -75,6 +77,7 @@ class ReportDetails:
     """
 
     num_sequences: int
+    num_small: int
     rows: Rows
     points: Rows
     splits: list[str]
@@ -111,6 +114,7 @@ class SequenceCollector:
         self.splits = list(dataset.splits)
         self.meta_columns = dataset.record_format.meta_columns
         self.labels: dict[str, int] = {}
+        self.num_small = 0
         self.smallest_p_value = smallest_p_value(len(calibration.score))
         self.table, self.points = (
             RowSample(most, most_anomalous=NUM_ANOMALIES, smallest=self.smallest_p_value)
@@ -132,6 +136,7 @@ class SequenceCollector:
 
     def _add(self, split: str, begin: int, window: Rows) -> None:
         rows = self.describe(split, begin, window)
+        self.num_small += int((rows["p_value"] <= SMALL_P_VALUE).sum())
         self.table.add(rows)
         self.points.add(rows | {"embedding": window["embedding"]})
         if split in self.usual_splits:
@@ -225,6 +230,7 @@ def find_details(
     anomalous, score = counted(found[2], progress, start), SequenceScorer(model)
     return ReportDetails(
         num_sequences=collector.table.num_seen,
+        num_small=collector.num_small,
         rows=table,
         points=collector.points.rows,
         splits=collector.splits,

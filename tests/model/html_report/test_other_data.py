@@ -223,6 +223,13 @@ def test_columns_of_new_data_are_beside_those_of_the_run(of_new_data, report, wr
     assert told in write(of_new_data)
 
 
+def test_a_page_counts_the_small_p_values_of_all_sequences(of_new_data, write):
+    count = int((of_new_data.details.rows["p_value"] <= 0.05).sum())
+    assert of_new_data.details.num_small == count
+    told = f"Of all 20, {count} {'has' if count == 1 else 'have'} a p-value of at most 0.05"
+    assert f"{told} ({count / 20:.0%}); of usual ones 5% have." in write(of_new_data)
+
+
 def test_labels_of_new_data_are_told_apart(of_new_data):
     found = sections.show_detection(of_new_data, of_new_data.details, ["usual"])
     assert (found["num_normal"], found["num_abnormal"], found["splits"]) == (16, 4, ["may"])
