@@ -47,6 +47,14 @@ class OpenedWork(Protocol):
     def check(self, dataset: SequenceDataset) -> None:
         """Checks that the shards of a dataset can be worked on; raises a `ValueError` if not."""
 
+    def begin(self, dataset: SequenceDataset, splits: Sequence[str] | None) -> None:
+        """Logs what is worth knowing of the splits of a dataset before its shards are worked on.
+
+        Args:
+            dataset: that was checked.
+            splits: names of the splits to take; all if None.
+        """
+
     def write(self, shard: Shard, output: str, progress: ShowProgress) -> Mapping[str, int]:
         """Writes the file of a shard, whole or not at all; returns counts, `SEQUENCES` among them.
 
@@ -137,6 +145,7 @@ def write_parts(
             source = directory
         dataset, shards = list_shards(source, splits)
         opened.check(dataset)
+        opened.begin(dataset, splits)
         job = _Job(work, shared, os.path.join(staging.temporary, _PARTS), len(shards))
         os.mkdir(job.directory)
         results = _run(job, shards, staging.temporary, beam_options, progress=progress)

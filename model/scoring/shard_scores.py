@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from padless.model.scoring.inference import SCORED, SCORED_AND_TIMESTEPS
 from padless.model.scoring.run import Run
-from padless.model.scoring.scores_file import warn_not_finite, write_parquet
+from padless.model.scoring.scores_file import (
+    warn_not_finite,
+    warn_of_other_lengths,
+    write_parquet,
+)
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.shards import Shard
 from padless.pipeline.progress import ShowProgress
@@ -40,6 +44,10 @@ class ShardScores:
     def check(self, dataset: SequenceDataset) -> None:
         """Checks that the run takes the sequences of a dataset; raises a `ValueError` if not."""
         self._run.check_features(dataset)
+
+    def begin(self, dataset: SequenceDataset, splits: Sequence[str] | None) -> None:
+        """Warns of sequences much shorter or longer than all that p-values compare with."""
+        warn_of_other_lengths(self._run.calibration, dataset, splits)
 
     def write(self, shard: Shard, output: str, progress: ShowProgress) -> Mapping[str, int]:
         """Writes the scores of a shard; returns how many there are, and how many are not finite.

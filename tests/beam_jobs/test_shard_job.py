@@ -48,6 +48,9 @@ class Lister:
         if dataset.record_format.num_features != 2:
             raise ValueError("two features are needed")
 
+    def begin(self, dataset, splits):
+        self.work.note("begun")
+
     def write(self, shard, output, progress):
         self.work.note("written")
         if self.work.fault == "data":
@@ -105,7 +108,7 @@ def test_each_shard_of_raw_files_becomes_one_file(make_work, raw, tmp_path):
     assert count_sequences(parts) == report.counts["sequences"] == 40
     assert report.counts["others"] == 2 * count
     assert (report.raw.accepted, report.raw.num_rejected) == (40, 0)
-    assert happened() == {"opened": 1, "written": count, "reported": 1}
+    assert happened() == {"opened": 1, "begun": 1, "written": count, "reported": 1}
     assert sorted(os.listdir(tmp_path)) == ["out", "x.csv"]
     assert (shown[-1].work, shown[-1].done, shown[-1].total) == ("list", 40, 40)
 

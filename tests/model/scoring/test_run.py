@@ -9,6 +9,7 @@ import pytest
 from padless.model import Calibration, Inference, load_model, open_run
 from padless.model.scoring.calibration import save_calibration
 from padless.model.scoring.scores_file import write_parquet
+from padless.model.scoring.shard_scores import ShardScores
 
 
 @pytest.fixture
@@ -61,6 +62,12 @@ def test_lengths_that_p_values_do_not_know_are_told(run, make_dataset, tmp_path,
     (message,) = (message for message in caplog.messages if "much shorter" in message)
     told = "3 of 7 sequences are much shorter or longer (1 to 8 timesteps) than all that p-values "
     assert message.startswith(f"{told}compare with (3 to 5 timesteps, split 'validation'): ")
+    caplog.clear()
+    shards = ShardScores(run)
+    shards.begin(dataset, ["test"])
+    assert not caplog.messages
+    shards.begin(dataset, None)
+    assert caplog.messages == [message]
 
 
 def test_write_scores_writes_p_values_unless_told_not_to(run, make_dataset, tmp_path):
