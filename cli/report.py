@@ -109,5 +109,5 @@ def _as_dict(report: RunReport) -> dict[str, Any]:
 def _split_as_dict(summary: Summary) -> dict[str, Any]:
     """Returns what a split's summary holds, but for its name, which is the key."""
     found = as_json(summary) | {"warnings": summary.warnings()}
-    del found["split"]
+    del found["split"], found["is_trained_on"]
     return found

@@ -208,7 +208,10 @@ def report_run(
         trained=_moments_of(run.model),
         plan=plan,
         epoch=None if plan is None else _count_epoch_of(run, dataset, plan, progress),
-        summaries={name: errors[name].summary(run.model) for name in dataset.splits},
+        summaries={
+            name: dataclasses.replace(sums.summary(run.model), is_trained_on=is_trained_on)
+            for name, sums in errors.items()
+        },
         length_bias=measure_length_bias(
             calibration, scored, example_split, is_trained_on=is_trained_on
         ),

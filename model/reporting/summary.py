@@ -33,6 +33,10 @@ _LEARNED = {
 }
 
 
+# Of data that the model was not trained on.
+_ELSEWHERE = "If it is otherwise on the data of the run, these are unlike them."
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BaselineComparison:
     """The error of the model beside those of the two baselines, all in one unit.
@@ -111,6 +115,7 @@ class Summary:
             the half and nine tenths of all.
         ranges: the same by length, ascending; at most five, of about as many sequences each.
         features: by feature, in the order of the dataset.
+        is_trained_on: whether the split is one of the data that the model was trained on.
     """
 
     split: str
@@ -119,6 +124,7 @@ class Summary:
     explained: tuple[float, ...]
     ranges: tuple[LengthRange, ...]
     features: tuple[FeatureErrors, ...]
+    is_trained_on: bool = True
 
     @property
     def num_sequences(self) -> int:
@@ -143,11 +149,13 @@ class Summary:
             what = "no sequence varies from timestep to timestep: there is no shape to learn"
             return [f"on {self.split} {what}, and scores tell of levels alone."]
         if (baseline := self.losses.unbeaten()) is not None:
+            if not self.is_trained_on:
+                return [self._warn(baseline, f". {_ELSEWHERE}")]
             advice = "Train longer, or with another learning rate or size."
             return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
         found = {part: part.losses.unbeaten() for part in self.ranges}
         return self._warn_of_flatness() + [
-            self._warn(baseline, f" at {lengths} timesteps: {_LEARNED[baseline]} there.")
+            self._warn(baseline, f" at {lengths} timesteps" + self._said_of(baseline))
             for baseline in _LEARNED
             if (lengths := _enumerate([part for part in found if found[part] == baseline]))
         ]
@@ -157,10 +165,13 @@ class Summary:
             return []
         found = (
             f"on {self.split} less than {_LEAST_EXPLAINED:.0%} of the variance of half of the "
-            "sequences is explained: their reconstruction is flat. Train longer, or with longer "
-            "patches (`patch_length`)."
+            "sequences is explained: their reconstruction is flat. "
         )
-        return [found]
+        advice = "Train longer, or with longer patches (`patch_length`)."
+        return [found + (advice if self.is_trained_on else _ELSEWHERE)]
+
+    def _said_of(self, baseline: str) -> str:
+        return f": {_LEARNED[baseline]} there." if self.is_trained_on else f". {_ELSEWHERE}"
 
     def _warn(self, baseline: str, rest: str) -> str:
         return f"on {self.split} the model does not beat the {baseline}{rest}"

@@ -190,6 +190,28 @@ def test_summary_shows_what_is_explained_and_warns_of_a_flat_reconstruction():
     )
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"losses": (0.5, 1.0, 0.5)},
+        {"losses": (0.4, 1.0, 0.5), "ranges": [(0.4, 1.0, 0.5), (0.6, 1.0, 0.5)]},
+        {"losses": (0.4, 1.0, 0.5), "explained": (-0.1, 0.09, 0.8)},
+    ],
+    ids=["all", "some", "flat"],
+)
+def test_of_other_data_than_the_run_s_no_longer_training_is_advised(made):
+    own = made_summary(**made)
+    (of_own,), (of_other,) = (
+        own.warnings(),
+        dataclasses.replace(own, is_trained_on=False).warnings(),
+    )
+    said = "If it is otherwise on the data of the run, these are unlike them."
+    assert said in of_other
+    assert "Train longer" not in of_other
+    assert "it has learned" not in of_other
+    assert said not in of_own
+
+
 def test_summary_names_the_ranges_that_only_learned_a_mean():
     good, level, nothing = (0.4, 1.0, 0.5), (0.6, 1.0, 0.5), (1.1, 1.0, 0.5)
     summary = made_summary(good, [nothing, good, level, nothing, nothing])
