@@ -26,7 +26,6 @@ def run_packed(
     *,
     training: bool = False,
     slices: int = 1,
-    in_bands: bool = True,
     own_gradient: bool = False,
     with_states: bool = False,
 ) -> tf.Tensor:
@@ -44,7 +43,6 @@ def run_packed(
         initial_state: what the states begin with, `(rows, units)` each; zeros if None.
         training: whether to drop what the cell is to drop.
         slices: number of parts of each band that run side by side.
-        in_bands: whether what can run band by band does.
         own_gradient: whether to take the gradient of `run_bands` or `run_loop`, the fastest one.
         with_states: whether to return all states, side by side; the first is the output. They are
             those of the row at its last timestep, and not defined before.
@@ -56,7 +54,7 @@ def run_packed(
     states = _states(layer, packing, initial_state)
     options = {"own_gradient": own_gradient, "with_states": with_states}
     single = tf.cast(values, tf.float32), [tf.cast(state, tf.float32) for state in states]
-    if in_bands and isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
+    if isinstance(layer, FusedLSTM) and layer.can_fuse(values.dtype, training):
         bands, weights = Bands.of(packing.length), layer.block_weights()
         outputs = run_bands(single[0], bands, single[1], weights, slices=slices, **options)
         return tf.cast(outputs, layer.compute_dtype)

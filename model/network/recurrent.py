@@ -48,11 +48,6 @@ class Recurrent(keras.layers.Layer):
         masked: whether Keras gets a mask made of the lengths. It gives the same, at another price,
             and after its end a row repeats its last output.
 
-    Attributes:
-        by_timestep: whether packed sequences are trained timestep by timestep even if a CPU could
-            fuse more: faster where few timesteps in a row have the same rows. Set it before the
-            layer is traced.
-
     Call arguments:
         sequences: `(batch, timesteps, features)`, finite after the ends as well; or, packed,
             `(timesteps of all rows, features)`.
@@ -100,7 +95,6 @@ class Recurrent(keras.layers.Layer):
         self.bidirectional, self.return_sequences = bidirectional, return_sequences
         self.pooling, self.masked = pooling, masked
         self.dropout = ReplicaDropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.by_timestep = False
         self.forward_layer = self._direction("forward")
         self.backward_layer = self._direction("backward") if bidirectional else None
 
@@ -210,7 +204,6 @@ class Recurrent(keras.layers.Layer):
             packing,
             initial_state,
             slices=slices,
-            in_bands=not (training and self.by_timestep),
             own_gradient=training,
         )
         return outputs, tf.gather(outputs, packing.last)

@@ -23,8 +23,6 @@ from padless.pipeline.planning.plan import BatchPlan
 from padless.pipeline.progress import ShowProgress
 
 _LOGGER = logging.getLogger(__name__)
-# Steps of a recurrent layer below which it trains a band faster one after another.
-_SHORT_BAND = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,9 +87,6 @@ class TrainingRequest:
             )
             num_steps = options.num_epochs * plan.steps_per_epoch
             model.compile(optimizer=make_optimizer(options, num_steps))
-        is_short = plan.timesteps_per_band < _SHORT_BAND * model.patch_length
-        for layer in (*model.encoder, *model.decoder):
-            layer.by_timestep = is_short
         return Trainer(
             model,
             self.strategy,

@@ -130,17 +130,6 @@ class BatchPlan:
         return expected_bands(batches, self.num_batches / self.steps_per_epoch)
 
     @property
-    def timesteps_per_band(self) -> float:
-        """Timesteps in a row that the same rows of a step have, on average.
-
-        Example:
-            >>> from padless.pipeline.planning.make_plan import plan_batches
-            >>> plan_batches({10: 8, 16: 8}, batch_size=16, group_size=8).timesteps_per_band
-            8.0
-        """
-        return self.timesteps_in_a_row / (self.steps_per_epoch * self.bands_per_step)
-
-    @property
     def bucket_work(self) -> np.ndarray:
         """What a batch of each bucket takes from the budget, int64 `(buckets,)`."""
         return self.bucket_batch_sizes * self.budget.work(self.bucket_lengths)

@@ -223,22 +223,6 @@ def test_the_loop_keeps_no_operations_for_its_gradient(cell):
     assert "TensorListPushBack" not in inner
 
 
-def test_bands_are_left_out_in_training_if_asked_for():
-    layer, whole = (make(cell="lstm", return_sequences=True) for _ in range(2))
-    layer.by_timestep = True
-    assert_all_close(run_both(layer)[0], run_both(whole)[0])
-
-    def operations(layer, training):
-        padded, packing, index = draw()
-        values = tf.gather_nd(padded, index)
-        run = tf.function(lambda: layer(values, length=packing, training=training))
-        graph = run.get_concrete_function().graph.as_graph_def()
-        return {node.op for function in graph.library.function for node in function.node_def}
-
-    assert "BlockLSTM" in operations(whole, True) & operations(layer, False)
-    assert "BlockLSTM" not in operations(layer, True)
-
-
 @pytest.mark.parametrize(("units", "in_bands"), [(4, True), (FusedLSTM.MAX_FUSED_UNITS + 1, False)])
 def test_one_trace_serves_all_lengths_and_runs_bands_up_to_a_size(units, in_bands):
     layer = make(units=units, cell="lstm", bidirectional=True)

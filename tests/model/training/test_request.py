@@ -28,27 +28,6 @@ def test_a_deviation_beyond_float32_is_named(make_dataset, deviation):
         request.make_trainer(request.plan()["train"])
 
 
-@pytest.mark.parametrize(
-    ("lengths", "patch_length", "by_timestep"),
-    [
-        ([*range(1, 33)], 1, True),
-        ([16] * 16 + [32] * 16, 1, False),
-        ([16] * 16 + [32] * 16, 8, True),  # two steps of the layer in a row
-    ],
-)
-def test_bands_of_few_timesteps_are_trained_timestep_by_timestep(
-    make_dataset, lengths, patch_length, by_timestep
-):
-    dataset = make_dataset({"train": lengths})
-    architecture = Architecture(units=4, latent_size=2, patch_length=patch_length)
-    options = TrainingOptions(batch_size=32, epochs=1)
-    strategy = tf.distribute.get_strategy()
-    request = TrainingRequest(dataset, architecture, options, strategy, ignore_progress)
-    model = request.make_trainer(request.plan()["train"]).model
-    layers = [*model.encoder, *model.decoder]
-    assert [layer.by_timestep for layer in layers] == [by_timestep] * 2
-
-
 def test_features_with_one_value_alone_are_listed(make_dataset):
     dataset = make_dataset([3, 4])
     assert _list_constant(dataset) == []
