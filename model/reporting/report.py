@@ -26,7 +26,7 @@ from padless.model.run_directory.config import RunConfig
 from padless.model.run_directory.metrics_files import read_history
 from padless.model.scoring.inference import WITH_BASELINES, Inference
 from padless.model.scoring.run import Run, open_run
-from padless.model.scoring.scores_file import find_other_lengths, warn_of_other_lengths
+from padless.model.scoring.scores_file import warn_of_other_lengths
 from padless.pipeline.batching.grouping import Shuffle
 from padless.pipeline.dataset.directory import SequenceDataset
 from padless.pipeline.dataset.names import META, REJECTS_FILE, TRAINING_SPLIT
@@ -189,7 +189,7 @@ def report_run(
     inference, calibration = run.inference(WITH_BASELINES), run.calibration
     trained_on = dataset if run.is_trained_on(dataset) else find_trained_on(run)
     is_trained_on = trained_on is dataset
-    warn_of_other_lengths(calibration, dataset)
+    other_lengths = warn_of_other_lengths(calibration, dataset)
     held_out = [name for name in dataset.splits if name != TRAINING_SPLIT]
     example_split = held_out[0] if held_out else TRAINING_SPLIT
     errors = {name: ErrorSums(dataset, name, run.options.weighting) for name in dataset.splits}
@@ -219,7 +219,7 @@ def report_run(
         own_scale=run.model.architecture.own_scale,
         examples=_pick_examples(inference, dataset, example_split, scored, progress=progress),
         example_split=example_split,
-        other_lengths=find_other_lengths(calibration, dataset),
+        other_lengths=other_lengths,
     )
     if collector is None:
         return report

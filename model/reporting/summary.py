@@ -33,10 +33,6 @@ _LEARNED = {
 }
 
 
-# Of data that the model was not trained on.
-_ELSEWHERE = "If it is otherwise on the data of the run, these are unlike them."
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class BaselineComparison:
     """The error of the model beside those of the two baselines, all in one unit.
@@ -149,13 +145,14 @@ class Summary:
             what = "no sequence varies from timestep to timestep: there is no shape to learn"
             return [f"on {self.split} {what}, and scores tell of levels alone."]
         if (baseline := self.losses.unbeaten()) is not None:
-            if not self.is_trained_on:
-                return [self._warn(baseline, f". {_ELSEWHERE}")]
             advice = "Train longer, or with another learning rate or size."
-            return [self._warn(baseline, f": {_LEARNED[baseline]}. {advice}")]
+            cause = self._cause(f": {_LEARNED[baseline]}. {advice}")
+            return [self._warn(baseline, cause)]
         found = {part: part.losses.unbeaten() for part in self.ranges}
         return self._warn_of_flatness() + [
-            self._warn(baseline, f" at {lengths} timesteps" + self._said_of(baseline))
+            self._warn(
+                baseline, f" at {lengths} timesteps" + self._cause(f": {_LEARNED[baseline]} there.")
+            )
             for baseline in _LEARNED
             if (lengths := _enumerate([part for part in found if found[part] == baseline]))
         ]
@@ -165,13 +162,15 @@ class Summary:
             return []
         found = (
             f"on {self.split} less than {_LEAST_EXPLAINED:.0%} of the variance of half of the "
-            "sequences is explained: their reconstruction is flat. "
+            "sequences is explained: their reconstruction is flat"
         )
-        advice = "Train longer, or with longer patches (`patch_length`)."
-        return [found + (advice if self.is_trained_on else _ELSEWHERE)]
+        return [found + self._cause(". Train longer, or with longer patches (`patch_length`).")]
 
-    def _said_of(self, baseline: str) -> str:
-        return f": {_LEARNED[baseline]} there." if self.is_trained_on else f". {_ELSEWHERE}"
+    def _cause(self, learned: str) -> str:
+        """Returns the end of a warning: `learned`, if it is of data that the model learned of."""
+        if self.is_trained_on:
+            return learned
+        return ". If it is otherwise on the data of the run, these are unlike them."
 
     def _warn(self, baseline: str, rest: str) -> str:
         return f"on {self.split} the model does not beat the {baseline}{rest}"

@@ -154,22 +154,17 @@ def warn_not_finite(
 
 def warn_of_other_lengths(
     calibration: Calibration, dataset: SequenceDataset, splits: Sequence[str] | None = None
-) -> None:
+) -> str | None:
     """Warns of sequences much shorter or longer than all that their p-values compare with.
 
     Args:
         calibration: of the run.
         dataset: what is scored.
         splits: names of the splits to take; all if None.
+
+    Returns:
+        The sentence that was logged, or None where there are no such sequences.
     """
-    if (found := find_other_lengths(calibration, dataset, splits)) is not None:
-        _LOGGER.warning("%s", found)
-
-
-def find_other_lengths(
-    calibration: Calibration, dataset: SequenceDataset, splits: Sequence[str] | None = None
-) -> str | None:
-    """Returns the sentence of `warn_of_other_lengths`, or None where nothing is to be said."""
     first, last = int(calibration.length[0]), int(calibration.length[-1])
     counts: collections.Counter[int] = collections.Counter()
     for name in dataset.splits if splits is None else splits:
@@ -177,12 +172,14 @@ def find_other_lengths(
     beyond = [n for n in counts if n * _MUCH_LONGER < first or n > last * _MUCH_LONGER]
     if not beyond:
         return None
-    return (
+    found = (
         f"{sum(counts[n] for n in beyond):,} of {counts.total():,} sequences are much shorter or "
         f"longer ({as_range(beyond)} timesteps) than all that p-values compare with "
         f"({as_range((first, last))} timesteps, split {calibration.split!r}): what is usual at "
         "such lengths is not known."
     )
+    _LOGGER.warning("%s", found)
+    return found
 
 
 def _warn_silent(
